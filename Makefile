@@ -1,0 +1,39 @@
+# Every target sets itself up: a bare machine needs Python 3.11-3.13, make and git.
+PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(shell command -v $(name) 2>/dev/null)))
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+EXTRAS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup reproduce smoke status test lint lock clean-tmp compare report bench torture
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## make .venv and install the locked packages (EXTRAS=lrp adds an extra)
+	@PYTHON="$(PYTHON)" EXTRAS="$(EXTRAS)" bash .ci/setup
+
+reproduce: setup ## the whole pipeline; ARGS="experiment=nih paths.nih=/data/nih" and any override
+	@$(BIN)/python -m pipeline $(ARGS)
+
+smoke: setup ## every stage at 64 px on a few phantoms, in minutes
+	@$(BIN)/python -m pipeline experiment=smoke $(ARGS)
+
+status: setup ## what a run would do: ARGS as for reproduce
+	@$(BIN)/python -m pipeline.status $(ARGS)
+
+test: setup ## the whole test suite; CXR_REAL=<folder> adds the tests on real films
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(ARGS)
+
+lint: setup ## ruff (format and rules) and mypy
+	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy
+
+clean-tmp: setup ## remove what interrupted runs left in the store
+	@$(BIN)/python -m pipeline.store $(ARGS)
+
+lock: ## compile requirements.lock anew (needs uv)
+	uv pip compile --universal --generate-hashes --python-version 3.11 requirements.in -o requirements.lock
+
+compare report bench torture:
+	@echo "make $@ is not there yet: see the roadmap in README.md" >&2; exit 1

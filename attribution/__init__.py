@@ -1,0 +1,1 @@
+"""Attribution methods: which pixels a score rests on, and how much information they carry."""

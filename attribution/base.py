@@ -1,0 +1,126 @@
+"""What every attribution method takes and gives: the calling shape, scores, the frozen model."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from attribution.config import Score
+
+ScoreFunction = Callable[[Tensor, Tensor], Tensor]
+"""(outputs (N, C), targets (N,) int64) -> scores (N,), differentiable in the outputs."""
+
+
+class TappedModel(Protocol):
+    """An nn.Module that can be cut in two at a named feature map (models.densenet.DenseNet121)."""
+
+    def __call__(self, images: Tensor) -> Any: ...
+    def forward_to(self, tap: str, images: Tensor) -> Tensor: ...
+    def forward_from(self, tap: str, feature_map: Tensor) -> Tensor: ...
+    def parameters(self) -> Iterator[nn.Parameter]: ...
+    def modules(self) -> Iterator[nn.Module]: ...
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """Maps float32 (N, H, W) on the CPU in the method's own unit, and float32 (N,) diagnostics.
+
+    Raises FloatingPointError where a map is not finite, naming the rows of the batch.
+    """
+
+    maps: Tensor
+    diagnostics: dict[str, Tensor] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.maps.dtype != torch.float32 or self.maps.ndim != 3 or self.maps.is_cuda:
+            raise ValueError(
+                "maps must be float32 (N, H, W) on the CPU, got "
+                f"{self.maps.dtype} {tuple(self.maps.shape)} on {self.maps.device}"
+            )
+        bad = (~self.maps.isfinite().all(dim=(1, 2))).nonzero().flatten().tolist()
+        if bad:
+            raise FloatingPointError(
+                f"the attribution of sample(s) {bad} of the batch holds NaN or infinity: "
+                "check the model's weights, the images and the statistics"
+            )
+
+
+class AttributionMethod(Protocol):
+    """A method with its settings. A sample's map depends on its own image, target and seed only.
+
+    images float32 (N, 3, H, W), normalised, and targets int64 (N,), both on the model's device; one
+    seed per image, used where there is randomness. The model comes back as it was.
+    """
+
+    def __call__(
+        self,
+        model: TappedModel,
+        images: Tensor,
+        targets: Tensor,
+        *,
+        score: ScoreFunction,
+        seeds: Sequence[int],
+    ) -> Attribution: ...
+
+
+def target_output(outputs: Tensor, targets: Tensor) -> Tensor:
+    """The targets' raw outputs (N,). Raises ValueError for a target that the model has not."""
+    if int(targets.min()) < 0 or int(targets.max()) >= outputs.shape[1]:
+        raise ValueError(
+            f"targets {sorted(set(targets.tolist()))} do not fit a model with "
+            f"{outputs.shape[1]} output(s), counted from 0"
+        )
+    return outputs.gather(1, targets[:, None]).squeeze(1)
+
+
+SCORES: Mapping[Score, ScoreFunction] = {
+    Score.logit: target_output,
+    Score.sigmoid: lambda outputs, targets: target_output(outputs, targets).sigmoid(),
+    Score.output: target_output,
+}
+
+
+@contextmanager
+def frozen(model: TappedModel) -> Iterator[None]:
+    """Evaluation mode and no parameter gradients inside; both as they were afterwards.
+
+    Frozen parameters save their share of every backward pass; evaluation mode is what keeps the
+    images of a batch independent of each other.
+    """
+    training = [module for module in model.modules() if module.training]
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    for module in training:
+        module.training = False
+    for parameter in trainable:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+        for parameter in trainable:
+            parameter.requires_grad_(True)
+
+
+def check_batch(images: Tensor, targets: Tensor, seeds: Sequence[int]) -> None:
+    """Raises ValueError unless images (N, 3, H, W), targets (N,) and N seeds belong together."""
+    if images.ndim != 4 or not images.is_floating_point() or len(images) == 0:
+        raise ValueError(
+            f"images must be floating-point (N, 3, H, W) with N > 0, got {images.dtype} "
+            f"{tuple(images.shape)}"
+        )
+    if targets.shape != images.shape[:1] or targets.dtype != torch.int64:
+        raise ValueError(
+            f"targets must be int64 ({len(images)},), one per image, got {targets.dtype} "
+            f"{tuple(targets.shape)}"
+        )
+    if len(seeds) != len(images):
+        raise ValueError(f"{len(images)} images need as many seeds, got {len(seeds)}")
+
+
+def generators(seeds: Sequence[int]) -> list[torch.Generator]:
+    """A CPU generator per image: its noise depends neither on the batch nor on the device."""
+    return [torch.Generator().manual_seed(int(seed)) for seed in seeds]

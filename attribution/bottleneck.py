@@ -1,0 +1,99 @@
+"""The information bottleneck at one feature map: mask, capacity and injection (Eq. 1-3).
+
+Z = lambda R + (1 - lambda) eps with eps ~ N(mu, sigma^2) per neuron, and the capacity
+KL(P(Z|R) || N(mu, sigma^2)) bounds the information that passes (Schulz et al. 2020).
+"""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from attribution.statistics import FeatureStatistics
+
+_LEAST_NOISE = 1e-30
+"""Floor of 1 - lambda: a saturated mask stays finite (at most 69 nats a neuron) in float32 too."""
+
+
+def smoothing_matrix(size: int, sigma: float) -> Tensor:
+    """Gaussian smoothing of a line of ``size`` pixels with reflected ends, as a float64 matrix.
+
+    Along both sides it equals the published kernel, 2 round(2 sigma) + 1 wide and truncated
+    there, because that kernel is an outer product. Rows sum to 1; sigma 0 is the identity.
+    """
+    radius = round(2 * sigma)
+    offsets = torch.arange(-radius, radius + 1)
+    weights = torch.exp(-(offsets.double() ** 2) / (2 * max(sigma, 1e-12) ** 2))
+    weights /= weights.sum()
+    period = max(2 * (size - 1), 1)
+    rows = torch.arange(size)[:, None]
+    folded = (rows + offsets).remainder(period)
+    columns = torch.minimum(folded, period - folded) if size > 1 else torch.zeros_like(folded)
+    matrix = torch.zeros(size, size, dtype=torch.float64)
+    return matrix.index_put_((rows.expand_as(columns), columns), weights.expand_as(columns), True)
+
+
+class Bottleneck:
+    """A bottleneck for each image of a batch, at features R (N, C, h, w).
+
+    Raises ValueError where the statistics belong to another shape.
+    """
+
+    def __init__(
+        self,
+        features: Tensor,
+        statistics: FeatureStatistics,
+        *,
+        sigma: float,
+        min_std: float,
+        active_threshold: float,
+    ) -> None:
+        if statistics.mean.shape != features.shape[1:]:
+            raise ValueError(
+                f"the statistics at {statistics.tap} are of shape {tuple(statistics.mean.shape)}, "
+                f"the features of shape {tuple(features.shape[1:])}: estimate them on images of "
+                "the same side and with the same model"
+            )
+        mean, std = statistics.mean.to(features), statistics.std.to(features).clamp(min=min_std)
+        self.active = (statistics.active.to(features) > active_threshold).to(features)
+        self._half_squared = 0.5 * ((features - mean) / std).square()
+        # A neuron that is hardly ever active passes nothing and receives no noise.
+        self.active_features = features * self.active
+        self._mean, self._std = mean * self.active, std * self.active
+        self._smooth_rows = smoothing_matrix(features.shape[2], sigma).to(features)
+        self._smooth_columns = smoothing_matrix(features.shape[3], sigma).T.to(features)
+
+    def noise_share(self, alpha: Tensor) -> Tensor:
+        """1 - lambda, (N, C, h, w), of alpha of that shape: smoothing of 1 - sigmoid(alpha).
+
+        Computed, not subtracted from 1: in float32 lambda rounds to 1 from alpha = 17 on.
+        """
+        share = self._smooth_rows @ torch.sigmoid(-alpha) @ self._smooth_columns
+        return share.clamp(min=_LEAST_NOISE)
+
+    def capacity(self, noise_share: Tensor) -> Tensor:
+        """KL(P(Z|R) || Q(Z)) in nats per neuron (N, C, h, w); 0 where a neuron is not active."""
+        kept = 1 - noise_share
+        divergence = 0.5 * noise_share.square() - noise_share.log() - 0.5
+        return self.active * torch.addcmul(divergence, kept.square(), self._half_squared)
+
+    def inject(self, noise_share: Tensor, noise: Tensor) -> Tensor:
+        """Z (N K, C, h, w), an image's K samples in a row, of normal noise (N, K, C, h, w)."""
+        eps = torch.addcmul(self._mean, self._std, noise)
+        kept = ((1 - noise_share) * self.active_features).unsqueeze(1)
+        return torch.addcmul(kept, noise_share.unsqueeze(1), eps).flatten(0, 1)
+
+
+def bits_per_pixel(capacity: Tensor, side: tuple[int, int]) -> Tensor:
+    """Maps (N, H, W) in bits/pixel, float32, of the capacity (N, C, h, w) in nats.
+
+    Sums over channels, bilinear to ``side``; a map's sum is the image's total information in bits.
+    Interpolation by a whole factor conserves the sum by itself (with half-pixel centres), any other
+    is rescaled per image; the published resize, with mirrored edges, does neither.
+    """
+    bits = capacity.sum(1, keepdim=True).double() / math.log(2)
+    maps = F.interpolate(bits, side, mode="bilinear", align_corners=False)[:, 0]
+    total, interpolated = bits.sum((1, 2, 3)), maps.sum((1, 2))
+    scale = total / interpolated.where(interpolated > 0, 1)
+    return (maps * scale[:, None, None]).float()

@@ -1,0 +1,114 @@
+"""Mean, deviation and activity of every neuron of a feature map: the bottleneck's noise, Q(Z)."""
+
+import json
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from attribution.base import TappedModel, frozen
+from attribution.config import StatisticsConfig
+
+_TENSORS = ("mean", "std", "active")
+
+
+@dataclass(frozen=True)
+class FeatureStatistics:
+    """Per neuron (C, h, w), float32 on the CPU, over ``num_images`` images.
+
+    mean; std (unbiased, n - 1); active: share of the images in which the neuron is not zero.
+    """
+
+    tap: str
+    mean: Tensor
+    std: Tensor
+    active: Tensor
+    num_images: int
+
+    def save(self, path: Path) -> None:
+        """Writes one safetensors file; the same statistics give the same bytes."""
+        # One metadata entry: safetensors writes several in the arbitrary order of a hash map.
+        about = json.dumps({"num_images": self.num_images, "tap": self.tap}, sort_keys=True)
+        tensors = {name: getattr(self, name).contiguous() for name in _TENSORS}
+        unfinished = path.with_name(path.name + ".tmp")
+        save_file(tensors, unfinished, metadata={"feature_statistics": about})
+        os.replace(unfinished, path)
+
+    @classmethod
+    def load(cls, path: Path) -> "FeatureStatistics":
+        """Raises FileNotFoundError, or ValueError where the file holds something else."""
+        if not path.is_file():
+            raise FileNotFoundError(f"{path}: no such file; the statistics stage writes it")
+        try:
+            with safe_open(path, framework="pt") as file:
+                about = json.loads((file.metadata() or {})["feature_statistics"])
+                tensors = {name: file.get_tensor(name) for name in _TENSORS}
+        except (SafetensorError, KeyError) as error:
+            raise ValueError(
+                f"{path}: not a file of feature statistics ({error}); delete it and estimate again"
+            ) from error
+        return cls(tap=about["tap"], num_images=about["num_images"], **tensors)
+
+
+class _Welford:
+    """Mean and sum of squared deviations in float64, merged batch by batch (Chan et al. 1979)."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.mean = self.squares = self.nonzero = torch.zeros((), dtype=torch.float64)
+
+    def update(self, features: Tensor) -> None:
+        batch = features.double()
+        batch_mean = batch.mean(0)
+        delta = batch_mean - self.mean.to(batch.device)
+        total = self.count + len(batch)
+        self.squares = (
+            self.squares.to(batch.device)
+            + (batch - batch_mean).square_().sum(0)
+            + delta.square() * (self.count * len(batch) / total)
+        )
+        self.mean = batch_mean - delta * (self.count / total)
+        self.nonzero = self.nonzero.to(batch.device) + (batch != 0).sum(0)
+        self.count = total
+
+
+def estimate_statistics(
+    model: TappedModel,
+    tap: str,
+    batches: Iterable[Tensor],
+    config: StatisticsConfig,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> FeatureStatistics:
+    """Statistics of the feature map at ``tap`` over the first ``config.num_images`` images.
+
+    batches: normalised float32 (n, 3, H, W) on the model's device. Uses all where there are fewer
+    images. Raises ValueError with fewer than two: a deviation needs two.
+    """
+    welford = _Welford()
+    with frozen(model), torch.no_grad():
+        for images in batches:
+            images = images[: config.num_images - welford.count]
+            welford.update(model.forward_to(tap, images))
+            if progress:
+                progress(welford.count, config.num_images)
+            if welford.count >= config.num_images:
+                break
+    if welford.count < 2:
+        raise ValueError(
+            f"feature statistics at {tap} need at least 2 images, got {welford.count}: "
+            "raise attribution.statistics.num_images or give more training images"
+        )
+    std = (welford.squares / (welford.count - 1)).sqrt()
+    return FeatureStatistics(
+        tap=tap,
+        mean=welford.mean.float().cpu(),
+        std=std.float().cpu(),
+        active=(welford.nonzero / welford.count).float().cpu(),
+        num_images=welford.count,
+    )

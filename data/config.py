@@ -1,0 +1,38 @@
+"""Settings of the data wing. Nothing here imports torch, so that a command line composes fast."""
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class Source(Enum):
+    """Where the films come from: rendered by the project, or files of the user's at ``paths.*``."""
+
+    phantoms = "phantoms"
+    files = "files"
+
+
+@dataclass
+class PhantomConfig:
+    """The embedded phantom films, written in the official NIH layout."""
+
+    version: str = "v1"
+    num_train_val: int = 1600  # films in train_val_list.txt, at least
+    num_test: int = 400  # films in test_list.txt, at least
+    side: int = 256  # PNG side in pixels; boxes stay in the 1024-px frame
+    seed: int = 0
+    exposure_jitter: float = 0.22  # ours: deviation of ln(exposure) between films
+    quanta_per_mm2: float = 60000.0  # ours: detected in the open beam; noise falls as its root
+    scatter: float = 0.10  # ours: scattered light, as a fraction of the light around
+
+
+@dataclass
+class DatasetConfig:
+    """Which films, which labels, which split, and the size that the network sees."""
+
+    source: Source = Source.phantoms
+    side: int = 224  # published code: Resize(224), CenterCrop(224)
+    num_labels: int = 14  # published code: 14 outputs; the paper's text says 8
+    val_fraction: float = 0.12  # published code, there per image; ours per patient
+    split_seed: int = 0
+    pack_shard: int = 2048  # films in one memory-mapped file
+    phantom: PhantomConfig = field(default_factory=PhantomConfig)

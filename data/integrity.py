@@ -1,0 +1,159 @@
+"""Reading what users bring: paths, tables and films, each with an error that says what is wrong."""
+
+import os
+import stat
+from collections.abc import Collection, Iterable
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from PIL import Image, UnidentifiedImageError
+
+MAX_PIXELS = 64 * 1024**2  # ours: eight times the largest films of CR and DX detectors
+READABLE_FORMATS = ("PNG", "JPEG")  # ours: decoders of other formats are an attack surface
+
+
+class DataError(ValueError):
+    """Input that cannot be used; the message names the file or field and what to do."""
+
+
+class Problem(NamedTuple):
+    """One thing that was skipped or repaired: where, which field, and why."""
+
+    file: str
+    field: str
+    reason: str
+
+
+def problem_table(problems: Iterable[Problem]) -> pd.DataFrame:
+    """Table of problems with the string columns file, field, reason."""
+    return pd.DataFrame(list(problems), columns=list(Problem._fields), dtype=str)
+
+
+def list_problems(files: pd.Series, field: str, reason: str | pd.Series) -> pd.DataFrame:
+    """The same, for many files at once; keeps their index."""
+    return pd.DataFrame({"file": files, "field": field, "reason": reason}, index=files.index)
+
+
+def printable(name: str) -> str:
+    """The name with bytes that are not UTF-8 written as escapes, so that it can go into a table."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def resolve_inside(root: Path, name: str) -> Path:
+    """Absolute path of ``name`` below ``root``.
+
+    Raises DataError for an empty or absolute name, ``..``, and links that lead out of the root.
+    """
+    shown = printable(name)
+    if not name or "\0" in name:
+        raise DataError(f"{shown!r} is not a file name")
+    if PurePosixPath(name).is_absolute() or PureWindowsPath(name).anchor:
+        raise DataError(f"{shown!r} is an absolute path: give it relative to {root}")
+    if ".." in PurePosixPath(name.replace("\\", "/")).parts:
+        raise DataError(f"{shown!r} contains '..' and could leave {root}")
+    try:
+        path, base = (root / name).resolve(), root.resolve()
+    except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, before Python 3.13
+        raise DataError(f"{shown!r} cannot be resolved below {root}: {error}") from error
+    if not path.is_relative_to(base):
+        raise DataError(f"{shown!r} is a link that leads out of {root}, to {path}: copy it inside")
+    return path
+
+
+def read_table(path: Path, columns: Collection[str]) -> pd.DataFrame:
+    """A comma-separated file as strings, all its columns, indexed by line number (header = 1).
+
+    Accepts a byte-order mark, CRLF, blank lines, and spaces around the values of ``columns``; a
+    field that a row lacks is "". Raises DataError if the file is absent, empty, not UTF-8,
+    malformed, or lacks one of ``columns``.
+    """
+    try:
+        table = pd.read_csv(
+            path, encoding="utf-8-sig", dtype=object, na_filter=False, skip_blank_lines=False
+        )
+    except FileNotFoundError:
+        raise DataError(f"{path} not found") from None
+    except IsADirectoryError:
+        raise DataError(f"{path} is a folder, not a csv file") from None
+    except PermissionError:
+        raise DataError(f"{path} cannot be read: permission denied") from None
+    except pd.errors.EmptyDataError:
+        raise DataError(f"{path} is empty") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 text ({error.reason}): save it as UTF-8") from error
+    except pd.errors.ParserError as error:
+        raise DataError(f"{path} is malformed: {error}") from error
+    if not isinstance(table.index, pd.RangeIndex):
+        raise DataError(f"{path} is malformed: its rows have more fields than its header")
+    table.columns = table.columns.str.strip()
+    missing = [column for column in columns if column not in table.columns]
+    if missing:
+        raise DataError(
+            f"{path} lacks the column {', '.join(map(repr, missing))}; "
+            f"it has {', '.join(map(repr, table.columns))}"
+        )
+    table.index = pd.RangeIndex(2, len(table) + 2, name="line")
+    table = table[(table.to_numpy() != "").any(axis=1)]
+    for column in columns:  # Python's strings: many times faster than pandas' .str on 112,120 rows
+        stripped = [value.strip() for value in table[column]]
+        table[column] = pd.Series(stripped, index=table.index, dtype=object)
+    if table.empty:
+        raise DataError(f"{path} has a header but no rows")
+    return table
+
+
+def read_grey(path: Path) -> np.ndarray:
+    """Grey film, uint8 (H, W), from a PNG or JPEG of any mode.
+
+    As published, colour comes from ``convert("RGB")``, which drops alpha; the three channels are
+    then weighted to one (the identity for grey films). 16-bit greys are scaled by 255/65535.
+    Raises DataError if the file is absent, not such an image, damaged, or over 64 megapixels.
+    A failing disk (any other errno) raises its OSError, for that says nothing about the film.
+    """
+    shown = printable(str(path))
+    try:
+        return _decode(path)
+    except OSError as error:
+        if isinstance(error, FileNotFoundError):
+            raise DataError(f"{shown}: not found") from None
+        if isinstance(error, PermissionError):
+            raise DataError(f"{shown}: permission denied") from None
+        if error.errno is not None:
+            raise
+        if isinstance(error, UnidentifiedImageError):
+            raise DataError(f"{shown}: not a PNG or JPEG image") from None
+        raise DataError(f"{shown}: damaged or truncated: {error}") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise DataError(f"{shown}: too large: {error}") from error
+    except DataError as error:
+        raise DataError(f"{shown}: {error}") from error.__cause__
+    except MemoryError:
+        raise
+    except (
+        Exception
+    ) as error:  # Pillow's decoders let SyntaxError, zlib.error, struct.error ... out
+        raise DataError(f"{shown}: damaged: {error}") from error
+
+
+def _decode(path: Path) -> np.ndarray:
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise DataError("not a regular file")
+    if status.st_size == 0:
+        raise DataError("the file is empty")
+    with Image.open(path, formats=READABLE_FORMATS) as image:
+        width, height = image.size
+        if width < 1 or height < 1:
+            raise DataError(f"the image has no pixels ({width} x {height})")
+        if width * height > MAX_PIXELS:
+            raise DataError(f"too large: {width} x {height} pixels, at most {MAX_PIXELS} are read")
+        image.verify()  # checksums of all PNG chunks, which decoding alone skips
+    with Image.open(path, formats=READABLE_FORMATS) as image:
+        image.load()
+        if image.mode.startswith("I"):
+            deep = np.asarray(image).astype(np.int64)
+            return ((deep.clip(0, 65535) * 255 + 32767) // 65535).astype(np.uint8)
+        grey = image if image.mode == "L" else image.convert("RGB").convert("L")
+        return np.array(grey, dtype=np.uint8)

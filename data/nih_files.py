@@ -1,0 +1,104 @@
+"""Where the official NIH files lie below a root: the tables, the lists, and the films themselves.
+
+Source: Wang et al., CVPR 2017, https://nihcc.app.box.com/v/ChestXray-NIHCC
+"""
+
+import os
+from pathlib import Path
+
+import pandas as pd
+
+from data.integrity import (
+    DataError,
+    Problem,
+    list_problems,
+    printable,
+    problem_table,
+    resolve_inside,
+)
+
+LABEL_FILES = ("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv")
+BOX_FILE = "BBox_List_2017.csv"
+TRAIN_VAL_LIST, TEST_LIST = "train_val_list.txt", "test_list.txt"
+SOURCE = "https://nihcc.app.box.com/v/ChestXray-NIHCC"
+MASKS_FOLDER = "masks"  # exact lesion masks of the phantoms, PNGs that are not films
+
+
+def official_file(root: Path, *names: str) -> Path:
+    """The first of ``names`` that ``root`` holds; DataError saying what to put where if none."""
+    if not root.exists():
+        raise DataError(f"the folder {root} does not exist: set paths.nih to the NIH files")
+    if not root.is_dir():
+        raise DataError(f"{root} is a file: set paths.nih to the folder with the NIH files")
+    for name in names:
+        if (root / name).is_file():
+            return root / name
+    content = "is empty" if not any(root.iterdir()) else f"holds no {' or '.join(names)}"
+    raise DataError(
+        f"{root} {content}: put {names[0]} there, beside the images folder (from {SOURCE})"
+    )
+
+
+def find_films(root: Path) -> tuple[pd.Series, pd.DataFrame]:
+    """PNG files below ``root``: paths relative to it, by file name; and problems.
+
+    Hidden entries and the phantoms' ``masks/`` are left out. A name that occurs again keeps the
+    first path in sorted order; links that lead out of the root are not followed.
+    """
+    found: list[tuple[str, str]] = []
+    problems: list[Problem] = []
+    folders = [""]
+    while folders:
+        folder = folders.pop()
+        try:
+            entries = sorted(os.scandir(root / folder), key=lambda entry: entry.name)
+        except OSError as error:
+            problems.append(Problem(folder, "folder", f"cannot be read: {error.strerror}"))
+            continue
+        for entry in entries:
+            path = f"{folder}/{entry.name}" if folder else entry.name
+            is_png = entry.name.lower().endswith(".png")
+            if entry.name.startswith(".") or path == MASKS_FOLDER:
+                continue
+            if printable(path) != path:
+                problems.append(Problem(printable(path), "file name", "not UTF-8: skipped"))
+            elif entry.is_symlink() and (is_png or entry.is_dir()) and _leaves(root, path):
+                reason = "a link that leads out of the folder: not followed"
+                problems.append(Problem(path, "link", reason))
+            elif entry.is_dir(follow_symlinks=False):
+                folders.append(path)
+            elif is_png and entry.is_file():
+                found.append((entry.name, path))
+    found.sort()
+    films: dict[str, str] = {}
+    for name, path in found:
+        if films.setdefault(name, path) != path:
+            reason = f"the name occurs again: {films[name]} is used"
+            problems.append(Problem(path, "file name", reason))
+    return pd.Series(films, dtype=object), problem_table(problems)
+
+
+def _leaves(root: Path, path: str) -> bool:
+    try:
+        resolve_inside(root, path)
+    except DataError:
+        return True
+    return False
+
+
+def read_names(path: Path) -> tuple[pd.Series, pd.DataFrame]:
+    """File names of a list, one per line; and problems (names that occur again).
+
+    Raises DataError if the file is absent, not UTF-8, or holds no name.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 text ({error.reason}): save it as UTF-8") from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+    names = pd.Series([line.strip() for line in lines if line.strip()], dtype=object)
+    if names.empty:
+        raise DataError(f"{path} holds no file names")
+    again = names.duplicated()
+    return names[~again], list_problems(names[again], path.name, "occurs again in the list")

@@ -1,0 +1,248 @@
+"""Films decoded once, at the network's size, into memory-mapped shards.
+
+As the published code: Resize(side) of the shorter edge (bilinear, antialiased), CenterCrop(side).
+The films are grey, so one channel is kept; the network's normalisation makes three of it.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from data.integrity import (
+    MAX_PIXELS,
+    DataError,
+    Problem,
+    problem_table,
+    read_grey,
+    read_table,
+    resolve_inside,
+)
+
+INDEX_FILE = "films.csv"
+PROBLEMS_FILE = "problems.csv"
+
+
+def pack(
+    images: pd.DataFrame,
+    root: Path,
+    folder: Path,
+    side: int,
+    shard_size: int,
+    threads: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Decode the films ``images`` (columns image, path relative to ``root``) into ``folder``.
+
+    Shard k holds the rows k * shard_size ... of ``images``: ``films_0000k.npy``, uint8 (n, side,
+    side), and ``films_0000k.csv``, written last, with the row of each film or why it cannot be
+    read. A shard with that csv is kept when packing again. ``films.csv`` (image, shard, row) and
+    ``problems.csv`` (file, field, reason) are the index of all. The files do not depend on
+    ``threads``. Raises DataError if no film can be read, OSError if the disk fails or is full.
+    """
+    if min(side, shard_size, threads) < 1:
+        raise DataError(f"{side=}, {shard_size=} and {threads=} must be at least 1")
+    again = images["image"][images["image"].duplicated()]
+    if len(again):
+        raise DataError(f"film {again.iloc[0]!r} would be packed twice: names must be unique")
+    folder.mkdir(parents=True, exist_ok=True)
+    shards = []
+    done = 0
+
+    def advance(films: int) -> None:
+        nonlocal done
+        done += films
+        if progress is not None:
+            progress(done, len(images))
+
+    pool = ThreadPoolExecutor(threads)
+    try:
+        for shard, start in enumerate(range(0, len(images), shard_size)):
+            films = images.iloc[start : start + shard_size]
+            table = _finished_shard(folder, shard, films, side)
+            if table is not None:
+                advance(len(films))
+            else:
+                table = _pack_shard(pool, films, root, folder, shard, side, advance)
+                # The csv makes the shard count as finished, so it follows the films.
+                _write_csv(table, _shard_path(folder, shard, "csv"))
+            shards.append(table.assign(shard=shard))
+    finally:
+        pool.shutdown(cancel_futures=True)
+    if not shards:
+        raise DataError(f"no films of {root} to pack")
+    index = pd.concat(shards, ignore_index=True)
+    unreadable = index[index["row"] < 0]
+    if len(unreadable) == len(index):
+        raise DataError(
+            f"none of the {len(index)} films below {root} can be read; the first: "
+            f"{index['reason'].iloc[0]}"
+        )
+    problems = zip(unreadable["image"], unreadable["reason"], strict=True)
+    listed = problem_table(Problem(name, "film", reason) for name, reason in problems)
+    _write_csv(listed, folder / PROBLEMS_FILE)
+    _write_csv(index.loc[index["row"] >= 0, ["image", "shard", "row"]], folder / INDEX_FILE)
+
+
+def resize_and_crop(film: np.ndarray, side: int) -> np.ndarray:
+    """The middle square of a film (H, W) uint8 whose shorter edge is scaled to ``side``.
+
+    Equal to torchvision's Resize(side) and CenterCrop(side) on the PIL image. Raises DataError for
+    films so long that the scaled one is over 64 megapixels.
+    """
+    height, width = film.shape
+    shorter = min(height, width)
+    new_height, new_width = int(side * height / shorter), int(side * width / shorter)
+    if new_height * new_width > MAX_PIXELS:
+        raise DataError(f"too long and narrow: {width} x {height} pixels")
+    image = Image.fromarray(film).resize((new_width, new_height), Image.Resampling.BILINEAR)
+    top, left = round((new_height - side) / 2), round((new_width - side) / 2)
+    return np.asarray(image)[top : top + side, left : left + side]
+
+
+class PackedFilms:
+    """Films packed in ``folder``, by name. Memory-mapped when first read, so it is cheap to send
+    to worker processes.
+
+    table: DataFrame image, shard, row; side: pixels of an edge. Raises DataError if ``folder``
+    holds no finished packing or damaged shards.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        table = read_table(folder / INDEX_FILE, ("image", "shard", "row"))
+        self.table = table.astype({"shard": int, "row": int}).reset_index(drop=True)
+        self._names = pd.Index(self.table["image"])
+        self._shards: dict[int, np.ndarray] = {}
+        self.side: int = self._shard(self.table["shard"].iloc[0]).shape[1]
+
+    def __reduce__(self) -> tuple[type["PackedFilms"], tuple[Path]]:
+        return PackedFilms, (self.folder,)
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def load(self, names: Sequence[str]) -> np.ndarray:
+        """Films uint8 (n, side, side) of n names, in any order and with repeats.
+
+        Raises DataError for a name that is not packed.
+        """
+        positions = self._names.get_indexer(pd.Index(names, dtype=self._names.dtype))
+        if (positions < 0).any():
+            name = names[int(np.argmin(positions))]
+            raise DataError(f"film {name!r} is not in {self.folder}: see {PROBLEMS_FILE} there")
+        shards = self.table["shard"].to_numpy()[positions]
+        rows = self.table["row"].to_numpy()[positions]
+        films = np.empty((len(positions), self.side, self.side), dtype=np.uint8)
+        for shard in np.unique(shards):
+            here = shards == shard
+            films[here] = self._shard(shard)[rows[here]]
+        return films
+
+    def _shard(self, shard: int) -> np.ndarray:
+        if shard not in self._shards:
+            self._shards[shard] = _open_shard(_shard_path(self.folder, shard, "npy"))
+        return self._shards[shard]
+
+
+def _shard_path(folder: Path, shard: int, suffix: str) -> Path:
+    return folder / f"films_{shard:05d}.{suffix}"
+
+
+def _open_shard(path: Path) -> np.ndarray:
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} is absent or damaged ({error}): pack again") from error
+
+
+def _finished_shard(
+    folder: Path, shard: int, films: pd.DataFrame, side: int
+) -> pd.DataFrame | None:
+    """Table image, row, reason of a shard packed before, if it holds these films at this side."""
+    path = _shard_path(folder, shard, "csv")
+    if not path.exists():
+        return None
+    try:
+        table = read_table(path, ("image", "row", "reason")).astype({"row": int})
+        num_rows = int((table["row"] >= 0).sum())
+        if num_rows and _open_shard(path.with_suffix(".npy")).shape != (num_rows, side, side):
+            return None
+    except ValueError:  # damaged, as after a power cut: pack it again
+        return None
+    return table if np.array_equal(table["image"], films["image"]) else None
+
+
+def _pack_shard(
+    pool: ThreadPoolExecutor,
+    films: pd.DataFrame,
+    root: Path,
+    folder: Path,
+    shard: int,
+    side: int,
+    advance: Callable[[int], None],
+) -> pd.DataFrame:
+    """Write the films of one shard; table image, row (-1 if unreadable), reason."""
+
+    def decode(name: str) -> np.ndarray | str:
+        path = None
+        try:
+            path = resolve_inside(root, name)
+            return resize_and_crop(read_grey(path), side)
+        except DataError as error:
+            return str(error).removeprefix(f"{path}: ")  # problems.csv is the same for any root
+
+    rows, reasons = [], []
+    num_rows = 0
+    path = _shard_path(folder, shard, "npy")
+    # Plain writes, for a writable memory map dies of SIGBUS, not OSError, when the disk is full.
+    with _published(path) as temporary, temporary.open("wb") as file:
+        _write_header(file, (len(films), side, side))
+        start = file.tell()
+        for film in pool.map(decode, films["path"]):
+            if isinstance(film, str):
+                rows.append(-1)
+                reasons.append(film)
+            else:
+                file.write(np.ascontiguousarray(film))
+                rows.append(num_rows)
+                reasons.append("")
+                num_rows += 1
+            advance(1)
+        file.seek(0)
+        _write_header(file, (num_rows, side, side))
+        if file.tell() != start:
+            raise RuntimeError(f"the header of {path} changed its length")
+        file.flush()
+        os.fsync(file.fileno())
+    return pd.DataFrame({"image": films["image"], "row": rows, "reason": reasons})
+
+
+def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
+    """numpy's header, which leaves room so that the first length can be written anew in place."""
+    np.lib.format.write_array_header_1_0(
+        file, {"descr": "|u1", "fortran_order": False, "shape": shape}
+    )
+
+
+def _write_csv(table: pd.DataFrame, path: Path) -> None:
+    with _published(path) as temporary:
+        table.to_csv(temporary, index=False)
+
+
+@contextmanager
+def _published(path: Path) -> Iterator[Path]:
+    """A path to write beside ``path``, which replaces it at the end and is removed on failure."""
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,150 @@
+"""Phantoms on disk exactly as the NIH publishes its films, so that one reader serves both.
+
+`images/*.png`, `Data_Entry_2017_v2020.csv`, `BBox_List_2017.csv` (broken header, `Infiltrate`),
+`train_val_list.txt`, `test_list.txt`; and, of our own, `masks/<image stem>_<finding>.png`.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from data.config import PhantomConfig
+from data.phantom.cohort import Case, cohort
+from data.phantom.film import render_film
+
+BOX_FRAME = 1024  # boxes are given in this frame whatever the PNG's side
+DATA_ENTRY = "Data_Entry_2017_v2020.csv"
+BOXES = "BBox_List_2017.csv"
+DATA_ENTRY_HEADER = (
+    "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position,"
+    "OriginalImage[Width,Height],OriginalImagePixelSpacing[x,y]"
+)
+BOXES_HEADER = "Image Index,Finding Label,Bbox [x,y,w,h],,,"
+BOX_NAMES = {"Infiltration": "Infiltrate"}  # as the box list calls it
+CHUNK = 16  # films that a worker takes at a time
+
+
+def render_nih(
+    config: PhantomConfig,
+    folder: Path,
+    workers: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Render a phantom data set into `folder`; finished films that lie there are kept.
+
+    The bytes depend on `config` alone, not on `workers`. Boxes and masks are written for every
+    finding of the test films. `progress(done, total)` is called in this process. A folder holds
+    one config: start another in another folder.
+    """
+    cases = list(cohort(config))
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    (folder / "masks").mkdir(exist_ok=True)
+    _write_lists(cases, folder)
+    todo = [case for case in cases if not _is_finished(case, folder)]
+    done = len(cases) - len(todo)
+    if progress:
+        progress(done, len(cases))
+    chunks = [todo[k : k + CHUNK] for k in range(0, len(todo), CHUNK)]
+    for count in _render_chunks(config, folder, chunks, workers):
+        done += count
+        if progress:
+            progress(done, len(cases))
+    rows = [row for case in cases if case.test for row in _box_rows(case, folder)]
+    _publish(folder / BOXES, "\n".join([BOXES_HEADER, *rows, ""]).encode())
+
+
+def mask_name(image: str, finding: str) -> str:
+    """File name, under `masks/`, of the lesion mask of a finding on a test film."""
+    return f"{Path(image).stem}_{finding}.png"
+
+
+def box_of(mask: NDArray[np.bool_]) -> tuple[float, float, float, float]:
+    """x, y, w, h of the tightest box around a mask (side, side), in the 1024-px frame.
+
+    Raises ValueError for an empty mask.
+    """
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if rows.size == 0:
+        raise ValueError("a finding without a visible pixel has no box")
+    scale = BOX_FRAME / mask.shape[0]
+    left, top = columns[0] * scale, rows[0] * scale
+    return left, top, (columns[-1] + 1) * scale - left, (rows[-1] + 1) * scale - top
+
+
+def _render_chunks(
+    config: PhantomConfig, folder: Path, chunks: Sequence[list[Case]], workers: int
+) -> Iterator[int]:
+    """Yields the number of films of each chunk as it is finished."""
+    if workers <= 1 or len(chunks) <= 1:
+        for chunk in chunks:
+            yield _render_cases(config, folder, chunk)
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        jobs = [pool.submit(_render_cases, config, folder, chunk) for chunk in chunks]
+        for job in as_completed(jobs):
+            yield job.result()
+
+
+def _render_cases(config: PhantomConfig, folder: Path, cases: Sequence[Case]) -> int:
+    cv2.setNumThreads(1)
+    for case in cases:
+        film = render_film(case.patient, case.visit, case.findings, config)
+        if case.test:
+            for finding, mask in film.masks.items():
+                path = folder / "masks" / mask_name(case.image, finding)
+                _publish(path, _png(mask.astype(np.uint8) * 255))
+        # The film last: where it lies, its masks lie too.
+        _publish(folder / "images" / case.image, _png(film.image))
+    return len(cases)
+
+
+def _is_finished(case: Case, folder: Path) -> bool:
+    return (folder / "images" / case.image).exists()
+
+
+def _box_rows(case: Case, folder: Path) -> list[str]:
+    rows = []
+    for finding in case.findings:
+        path = folder / "masks" / mask_name(case.image, finding)
+        mask = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_GRAYSCALE) > 127
+        numbers = ",".join(repr(float(v)) for v in box_of(mask))
+        rows.append(f"{case.image},{BOX_NAMES.get(finding, finding)},{numbers}")
+    return rows
+
+
+def _write_lists(cases: Sequence[Case], folder: Path) -> None:
+    rows = [_data_entry(case) for case in cases]
+    _publish(folder / DATA_ENTRY, "\n".join([DATA_ENTRY_HEADER, *rows, ""]).encode())
+    for name, test in (("train_val_list.txt", False), ("test_list.txt", True)):
+        names = [case.image for case in cases if case.test == test]
+        _publish(folder / name, "\n".join(names).encode())
+
+
+def _data_entry(case: Case) -> str:
+    patient, visit = case.patient, case.visit
+    labels = "|".join(case.findings) or "No Finding"
+    spacing = 0.168
+    pixels = round(visit.field / spacing)
+    return (
+        f"{case.image},{labels},{visit.number},{patient.number},{visit.age},{patient.sex},"
+        f"{visit.view},{pixels},{pixels},{spacing},{spacing}"
+    )
+
+
+def _png(pixels: NDArray[np.uint8]) -> bytes:
+    done, encoded = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    if not done:
+        raise OSError("OpenCV could not encode a PNG")
+    return encoded.tobytes()
+
+
+def _publish(path: Path, content: bytes) -> None:
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_bytes(content)
+    os.replace(temporary, path)

@@ -1,0 +1,1 @@
+"""Numbers that judge an attribution or a classifier, with error bars over patients."""

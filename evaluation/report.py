@@ -1,0 +1,202 @@
+"""One HTML file that tells a run: its verdict first, then tables, figures, methods and provenance.
+
+Everything is embedded; nothing is loaded from anywhere. The same content gives the same bytes.
+"""
+
+import base64
+import re
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+
+from evaluation.figures import BASELINES, method_label
+from evaluation.report_tables import TableView, format_value, view_table
+
+PHANTOM_BANNER = "phantoms"
+PHANTOM_STATEMENT = (
+    "Every film of this run is a phantom, rendered by this project. The run shows that the "
+    "pipeline works and how the methods behave where the truth is known. No number here "
+    "reproduces, confirms or contradicts the paper; its values stand beside ours only to show "
+    "where they belong."
+)
+PARTIAL_STATEMENT = (
+    "This run saw only part of the published data set. Its numbers rest on too few images for a "
+    "comparison with the paper, whose values are printed for orientation."
+)
+OWN_IDS = frozenset(
+    ["top", "theme", "data-problems", "methods", "provenance", "stage-times", "next", "enlarged"]
+)  # of the template
+ID = re.compile(r"[a-z][a-z0-9_-]*")
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+def partial_banner(found: int, expected: int) -> str:
+    """Banner of a run on ``found`` of the ``expected`` images of the data set."""
+    return f"partial sample: {found:,} of {expected:,} images"
+
+
+@dataclass(frozen=True)
+class ReportTable:
+    """A table, shown whole, with a link to ``csv`` (relative to the report; None: no link).
+
+    Columns ending in ``ci_low`` and ``ci_high`` are shown beside their value, a boolean ``primary``
+    marks rows, a column that says the same in every row moves below the table.
+    """
+
+    id: str
+    title: str
+    caption: str
+    frame: pd.DataFrame
+    csv: str | None = None
+
+    @property
+    def view(self) -> TableView:
+        return view_table(self.frame)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A PNG and what it shows, in words. ValueError without words or for bytes that are no PNG."""
+
+    alt: str
+    png: bytes
+
+    def __post_init__(self) -> None:
+        if not self.alt.strip():
+            raise ValueError("a picture of the report needs an alternative text")
+        if not self.png.startswith(PNG_SIGNATURE):
+            raise ValueError(f"the picture {self.alt!r} is no PNG")
+
+    @cached_property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        width, height = struct.unpack(">II", self.png[16:24])
+        return width, height
+
+    @property
+    def uri(self) -> str:
+        return "data:image/png;base64," + base64.b64encode(self.png).decode("ascii")
+
+
+@dataclass(frozen=True)
+class ReportFigure:
+    """One picture or several under one caption."""
+
+    id: str
+    title: str
+    caption: str
+    pictures: tuple[Picture, ...]
+
+
+@dataclass(frozen=True)
+class ReportSection:
+    """A chapter: paragraphs, then tables and figures in the order given."""
+
+    id: str
+    title: str
+    blocks: tuple[ReportTable | ReportFigure, ...]
+    paragraphs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ReportContent:
+    """All that a report says.
+
+    ``banner`` warns in the page's title and on top; ``statement`` says what was run and what may be
+    concluded; ``problems`` has the columns of problems.csv (``summarise_problems`` shortens it) and
+    ``problem_count`` is the number of all; ``stages`` is one row per stage; ``next_commands`` maps
+    a command to what it does.
+    """
+
+    title: str
+    banner: str | None
+    statement: tuple[str, ...]
+    verdicts: tuple[str, ...]
+    facts: Mapping[str, object]
+    sections: tuple[ReportSection, ...]
+    problems: ReportTable
+    problem_count: int
+    notes: tuple[str, ...]
+    provenance: Mapping[str, object]
+    stages: ReportTable
+    next_commands: Mapping[str, str]
+
+
+def render_report(content: ReportContent) -> str:
+    """The HTML page. ValueError for an id used twice or unfit for a link."""
+    _check_ids(content)
+    return _template().render(content=content)
+
+
+def summarise_problems(problems: pd.DataFrame, groups: int) -> pd.DataFrame:
+    """Problems (file, field, reason) counted by field and reason, the most frequent first.
+
+    Columns: field, reason, files, example. Beyond ``groups`` kinds, the last row counts the rest.
+    """
+    counted = problems.groupby(["field", "reason"], as_index=False, sort=True, dropna=False).agg(
+        files=("file", "size"), example=("file", "min")
+    )
+    counted = counted.sort_values("files", ascending=False, kind="stable", ignore_index=True)
+    shown, rest = counted.iloc[:groups], counted.iloc[groups:]
+    if rest.empty:
+        return shown
+    last = {
+        "field": "…",
+        "reason": f"{len(rest)} further kinds",
+        "files": rest["files"].sum(),
+        "example": rest["example"].iloc[0],
+    }
+    return pd.concat([shown, pd.DataFrame([last])], ignore_index=True)
+
+
+def table1_verdict(table1: pd.DataFrame) -> str:
+    """Table 1 in a sentence or two: the best method against the best baseline."""
+    rows = table1[table1["primary"] & table1["iou"].notna()]
+    is_baseline = rows["method"].isin(BASELINES)
+    if is_baseline.all() or not is_baseline.any():
+        return "Table 1 compares no method with a baseline."
+    best = rows[~is_baseline].sort_values("iou", ascending=False, kind="stable").iloc[0]
+    bar = rows[is_baseline].sort_values("iou", ascending=False, kind="stable").iloc[0]
+    names = [f"{method_label(r['method'])} ({_with_interval(r)})" for r in (best, bar)]
+    if best["ci_low"] > bar["ci_high"]:
+        outcome = "lies above the best baseline"
+    elif best["ci_high"] < bar["ci_low"]:
+        outcome = "lies below the best baseline"
+    else:
+        outcome = "is not told apart (their intervals overlap) from the best baseline"
+    return f"Mean IoU with the boxes: the best method, {names[0]}, {outcome}, {names[1]}."
+
+
+def _with_interval(row: pd.Series) -> str:
+    low, high = format_value(row["ci_low"]), format_value(row["ci_high"])
+    return f"{format_value(row['iou'])} [{low}, {high}]"
+
+
+def _check_ids(content: ReportContent) -> None:
+    blocks = [block for section in content.sections for block in section.blocks]
+    ids = [part.id for part in (*content.sections, *blocks, content.problems, content.stages)]
+    ids += OWN_IDS
+    for name in ids:
+        if not ID.fullmatch(name) or ids.count(name) > 1:
+            raise ValueError(
+                f"report id {name!r} must be unique, of small letters, digits, '_' and '-'"
+            )
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["value"] = format_value
+    environment.tests["table"] = lambda block: isinstance(block, ReportTable)
+    return environment.get_template("report.html.j2")

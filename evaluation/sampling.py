@@ -1,0 +1,49 @@
+"""Which boxes are evaluated when not all of them are."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+
+def select_samples(
+    boxes: pd.DataFrame, labels: Sequence[str], max_samples: int | None, seed: int
+) -> pd.DataFrame:
+    """One row per (image, finding, box), spread as evenly over the findings as they allow.
+
+    Findings take turns, each giving its next box in a seeded order, until ``max_samples`` are
+    taken; None takes all. The order of the rows follows ``boxes``.
+
+    Parameters
+    ----------
+    boxes : columns image, finding, x, y, w, h (1024-px frame), patient.
+    labels : the network's outputs; ``target`` is the finding's position among them.
+
+    Returns
+    -------
+    DataFrame with sample (int, from 0), image, patient, finding, target, x, y, w, h.
+
+    Raises
+    ------
+    ValueError
+        Where there is no box, or a box of a finding that the network has no output for.
+    """
+    if boxes.empty:
+        raise ValueError("there is no box to evaluate on: BBox_List_2017.csv names no film present")
+    unknown = sorted(set(boxes["finding"]) - set(labels))
+    if unknown:
+        raise ValueError(f"the network has no output for the boxed findings {', '.join(unknown)}")
+    generator = np.random.default_rng(seed)
+    drawn = boxes.assign(_order=generator.permutation(len(boxes)))
+    drawn["_turn"] = drawn.groupby("finding")["_order"].rank(method="first")
+    chosen = drawn.sort_values(["_turn", "_order"]).head(max_samples or len(boxes)).sort_index()
+    chosen = chosen.reset_index(drop=True)
+    positions = {label: position for position, label in enumerate(labels)}
+    return pd.DataFrame(
+        {
+            "sample": np.arange(len(chosen)),
+            **{name: chosen[name] for name in ("image", "patient", "finding")},
+            "target": chosen["finding"].map(positions),
+            **{name: chosen[name] for name in ("x", "y", "w", "h")},
+        }
+    )

@@ -1,0 +1,99 @@
+"""The contract tables: our numbers with the paper's beside them, and how they are written."""
+
+import csv
+import os
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from evaluation.bootstrap import cross_fit_bootstrap
+from evaluation.config import BootstrapConfig, LocalizationConfig
+from evaluation.localization import cross_fitted_samples
+
+PAPER_VALUES = Path(__file__).with_name("paper_values.csv")
+
+
+@cache
+def _paper_values() -> dict[str, dict[tuple[str, str], float]]:
+    tables: dict[str, dict[tuple[str, str], float]] = {}
+    with PAPER_VALUES.open(newline="", encoding="utf-8") as file:
+        for line in csv.DictReader(file):
+            tables.setdefault(line["table"], {})[line["row"], line["column"]] = float(line["value"])
+    return tables
+
+
+def paper_value(table: str, row: str, column: str) -> float:
+    """A published number, under this project's names; NaN where none was published.
+
+    ``paper_values.csv`` says of each whether the paper prints it (``paper``) or a log of the
+    published code (``published_log``). Tables: table1 (method, iou), table2 (detector, method),
+    table3 (loss, pathology or Mean), classification (loss/class, auc or ap), pcc (method, pcc).
+    ValueError for a table that does not exist.
+    """
+    tables = _paper_values()
+    if table not in tables:
+        raise ValueError(f"{PAPER_VALUES.name} has no table {table!r}, only {', '.join(tables)}")
+    return tables[table].get((row, column), np.nan)
+
+
+def table1(
+    samples: pd.DataFrame,
+    curves: Mapping[str, NDArray[np.floating]],
+    thresholds: ArrayLike,
+    localization: LocalizationConfig,
+    bootstrap: BootstrapConfig,
+    seed: int,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Table 1, a row per method in the order of ``curves``, and the per-sample rows behind it.
+
+    ``samples``: sample, image, patient, finding. ``curves``: method -> IoU (N, T), a row per sample
+    (``localization.iou_curve``). ``iou`` is the mean over boxes of the per-sample ``iou``, as in
+    the paper; ``iou_macro`` the mean over findings of their means. ``threshold_a`` (``_b``) was
+    chosen on the other fold and applied to fold a (b); ``threshold`` is the mean over the samples
+    of the one applied. The interval is over patients, thresholds chosen anew in each resample, the
+    same resamples for every method. The second frame: method, sample, image, patient, finding,
+    fold, threshold, iou.
+    """
+    rows, frames = [], []
+    for method, curve in curves.items():
+        frame = cross_fitted_samples(samples, curve, thresholds, localization.fold_seed)
+        interval = cross_fit_bootstrap(
+            curve, frame["patient"].to_numpy(), frame["fold"].to_numpy(dtype=str), bootstrap, seed
+        )
+        applied = frame.groupby("fold")["threshold"].first()
+        rows.append(
+            {
+                "method": method,
+                "rule": "cross_fitted",
+                "threshold": frame["threshold"].mean(),
+                "paper": paper_value("table1", method, "iou"),
+                "iou": frame["iou"].mean(),
+                "ci_low": interval.low,
+                "ci_high": interval.high,
+                "n": len(frame),
+                "n_patients": frame["patient"].nunique(),
+                "primary": True,
+                "iou_macro": frame.groupby("finding")["iou"].mean().mean(),
+                "threshold_a": applied["a"],
+                "threshold_b": applied["b"],
+            }
+        )
+        frame.insert(0, "method", method)
+        frames.append(frame)
+    if not rows:
+        raise ValueError("table 1 needs one method at least, got none")
+    return pd.DataFrame(rows), pd.concat(frames, ignore_index=True)
+
+
+def write_csv(frame: pd.DataFrame, path: Path) -> None:
+    """Write ``frame`` without its index: 6 significant digits, ``n/a`` for NaN, ``\\n`` line ends.
+
+    The same frame gives the same bytes; the file appears whole or not at all.
+    """
+    partial = path.with_name(f"{path.name}.tmp")
+    frame.to_csv(partial, index=False, float_format="%.6g", na_rep="n/a", lineterminator="\n")
+    os.replace(partial, path)

@@ -1,0 +1,232 @@
+"""Training with binary cross-entropy: the best epoch is kept, a killed run resumes bit-equal.
+
+Checkpoints are written at the end of an epoch only, so a resumed run repeats at most the epoch in
+which it was stopped. Lightning restores weights, optimizer, learning-rate schedule and counters. It
+does not restore order, flips and random state: these follow from the seed alone (epoch_order).
+"""
+
+import contextlib
+import hashlib
+import logging
+import signal
+import warnings
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any, cast
+
+import pandas as pd
+import pytorch_lightning as pl
+import safetensors.torch
+import torch
+from pytorch_lightning.plugins.environments import LightningEnvironment
+from pytorch_lightning.utilities.exceptions import SIGTERMException
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from models.checkpoints import load_weights
+from models.config import Loss, TrainConfig
+from models.densenet import DenseNet121
+from models.epoch_order import EpochFilms, EpochOrder, FilmDataset
+from models.training_loop import (
+    BEST,
+    LAST,
+    ClassificationLoop,
+    KeepEpochs,
+    OnProgress,
+    TrainingError,
+)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a training leaves beside the weights in the model.
+
+    history: one row per epoch: epoch (from 1), train_loss, val_loss (means over films and classes),
+    val_auc (mean over the classes that have both labels in the validation fold, else NaN), seconds
+    (the only column that differs between two runs). best_epoch: the one of the lowest val_loss.
+    """
+
+    history: pd.DataFrame
+    best_epoch: int
+
+
+def train(
+    model: DenseNet121,
+    train_data: FilmDataset,
+    val_data: FilmDataset,
+    config: TrainConfig,
+    *,
+    seed: int,
+    folder: Path,
+    device: torch.device,
+    pos_weight: Tensor | None = None,
+    on_progress: OnProgress | None = None,
+) -> TrainResult:
+    """Train ``model`` in place; leave it on the CPU with the weights of the lowest validation loss.
+
+    ``folder`` keeps last.ckpt and best.safetensors; calling again with the same arguments resumes
+    there and ends in the same bytes, on the same device and number of threads. ``pos_weight`` (C,),
+    from losses.positive_weights, goes with the loss weighted_bce and with no other. A rest of films
+    that does not fill a batch sits out its epoch: batch norm cannot learn from a batch of one.
+
+    Raises TrainingError for data or settings that cannot be trained with, for a folder that holds
+    another training, and where the loss is no longer finite. Interrupts pass through.
+    """
+    _check(train_data, val_data, config, pos_weight)
+    num_films = _length(train_data)
+    batch_size = min(config.batch_size, num_films)
+    order = EpochOrder(num_films, seed)
+    train_loader = DataLoader(
+        cast(Any, EpochFilms(train_data, seed, config.horizontal_flip)),
+        batch_size=batch_size,
+        sampler=cast(Any, order),
+        drop_last=True,
+        num_workers=config.num_workers,
+    )
+    val_loader = DataLoader(val_data, batch_size=config.batch_size, num_workers=config.num_workers)
+    settings = _settings(model, config, seed, num_films, _length(val_data), pos_weight)
+    module = ClassificationLoop(
+        model, config, seed, settings, order, len(train_loader), pos_weight, on_progress
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    resume = _resumable(folder, settings)
+    was_training = model.training
+    model.train()
+    try:
+        with _quiet_lightning(), _reproducible(device):
+            trainer = pl.Trainer(
+                accelerator="gpu" if device.type == "cuda" else device.type,
+                devices=[device.index or 0] if device.type == "cuda" else 1,
+                max_epochs=config.epochs,
+                callbacks=[KeepEpochs(folder)],
+                default_root_dir=folder,
+                plugins=[LightningEnvironment()],
+                logger=False,
+                enable_progress_bar=False,
+                enable_model_summary=False,
+                num_sanity_val_steps=0,
+            )
+            trainer.fit(module, train_loader, val_loader, ckpt_path=resume, weights_only=True)
+    except SystemExit as error:
+        # Lightning turns an interrupt into exit code 1 and, unless the caller handles it, SIGTERM
+        # into exit code 0: neither says what happened.
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from error
+        if isinstance(error, SIGTERMException):
+            raise SystemExit(128 + signal.SIGTERM) from error
+        raise
+    finally:
+        model.train(was_training)
+    model.cpu().load_state_dict(load_weights(folder / BEST))
+    return TrainResult(pd.DataFrame(module.history), module.best_epoch)
+
+
+def _length(data: FilmDataset) -> int:
+    return len(cast(Any, data))
+
+
+def _check(
+    train_data: FilmDataset, val_data: FilmDataset, config: TrainConfig, pos_weight: Tensor | None
+) -> None:
+    if config.epochs < 1:
+        raise TrainingError(f"train.epochs is {config.epochs}: at least 1 is needed")
+    if config.batch_size < 2:
+        raise TrainingError(f"train.batch_size is {config.batch_size}: batch norm needs at least 2")
+    if _length(train_data) < 2:
+        raise TrainingError(
+            f"the train fold has {_length(train_data)} films, at least 2 are needed: add images"
+        )
+    if _length(val_data) == 0:
+        raise TrainingError(
+            "the validation fold is empty, so no epoch can be chosen: add images of more patients "
+            "or raise the data set's validation fraction"
+        )
+    if (config.loss is Loss.weighted_bce) != (pos_weight is not None):
+        needed = "needs" if pos_weight is None else "takes no"
+        raise TrainingError(f"train.loss={config.loss.value} {needed} pos_weight")
+
+
+def _settings(
+    model: DenseNet121,
+    config: TrainConfig,
+    seed: int,
+    num_train: int,
+    num_val: int,
+    pos_weight: Tensor | None,
+) -> dict[str, Any]:
+    """What a training in a folder must agree in with the one that left its checkpoint there."""
+    values = {k: v.value if isinstance(v, Enum) else v for k, v in asdict(config).items()}
+    del values["num_workers"]
+    weights = safetensors.torch.save({k: v.cpu() for k, v in model.state_dict().items()})
+    return {
+        **values,
+        "seed": seed,
+        "train films": num_train,
+        "validation films": num_val,
+        "initial weights": hashlib.sha256(weights).hexdigest(),
+        "pos_weight": None if pos_weight is None else pos_weight.tolist(),
+    }
+
+
+def _resumable(folder: Path, settings: dict[str, Any]) -> Path | None:
+    """The checkpoint to go on from, or None; a damaged one is reported and costs a restart."""
+    last = folder / LAST
+    if not last.exists():
+        return None
+    try:
+        saved = torch.load(last, map_location="cpu", weights_only=True)["training"]
+        load_weights(folder / BEST)
+    except Exception as error:  # a damaged pickle can raise anything
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        log.warning(
+            "cannot resume from %s (%s): training restarts from its first epoch and ends in the "
+            "same result",
+            last,
+            reason,
+        )
+        return None
+    other = [name for name, value in settings.items() if saved["settings"].get(name) != value]
+    if other:
+        raise TrainingError(
+            f"{last} belongs to another training (other {', '.join(other)}): delete it or choose "
+            "another folder"
+        )
+    log.info("resuming from %s after epoch %d", last, len(saved["history"]))
+    return last
+
+
+@contextlib.contextmanager
+def _reproducible(device: torch.device) -> Iterator[None]:
+    """Deterministic kernels, and the caller's random and kernel state as it was afterwards."""
+    cudnn = torch.backends.cudnn
+    kernels = torch.are_deterministic_algorithms_enabled(), cudnn.deterministic, cudnn.benchmark
+    on_cuda = device.type == "cuda"
+    try:
+        with torch.random.fork_rng(devices=[device.index or 0] if on_cuda else []):
+            # On CUDA the strict switch needs an environment variable before the first kernel.
+            torch.use_deterministic_algorithms(device.type == "cpu" or kernels[0])
+            cudnn.deterministic, cudnn.benchmark = True, False
+            yield
+    finally:
+        torch.use_deterministic_algorithms(kernels[0])
+        cudnn.deterministic, cudnn.benchmark = kernels[1:]
+
+
+@contextlib.contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """No tips, device lists or warnings about workers: progress is the caller's to show."""
+    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"pytorch_lightning|lightning_fabric")
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

@@ -1,0 +1,173 @@
+"""The training loop's own part: losses, history, learning rates, what is written after an epoch."""
+
+import math
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from numpy.typing import NDArray
+from pytorch_lightning.callbacks import Checkpoint
+from sklearn.metrics import roc_auc_score
+from torch import Tensor
+
+from models.checkpoints import save_weights
+from models.config import Optimizer, Schedule, TrainConfig
+from models.densenet import DenseNet121, normalise
+from models.epoch_order import EpochOrder, Stream, derived_seed
+from models.losses import classification_loss
+
+LAST = "last.ckpt"
+BEST = "best.safetensors"
+
+OnProgress = Callable[[int, int, int, int, Mapping[str, float]], None]
+"""(epoch from 1, epochs, batches done in it, batches an epoch, losses): after every batch.
+
+losses: `train_loss`, the mean over this epoch so far, and from epoch 2 on `val_loss`, the last.
+"""
+
+
+class TrainingError(ValueError):
+    """Training cannot start or go on; the message names the setting and what to do."""
+
+
+class ClassificationLoop(pl.LightningModule):
+    """A DenseNet121 as Lightning trains it; ``history`` gets a row per epoch (see TrainResult)."""
+
+    def __init__(
+        self,
+        model: DenseNet121,
+        config: TrainConfig,
+        seed: int,
+        settings: dict[str, Any],
+        order: EpochOrder,
+        batches: int,
+        pos_weight: Tensor | None,
+        on_progress: OnProgress | None,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.config = config
+        self.seed = seed
+        self.settings = settings
+        self.order = order
+        self.batches = batches
+        self.register_buffer("pos_weight", pos_weight, persistent=False)
+        self.on_progress = on_progress
+        self.history: list[dict[str, float]] = []
+        self.train_losses: list[float] = []
+        self.val_outputs: list[tuple[Tensor, Tensor]] = []
+        self.started = 0.0
+
+    @property
+    def best_epoch(self) -> int:
+        return int(min(self.history, key=lambda row: row["val_loss"])["epoch"])
+
+    def configure_optimizers(self) -> Any:
+        rate, decay = self.config.learning_rate, self.config.weight_decay
+        optimizer: torch.optim.Optimizer
+        if self.config.optimizer is Optimizer.sgd:
+            momentum = self.config.momentum
+            optimizer = torch.optim.SGD(self.model.parameters(), rate, momentum, weight_decay=decay)
+        else:
+            optimizer = torch.optim.AdamW(self.model.parameters(), rate, weight_decay=decay)
+        if self.config.schedule is Schedule.constant:
+            return optimizer
+        steps = self.config.epochs * self.batches
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+    def on_train_epoch_start(self) -> None:
+        self.started = time.perf_counter()
+        self.train_losses = []
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        torch.manual_seed(derived_seed(self.seed, Stream.STEP, self.global_step))
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        films, labels = batch
+        loss = classification_loss(self.model(normalise(films)), labels, self._pos_weight())
+        self.train_losses.append(self._finite(loss.item(), "training"))
+        return loss
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if self.on_progress is not None:
+            losses = {"train_loss": float(np.mean(self.train_losses))}
+            if self.history:
+                losses["val_loss"] = self.history[-1]["val_loss"]
+            epoch, done = len(self.history) + 1, len(self.train_losses)
+            self.on_progress(epoch, self.config.epochs, done, self.batches, losses)
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        films, labels = batch
+        self.val_outputs.append((self.model(normalise(films)).float().cpu(), labels.cpu()))
+
+    def on_train_epoch_end(self) -> None:
+        logits, labels = (
+            torch.cat(parts).double() for parts in zip(*self.val_outputs, strict=True)
+        )
+        self.val_outputs = []
+        weight = self._pos_weight()
+        weight = None if weight is None else weight.cpu().double()
+        val_loss = self._finite(classification_loss(logits, labels, weight).item(), "validation")
+        self.history.append(
+            {
+                "epoch": len(self.history) + 1,
+                "train_loss": float(np.mean(self.train_losses)),
+                "val_loss": val_loss,
+                "val_auc": _mean_auc(logits.numpy(), labels.numpy()),
+                "seconds": time.perf_counter() - self.started,
+            }
+        )
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["training"] = {"settings": self.settings, "history": self.history}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.history = checkpoint["training"]["history"]
+        self.order.set_epoch(checkpoint["global_step"] // self.batches)
+
+    def _pos_weight(self) -> Tensor | None:
+        return cast("Tensor | None", self.pos_weight)
+
+    def _finite(self, loss: float, what: str) -> float:
+        if not math.isfinite(loss):
+            raise TrainingError(
+                f"the {what} loss is {loss} in epoch {len(self.history) + 1}: lower "
+                f"train.learning_rate (now {self.config.learning_rate:g})"
+            )
+        return loss
+
+
+class KeepEpochs(Checkpoint):
+    """Publishes the best weights, then the state to resume from, each whole or not at all.
+
+    As a Lightning Checkpoint it is called last at the end of an epoch, after its history row.
+    Killed between the two files, a resumed run repeats the epoch and writes the same best weights.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        module = cast(ClassificationLoop, pl_module)
+        if module.best_epoch == len(module.history):
+            save_weights(self.folder / BEST, module.model.state_dict())
+        # Lightning writes to the final name; a kill in the middle would leave half a file there.
+        temporary = self.folder / (LAST + ".tmp")
+        trainer.save_checkpoint(temporary)
+        os.replace(temporary, self.folder / LAST)
+
+
+def _mean_auc(logits: NDArray[np.float64], labels: NDArray[np.float64]) -> float:
+    """Mean area under the ROC curve over the classes that have both labels; NaN if none has."""
+    both = [c for c in range(labels.shape[1]) if 0 < labels[:, c].sum() < len(labels)]
+    aucs = [roc_auc_score(labels[:, c], logits[:, c]) for c in both]
+    return float(np.mean(aucs)) if aucs else math.nan

@@ -1,0 +1,1 @@
+"""The front door: configuration, stages, store, runs."""

@@ -1,0 +1,153 @@
+"""The configuration as one typed tree: composed by Hydra once, in the parent process."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any, cast
+
+from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig, OmegaConf
+
+from attribution.config import AttributionConfig
+from data.config import DatasetConfig, Source
+from evaluation.config import EvaluationConfig, ReportConfig
+from models.config import ModelConfig, TrainConfig
+
+CONF = Path(__file__).resolve().parent.parent / "conf"
+METHODS = ("gradient", "grad_cam", "random", "iba")
+PRIORS = ("whole_image", "location_prior", "class_prior")
+METRICS = ("localization",)
+
+
+class ConfigError(ValueError):
+    """A setting that cannot work; the message names the key."""
+
+
+class ExecutorName(Enum):
+    serial = "serial"
+
+
+@dataclass
+class ExecutorConfig:
+    """Where shards are computed. No result depends on it, and no key holds it."""
+
+    name: ExecutorName = ExecutorName.serial
+    device: str = "auto"  # auto | cpu | cuda | cuda:1 | mps
+
+
+@dataclass
+class PathsConfig:
+    """Folders of this machine. None of them is ever part of a key."""
+
+    nih: str | None = None
+    outputs: str = "outputs"
+
+
+@dataclass
+class PipelineConfig:
+    """Everything a run can be told."""
+
+    name: str = "demo"  # what the report calls this run
+    seed: int = 0
+    # Sums differ in their last bits between thread counts, so this is part of the keys of what
+    # torch computes; `cores` is the number of cores that this process may use.
+    threads: int = 1
+    paths: PathsConfig = field(default_factory=PathsConfig)
+    dataset: DatasetConfig = field(default_factory=DatasetConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    attribution: AttributionConfig = field(default_factory=AttributionConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    report: ReportConfig = field(default_factory=ReportConfig)
+    executor: ExecutorConfig = field(default_factory=ExecutorConfig)
+
+
+def available_cores() -> int:
+    """Cores that this process may run on (a cgroup or taskset may allow fewer than there are)."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def register() -> None:
+    """Makes the typed tree and the ``cores`` resolver known to Hydra."""
+    ConfigStore.instance().store(name="schema", node=PipelineConfig)
+    OmegaConf.register_new_resolver("cores", available_cores, replace=True)
+
+
+def to_dataclass(config: DictConfig) -> PipelineConfig:
+    """The composed tree as plain dataclasses, checked.
+
+    Raises
+    ------
+    ConfigError
+        Where a value is of the right type but cannot work.
+    """
+    result = cast(PipelineConfig, OmegaConf.to_object(config))
+    _check(result)
+    return result
+
+
+def compose_config(overrides: Sequence[str]) -> PipelineConfig:
+    """Composes ``conf/`` with command-line overrides, without starting a Hydra job."""
+    register()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return to_dataclass(compose("config", overrides=list(overrides)))
+
+
+def _check(config: PipelineConfig) -> None:
+    def require(holds: bool, key: str, message: str) -> None:
+        if not holds:
+            raise ConfigError(f"{key}: {message}")
+
+    data, train, attribution = config.dataset, config.train, config.attribution
+    files = data.source is Source.files
+    require(
+        files or config.paths.nih is None,
+        "paths.nih",
+        "is set, but this experiment renders phantoms; add experiment=nih to read your films",
+    )
+    require(
+        not files or config.paths.nih is not None,
+        "paths.nih",
+        "is not set; give the folder with Data_Entry_2017_v2020.csv and images/, "
+        "as in paths.nih=/data/nih",
+    )
+    require(data.num_labels in (8, 14), "dataset.num_labels", "8 or 14")
+    require(0 < data.val_fraction < 1, "dataset.val_fraction", "between 0 and 1, exclusive")
+    # Five halvings: below 32 px the last feature map of DenseNet121 is empty.
+    require(data.side >= 32, "dataset.side", "at least 32 pixels")
+    for key, value in {
+        "threads": config.threads,
+        "dataset.pack_shard": data.pack_shard,
+        "dataset.phantom.num_train_val": data.phantom.num_train_val,
+        "dataset.phantom.num_test": data.phantom.num_test,
+        "train.batch_size": train.batch_size,
+        "attribution.batch_size": attribution.batch_size,
+        "attribution.shard_size": attribution.shard_size,
+        "attribution.iba.steps": attribution.iba.steps,
+        "attribution.iba.noise_samples": attribution.iba.noise_samples,
+        "evaluation.bootstrap.resamples": config.evaluation.bootstrap.resamples,
+        "evaluation.localization.thresholds": config.evaluation.localization.thresholds,
+    }.items():
+        require(value >= 1, key, f"at least 1, not {value}")
+    require(train.epochs >= 0, "train.epochs", "not negative (0 keeps the initial weights)")
+    require(config.seed >= 0, "seed", "not negative")
+    limit = config.evaluation.max_images
+    require(limit is None or limit >= 2, "evaluation.max_images", "at least 2, or null for all")
+    for key, chosen, known in (
+        ("attribution.methods", attribution.methods, METHODS),
+        ("evaluation.metrics", config.evaluation.metrics, METRICS),
+    ):
+        unknown = sorted(set(chosen) - set(known))
+        require(not unknown, key, f"unknown {', '.join(unknown)}; known: {', '.join(known)}")
+        require(len(set(chosen)) == len(chosen), key, "names one entry twice")
+    require(bool(attribution.methods), "attribution.methods", "at least one method")
+
+
+def section(config: Any) -> dict[str, Any]:
+    """A settings dataclass as plain JSON values, for a key or a manifest."""
+    plain = OmegaConf.to_container(OmegaConf.structured(config), enum_to_str=True)
+    return cast(dict[str, Any], plain)

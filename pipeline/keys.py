@@ -1,0 +1,99 @@
+"""Content keys: a stage's result is named by everything that can change it."""
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+_BLOCK = 1 << 20
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with one spelling per value: sorted keys, no spaces, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def content_key(value: Any) -> str:
+    """sha256 of the canonical JSON, hexadecimal."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def sample_seed(seed: int, *names: str) -> int:
+    """A 63-bit seed for one item (an image, a sample), independent of order and of shards."""
+    digest = hashlib.sha256(canonical_json([seed, *names]).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+class DigestCache:
+    """sha256 of files, remembered by path, size and modification time.
+
+    A file is read again only after one of the three changed, so that asking for 112,120 films
+    costs one ``stat`` each after the first time.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._database = sqlite3.connect(path, timeout=60)
+        self._database.execute(
+            "CREATE TABLE IF NOT EXISTS digests"
+            " (path TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, sha256 TEXT)"
+        )
+
+    def close(self) -> None:
+        self._database.close()
+
+    def digests(
+        self, paths: Iterable[Path], progress: Callable[[int, int], None] | None = None
+    ) -> list[str]:
+        """The sha256 of each file, in the order given.
+
+        Raises
+        ------
+        OSError
+            Where a file cannot be read.
+        """
+        wanted = [path.absolute() for path in paths]
+        results: list[str] = []
+        try:
+            for done, path in enumerate(wanted, start=1):
+                results.append(self._digest(path))
+                if progress:
+                    progress(done, len(wanted))
+        finally:
+            self._database.commit()
+        return results
+
+    def moved(self, old: Path, new: Path) -> None:
+        """Keeps what is known of the files of a folder that was renamed."""
+        prefix = f"{old.absolute()}/"
+        self._database.execute(
+            "UPDATE OR REPLACE digests SET path = ? || substr(path, ?)"
+            " WHERE substr(path, 1, ?) = ?",
+            (f"{new.absolute()}/", len(prefix) + 1, len(prefix), prefix),
+        )
+        self._database.commit()
+
+    def _digest(self, path: Path) -> str:
+        stat = path.stat()
+        row = self._database.execute(
+            "SELECT size, mtime_ns, sha256 FROM digests WHERE path = ?", (str(path),)
+        ).fetchone()
+        if row and row[:2] == (stat.st_size, stat.st_mtime_ns):
+            return str(row[2])
+        digest = file_sha256(path)
+        self._database.execute(
+            "INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?)",
+            (str(path), stat.st_size, stat.st_mtime_ns, digest),
+        )
+        return digest
+
+
+def file_sha256(path: Path) -> str:
+    """sha256 of one file's bytes, hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,37 @@
+"""One run from configuration to report."""
+
+from pathlib import Path
+
+from pipeline.config import PipelineConfig
+from pipeline.plan import plan_run
+from pipeline.progress import say
+from pipeline.runner import Outcome, finish_run, obtain, start_run
+from pipeline.stages.report import write_report
+from pipeline.store import Store
+
+
+def store_folder(config: PipelineConfig) -> Path:
+    return Path(config.paths.outputs) / "store"
+
+
+def run_pipeline(config: PipelineConfig, folder: Path) -> None:
+    """Runs every stage that is not in the store yet and writes the run folder.
+
+    Raises
+    ------
+    pipeline.runner.StageFailedError
+        Where a stage could not do its work. What was finished before it stays in the store.
+    """
+    start_run(config, folder)
+    store = Store(store_folder(config))
+    try:
+        plan = plan_run(config, store.digests)
+        outcomes: list[Outcome] = [obtain(stage, store, config) for stage in plan.order]
+        write_report(config, plan, outcomes, store, folder)
+        finish_run(config, folder, outcomes)
+    finally:
+        store.digests.close()
+    made = sum(not outcome.hit for outcome in outcomes)
+    say(f"{made} of {len(outcomes)} stages were run, the others were in the store")
+    say(f"tables: {folder / 'tables'}")
+    say(f"report: {folder / 'report.html'}")

@@ -1,0 +1,35 @@
+"""Work cut in shards: each is published whole or not at all, and never computed twice."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from pipeline.graph import Progress
+
+SHARDS = "shards"
+
+
+def run_shards(
+    folder: Path, total: int, size: int, compute: Callable[[Path, slice], None], progress: Progress
+) -> None:
+    """Calls ``compute(shard_folder, rows)`` for every shard that ``folder`` does not hold yet.
+
+    ``compute`` writes into a temporary folder that is renamed when it returns. What rows a shard
+    holds depends on ``total`` and ``size`` alone, so that any interruption gives the same shards.
+    """
+    starts = range(0, total, size)
+    for number, start in enumerate(starts):
+        final = folder / SHARDS / f"{number:05d}"
+        if not final.exists():
+            temporary = final.with_suffix(".tmp")
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir(parents=True)
+            compute(temporary, slice(start, min(start + size, total)))
+            os.replace(temporary, final)
+        progress(min(start + size, total), total)
+
+
+def shard_folders(folder: Path) -> list[Path]:
+    """The shards of a finished stage, in order."""
+    return sorted(path for path in (folder / SHARDS).iterdir() if path.suffix != ".tmp")

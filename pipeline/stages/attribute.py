@@ -1,0 +1,114 @@
+"""attribute: one method's maps on the selected samples, cut in shards."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pipeline.config import PipelineConfig, section
+from pipeline.graph import Stage, Task
+from pipeline.shards import run_shards, shard_folders
+
+
+def stage(
+    config: PipelineConfig,
+    method: str,
+    train: Stage,
+    pack: Stage,
+    select: Stage,
+    statistics: dict[str, Stage],
+) -> Stage:
+    attribution = config.attribution
+    return Stage(
+        name="attribute",
+        version=1,
+        settings={
+            "method": method,
+            "settings": section(getattr(attribution, method)),
+            "score": attribution.score.value,
+            "batch_size": attribution.batch_size,
+            "shard_size": attribution.shard_size,
+            "threads": config.threads,
+        },
+        inputs={
+            "train": train,
+            "pack": pack,
+            "select": select,
+            **{f"statistics_{tap}": stage for tap, stage in statistics.items()},
+        },
+        run=lambda task: run(task, method, tuple(statistics)),
+        sources=("attribution", "models/densenet.py"),
+        variant=method,
+    )
+
+
+def run(task: Task, method: str, taps: tuple[str, ...]) -> None:
+    import torch
+
+    from attribution.base import SCORES
+    from attribution.methods import build_method
+    from attribution.statistics import FeatureStatistics
+    from data.packing import PackedFilms
+    from models.checkpoints import load_checkpoint
+    from models.densenet import normalise
+    from pipeline.torch_runtime import start_torch
+
+    config = task.config.attribution
+    device = start_torch(task.config)
+    model, _ = load_checkpoint(task.inputs["train"] / "model.safetensors")
+    model.to(device).eval()
+    films = PackedFilms(task.inputs["pack"])
+    samples = read_samples(task.inputs["select"])
+    statistics = {
+        tap: FeatureStatistics.load(task.inputs[f"statistics_{tap}"] / "statistics.safetensors")
+        for tap in taps
+    }
+    explain = build_method(method, config, statistics)
+
+    def compute(folder: Path, rows: slice) -> None:
+        maps, diagnostics = [], []
+        for start in range(rows.start, rows.stop, config.batch_size):
+            batch = samples.iloc[start : min(start + config.batch_size, rows.stop)]
+            images = normalise(torch.from_numpy(films.load(batch["image"].tolist())).to(device))
+            targets = torch.tensor(batch["target"].to_numpy(), device=device)
+            result = explain(
+                model, images, targets, score=SCORES[config.score], seeds=batch["seed"].tolist()
+            )
+            maps.append(result.maps.numpy())
+            values = {name: value.numpy() for name, value in result.diagnostics.items()}
+            diagnostics.append(pd.DataFrame({"sample": batch["sample"].to_numpy(), **values}))
+        np.save(folder / "maps.npy", np.concatenate(maps))
+        pd.concat(diagnostics).to_csv(folder / "diagnostics.csv", index=False)
+
+    run_shards(task.folder, len(samples), config.shard_size, compute, task.progress)
+
+
+def read_samples(folder: Path) -> pd.DataFrame:
+    """The samples of a finished select stage."""
+    return pd.read_csv(folder / "samples.csv", dtype={"image": str})
+
+
+def map_shards(folder: Path) -> Iterator[np.ndarray]:
+    """float32 maps (n, side, side) of a finished attribute stage, shard by shard, memory-mapped."""
+    for shard in shard_folders(folder):
+        yield np.load(shard / "maps.npy", mmap_mode="r")
+
+
+def read_maps(folder: Path, samples: list[int], shard_size: int) -> np.ndarray:
+    """float32 maps (n, side, side) of single samples."""
+    shards = shard_folders(folder)
+    return np.stack(
+        [
+            np.load(shards[sample // shard_size] / "maps.npy", mmap_mode="r")[sample % shard_size]
+            for sample in samples
+        ]
+    )
+
+
+def read_diagnostics(folder: Path) -> pd.DataFrame:
+    """The method's diagnostics per sample."""
+    return pd.concat(
+        [pd.read_csv(shard / "diagnostics.csv") for shard in shard_folders(folder)],
+        ignore_index=True,
+    )

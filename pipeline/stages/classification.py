@@ -1,0 +1,60 @@
+"""evaluate: AUC and average precision of the classifier on the test fold."""
+
+import pandas as pd
+
+from pipeline.config import PipelineConfig, section
+from pipeline.graph import Stage, Task
+from pipeline.stages.predict import read_logits
+
+
+def dataset_name(config: PipelineConfig) -> str:
+    """What tables call the data: a phantom is never called NIH alone."""
+    return {"phantoms": "nih_phantoms", "files": "nih"}[config.dataset.source.value]
+
+
+def stage(config: PipelineConfig, predict: Stage, index: Stage) -> Stage:
+    return Stage(
+        name="evaluate",
+        version=1,
+        settings={
+            "metric": "classification",
+            "bootstrap": section(config.evaluation.bootstrap),
+            "seed": config.seed,
+            "dataset": dataset_name(config),
+            "model": config.train.loss.value,
+        },
+        inputs={"predict": predict, "index": index},
+        run=run,
+        sources=("evaluation/classification.py", "evaluation/bootstrap.py"),
+        variant="classification",
+    )
+
+
+def run(task: Task) -> None:
+    from data.nih import FINDINGS
+    from evaluation.classification import classification_table
+    from evaluation.tables import write_csv
+
+    config = task.config
+    names, logits = read_logits(task.inputs["predict"])
+    images = pd.read_csv(task.inputs["index"] / "images.csv", dtype={"image": str})
+    images = images.set_index("image").loc[names]
+    labels = list(FINDINGS[: config.dataset.num_labels])
+    table = classification_table(
+        dataset_name(config),
+        config.train.loss.value,
+        labels,
+        images[labels].to_numpy(),
+        logits,
+        images["patient"].to_numpy(),
+        config.evaluation.bootstrap,
+        config.seed,
+    )
+    write_csv(table, task.folder / "classification.csv")
+    scores = pd.DataFrame(logits, columns=[f"logit_{label}" for label in labels])
+    labelled = images[["patient", *labels]].reset_index()
+    scores = pd.concat([labelled, scores], axis="columns")
+    scores.to_csv(task.folder / "classification_samples.csv", index=False)
+    undefined = table.loc[table["auc"].isna(), "class"].tolist()
+    if undefined:
+        task.note(f"no AUC for {', '.join(undefined)}: no positive or no negative test film")

@@ -1,0 +1,110 @@
+"""figures: the pictures of the report, from tables, maps and films."""
+
+import numpy as np
+import pandas as pd
+
+from pipeline.config import PipelineConfig, section
+from pipeline.graph import RawFolder, Stage, Task
+from pipeline.stages.attribute import read_maps, read_samples
+from pipeline.stages.predict import read_logits
+from pipeline.store import write_json
+
+ALT_TEXTS = "alt_texts.json"
+
+
+def stage(
+    config: PipelineConfig,
+    films: Stage | RawFolder,
+    pack: Stage,
+    train: Stage,
+    predict: Stage,
+    select: Stage,
+    attribute: dict[str, Stage],
+    tables: Stage,
+) -> Stage:
+    return Stage(
+        name="figures",
+        version=1,
+        settings={"report": section(config.report), "methods": list(attribute)},
+        inputs={
+            # A contact sheet is made of phantoms only, and needs their masks.
+            **({"phantoms": films} if isinstance(films, Stage) else {}),
+            "pack": pack,
+            "train": train,
+            "predict": predict,
+            "select": select,
+            "tables": tables,
+            **{f"maps_{method}": stage for method, stage in attribute.items()},
+        },
+        run=lambda task: run(task, tuple(attribute)),
+        sources=("evaluation/figures.py", "evaluation/overlays.py"),
+    )
+
+
+def run(task: Task, methods: tuple[str, ...]) -> None:
+    from evaluation.figures import png, table1_figure, training_curves
+    from evaluation.overlays import mosaic
+
+    alt_texts: dict[str, str] = {}
+    examples = choose(task, methods)
+    (task.folder / "examples.png").write_bytes(png(mosaic(examples)))
+    alt_texts["examples"] = " ".join(example.describe() for example in examples)
+    table1 = task.inputs["tables"] / "table1.csv"
+    if table1.exists():
+        table = pd.read_csv(table1, na_values=["n/a"])
+        (task.folder / "table1.png").write_bytes(png(table1_figure(table)))
+        best = table.loc[table["iou"].idxmax()]
+        alt_texts["table1"] = (
+            f"Bars of the mean IoU of {len(table)} methods and baselines with intervals;"
+            f" the highest is {best['method']} with {best['iou']:.3f}."
+        )
+    history_file = task.inputs["train"] / "history.csv"
+    if history_file.exists():
+        history = pd.read_csv(history_file)
+        kept = int(history.loc[history["val_loss"].idxmin(), "epoch"])
+        (task.folder / "training.png").write_bytes(png(training_curves(history, kept)))
+        alt_texts["training"] = (
+            f"Training and validation loss and validation AUC over {len(history)} epochs;"
+            f" the weights of epoch {kept} were kept."
+        )
+    if "phantoms" in task.inputs:
+        from data.phantom.contact_sheet import contact_sheet
+
+        contact_sheet(task.inputs["phantoms"], task.folder / "contact_sheet.png")
+        alt_texts["contact_sheet"] = (
+            "A sheet of phantom chest films of every finding, with boxes and mask outlines."
+        )
+    write_json(task.folder / ALT_TEXTS, alt_texts)
+
+
+def choose(task: Task, methods: tuple[str, ...]) -> list:
+    """The examples of the mosaic with their films, maps and predicted probabilities."""
+    from data.packing import PackedFilms
+    from evaluation.overlays import Example, choose_examples
+
+    samples = read_samples(task.inputs["select"])
+    names, logits = read_logits(task.inputs["predict"])
+    rows = pd.Series(np.arange(len(names)), index=names)[samples["image"]].to_numpy()
+    targets = samples["target"].to_numpy()
+    probabilities = 1 / (1 + np.exp(-logits[rows, targets].astype(np.float64)))
+    count = task.config.report.examples_per_finding
+    chosen = choose_examples(samples, probabilities, count)
+    films = PackedFilms(task.inputs["pack"]).load(samples["image"].iloc[chosen].tolist())
+    size = task.config.attribution.shard_size
+    maps = {
+        method: read_maps(task.inputs[f"maps_{method}"], chosen.tolist(), size)
+        for method in methods
+    }
+    boxes = samples[["x", "y", "w", "h"]].to_numpy(float)
+    return [
+        Example(
+            sample=int(samples["sample"].iloc[position]),
+            image=samples["image"].iloc[position],
+            finding=samples["finding"].iloc[position],
+            probability=float(probabilities[position]),
+            film=films[number],
+            maps={method: maps[method][number] for method in methods},
+            box=tuple(boxes[position]),
+        )
+        for number, position in enumerate(chosen)
+    ]

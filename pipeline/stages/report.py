@@ -1,0 +1,199 @@
+"""report: the run folder's tables, figures and ``report.html``, assembled anew for every run."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from data.config import Source
+from pipeline.config import PipelineConfig
+from pipeline.plan import Plan
+from pipeline.progress import seconds_text
+from pipeline.runner import Outcome
+from pipeline.stages.figures import ALT_TEXTS
+from pipeline.store import Store
+
+_PROBLEM_KINDS = 12  # kinds of problems that the report lists; problems.csv holds every single one
+_NIH_FILMS = 112_120
+_CAPTIONS = {
+    "table1": (
+        "Mean IoU of thresholded maps with the radiologists' boxes. Maps are divided by their"
+        " maximum; the threshold is chosen on the other half of the patients (two-fold"
+        " cross-fitting). Grey rows explain nothing: they are what a method must beat."
+    ),
+    "classification": (
+        "Area under the ROC curve and average precision of the classifier on the test fold;"
+        " n/a where a class has no positive or no negative film."
+    ),
+}
+
+
+def write_report(
+    config: PipelineConfig, plan: Plan, outcomes: list[Outcome], store: Store, folder: Path
+) -> None:
+    """Copies tables and figures into the run folder and writes ``report.html`` there."""
+    from evaluation.report import render_report
+
+    where = {
+        role: store.folder(stage.name, stage.key)
+        for role, stage in (
+            ("index", plan.index),
+            ("pack", plan.pack),
+            ("tables", plan.tables),
+            ("figures", plan.figures),
+        )
+    }
+    problems = pd.concat(
+        [pd.read_csv(where[role] / "problems.csv", dtype=str) for role in ("index", "pack")],
+        ignore_index=True,
+    )
+    for name, suffix in (("tables", "csv"), ("figures", "png")):
+        (folder / name).mkdir(exist_ok=True)
+        for path in sorted(where[name].glob(f"*.{suffix}")):
+            shutil.copyfile(path, folder / name / path.name)
+    problems.to_csv(folder / "tables" / "problems.csv", index=False)
+    content = report_content(config, outcomes, folder, where, problems)
+    page = folder / "report.html.tmp"
+    page.write_text(render_report(content), encoding="utf-8")
+    page.replace(folder / "report.html")
+
+
+def report_content(
+    config: PipelineConfig,
+    outcomes: list[Outcome],
+    folder: Path,
+    where: dict[str, Path],
+    problems: pd.DataFrame,
+) -> Any:
+    """What the report says of this run."""
+    from evaluation import report
+    from evaluation.overlays import EXAMPLE_RULE
+
+    phantoms = config.dataset.source is Source.phantoms
+    found = len(pd.read_csv(where["index"] / "images.csv", usecols=["image"]))
+    banner, statement = None, []
+    if phantoms:
+        banner, statement = report.PHANTOM_BANNER, [report.PHANTOM_STATEMENT]
+    elif found < _NIH_FILMS:
+        banner = report.partial_banner(found, _NIH_FILMS)
+        statement = [report.PARTIAL_STATEMENT]
+    statement.append(
+        f"{found:,} films at {config.dataset.side} px; a DenseNet121 from {config.model.init} weights,"
+        f" trained for {config.train.epochs} epochs with {config.train.loss.value}; attribution by"
+        f" {', '.join(config.attribution.methods)}; seed {config.seed}."
+    )
+    alt_texts = json.loads((where["figures"] / ALT_TEXTS).read_text(encoding="utf-8"))
+
+    def figure(name: str, title: str, caption: str) -> list[report.ReportFigure]:
+        if name not in alt_texts:
+            return []
+        picture = report.Picture(alt_texts[name], (folder / "figures" / f"{name}.png").read_bytes())
+        return [report.ReportFigure(f"figure-{name}", title, caption, (picture,))]
+
+    def table(name: str, title: str) -> list[report.ReportTable]:
+        path = folder / "tables" / f"{name}.csv"
+        if not path.exists():
+            return []
+        frame = pd.read_csv(path, na_values=["n/a"], keep_default_na=False)
+        return [report.ReportTable(name, title, _CAPTIONS[name], frame, f"tables/{name}.csv")]
+
+    table1 = table("table1", "Table 1")
+    sections = (
+        report.ReportSection(
+            "localization",
+            "Where the maps point",
+            (
+                *figure("table1", "Mean IoU", "As in Table 1 below."),
+                *table1,
+                *figure("examples", "Examples", EXAMPLE_RULE),
+            ),
+        ),
+        report.ReportSection(
+            "classifier",
+            "The classifier",
+            (
+                *table("classification", "Classification"),
+                *figure("training", "Training", "The weights of the lowest validation loss are kept."),
+            ),
+        ),
+        report.ReportSection(
+            "films",
+            "The films",
+            tuple(
+                figure(
+                    "contact_sheet",
+                    "Contact sheet",
+                    "Phantom films with the boxes and outlines of their lesions.",
+                )
+            ),
+        ),
+    )
+    return report.ReportContent(
+        title=f"Explaining chest X-ray models: {config.name}",
+        banner=banner,
+        statement=tuple(statement),
+        verdicts=tuple(report.table1_verdict(part.frame) for part in table1),
+        facts=_facts(config, found),
+        sections=tuple(section for section in sections if section.blocks),
+        problems=report.ReportTable(
+            "problems",
+            "Data problems",
+            "Counted by kind; tables/problems.csv lists every one.",
+            report.summarise_problems(problems, _PROBLEM_KINDS),
+            "tables/problems.csv",
+        ),
+        problem_count=len(problems),
+        notes=tuple(
+            f"{outcome.stage.title}: {note}"
+            for outcome in outcomes
+            for note in outcome.artifact.manifest["notes"]
+        ),
+        provenance=_provenance(outcomes),
+        stages=report.ReportTable(
+            "stages",
+            "Stages",
+            "Seconds are those of the run that made the result.",
+            pd.DataFrame(
+                [
+                    {
+                        "stage": outcome.stage.title,
+                        "key": outcome.stage.key[:12],
+                        "in this run": "from the store" if outcome.hit else "made",
+                        "seconds": outcome.artifact.manifest["seconds"],
+                    }
+                    for outcome in outcomes
+                ]
+            ),
+        ),
+        next_commands={
+            "make status": "what another run would do, and what it would find in the store",
+            'make reproduce ARGS="attribution.iba.beta=20"': "the same with another β",
+            "python -m pipeline seed=0,1,2 -m": "three seeds, one run folder each",
+        },
+    )
+
+
+def _facts(config: PipelineConfig, found: int) -> dict[str, object]:
+    return {
+        "films": f"{found:,} ({config.dataset.source.value})",
+        "side": f"{config.dataset.side} px",
+        "outputs": config.dataset.num_labels,
+        "seed": config.seed,
+        "methods": len(config.attribution.methods),
+    }
+
+
+def _provenance(outcomes: list[Outcome]) -> dict[str, object]:
+    made = outcomes[-1].artifact.manifest["provenance"]
+    commit = made["git"]["commit"] or "unknown"
+    return {
+        "commit": commit + (" with uncommitted changes" if made["git"]["dirty"] else ""),
+        "python": made["python"],
+        **made["packages"],
+        **made["hardware"],
+        "seconds to make it all": seconds_text(
+            sum(outcome.artifact.manifest["seconds"] for outcome in outcomes)
+        ),
+    }

@@ -1,0 +1,42 @@
+"""select: the (film, finding, box) samples that are explained and evaluated."""
+
+import pandas as pd
+
+from pipeline.config import PipelineConfig
+from pipeline.graph import Stage, Task
+from pipeline.keys import sample_seed
+
+
+def stage(config: PipelineConfig, index: Stage, pack: Stage) -> Stage:
+    return Stage(
+        name="select",
+        version=1,
+        settings={"max_images": config.evaluation.max_images, "seed": config.seed},
+        inputs={"index": index, "pack": pack},
+        run=run,
+        sources=("evaluation/sampling.py",),
+    )
+
+
+def run(task: Task) -> None:
+    from data.nih import FINDINGS
+    from data.packing import PackedFilms
+    from evaluation.sampling import select_samples
+
+    config = task.config
+    boxes = pd.read_csv(task.inputs["index"] / "boxes.csv", dtype={"image": str})
+    test = boxes[boxes["fold"] == "test"]
+    readable = test[test["image"].isin(PackedFilms(task.inputs["pack"]).table["image"])]
+    labels = FINDINGS[: config.dataset.num_labels]
+    samples = select_samples(readable, labels, config.evaluation.max_images, config.seed)
+    samples["seed"] = [
+        sample_seed(config.seed, image, finding)
+        for image, finding in zip(samples["image"], samples["finding"], strict=True)
+    ]
+    samples.to_csv(task.folder / "samples.csv", index=False)
+    task.note(
+        f"{len(samples):,} of {len(boxes):,} boxes are evaluated, on"
+        f" {samples['image'].nunique():,} films of {samples['patient'].nunique():,} patients"
+    )
+    if len(test) < len(boxes):
+        task.note(f"{len(boxes) - len(test):,} boxes lie on films outside the test fold: left out")

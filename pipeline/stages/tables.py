@@ -1,0 +1,50 @@
+"""tables: the contract tables, with the per-sample rows that each number comes from."""
+
+import shutil
+
+from pipeline.config import PipelineConfig, section
+from pipeline.graph import Stage, Task
+from pipeline.stages.attribute import read_samples
+from pipeline.stages.localization import read_curves
+
+
+def stage(
+    config: PipelineConfig, select: Stage, classification: Stage, localization: dict[str, Stage]
+) -> Stage:
+    return Stage(
+        name="tables",
+        version=1,
+        settings={
+            "localization": section(config.evaluation.localization),
+            "bootstrap": section(config.evaluation.bootstrap),
+            "seed": config.seed,
+            "methods": list(localization),
+        },
+        inputs={
+            "select": select,
+            "classification": classification,
+            **{f"localization_{method}": stage for method, stage in localization.items()},
+        },
+        run=lambda task: run(task, tuple(localization)),
+        sources=("evaluation/tables.py", "evaluation/bootstrap.py", "evaluation/paper_values.csv"),
+    )
+
+
+def run(task: Task, methods: tuple[str, ...]) -> None:
+    from evaluation.localization import threshold_grid
+    from evaluation.tables import table1, write_csv
+
+    evaluation = task.config.evaluation
+    for name in ("classification.csv", "classification_samples.csv"):
+        shutil.copyfile(task.inputs["classification"] / name, task.folder / name)
+    if methods:
+        table, samples = table1(
+            read_samples(task.inputs["select"]),
+            {method: read_curves(task.inputs[f"localization_{method}"]) for method in methods},
+            threshold_grid(evaluation.localization.thresholds),
+            evaluation.localization,
+            evaluation.bootstrap,
+            task.config.seed,
+        )
+        write_csv(table, task.folder / "table1.csv")
+        write_csv(samples, task.folder / "table1_samples.csv")

@@ -1,0 +1,84 @@
+import numpy as np
+import pytest
+import torch
+
+from attribution.config import StatisticsConfig
+from attribution.statistics import FeatureStatistics, estimate_statistics
+
+
+class Tap(torch.nn.Module):
+    """The feature map is the image; a parameter and a dropout show whether the model is frozen."""
+
+    def __init__(self):
+        super().__init__()
+        self.dropout = torch.nn.Dropout()
+
+    def forward_to(self, tap, images):
+        return self.dropout(images)
+
+
+def estimate(batches, **settings):
+    return estimate_statistics(Tap(), "block3", batches, StatisticsConfig(**settings))
+
+
+@pytest.fixture
+def images():
+    generator = np.random.default_rng(0)
+    values = generator.normal(1000, 0.01, (23, 3, 5, 4)).astype(np.float32)
+    values[generator.random(values.shape) < 0.4] = 0
+    values[:, 2] = generator.normal(1000, 0.01, (23, 5, 4))  # a mean far above the deviation
+    return torch.from_numpy(values)
+
+
+@pytest.mark.parametrize("sizes", [[23], [1] * 23, [2, 13, 8]])
+def test_equals_numpy_for_any_cut_into_batches(images, sizes):
+    found = estimate(images.split(sizes))
+    values = images.numpy().astype(np.float64)
+    assert found.num_images == 23
+    np.testing.assert_allclose(found.mean, values.mean(0), rtol=1e-6)
+    np.testing.assert_allclose(found.std, values.std(0, ddof=1), rtol=1e-5)
+    np.testing.assert_allclose(found.active, (values != 0).mean(0), rtol=1e-6)
+    assert found.mean.dtype == found.std.dtype == found.active.dtype == torch.float32
+
+
+def test_stops_at_the_number_of_images_asked_for_within_a_batch(images):
+    seen = []
+    found = estimate_statistics(
+        Tap(),
+        "block3",
+        images.split(4),
+        StatisticsConfig(num_images=10),
+        progress=lambda done, total: seen.append((done, total)),
+    )
+    assert found.num_images == 10
+    np.testing.assert_allclose(found.mean, images[:10].double().mean(0), rtol=1e-6)
+    assert seen == [(4, 10), (8, 10), (10, 10)]
+
+
+def test_one_image_has_no_deviation(images):
+    with pytest.raises(ValueError, match="at least 2 images, got 1"):
+        estimate([images[:1]])
+    with pytest.raises(ValueError, match="got 0"):
+        estimate([])
+
+
+def test_a_file_brings_everything_back_and_has_the_same_bytes_each_time(images, tmp_path):
+    found = estimate([images])
+    contents = set()
+    for name in ("a", "b", "c"):
+        found.save(tmp_path / name)
+        contents.add((tmp_path / name).read_bytes())
+    back = FeatureStatistics.load(tmp_path / "a")
+    assert (back.tap, back.num_images) == ("block3", 23)
+    for name in ("mean", "std", "active"):
+        assert torch.equal(getattr(back, name), getattr(found, name))
+    assert len(contents) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "c"]
+
+
+def test_a_file_of_something_else_is_refused_by_name(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"absent\.safetensors"):
+        FeatureStatistics.load(tmp_path / "absent.safetensors")
+    (tmp_path / "text").write_text("no tensors")
+    with pytest.raises(ValueError, match="text: not a file of feature statistics"):
+        FeatureStatistics.load(tmp_path / "text")

@@ -1,0 +1,516 @@
+"""The NIH reader on tiny official layouts, broken in every way, and on the real files."""
+
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from data import nih
+from data.config import DatasetConfig
+from data.integrity import DataError, problem_table
+from data.nih import FINDINGS, NIHIndex, read_boxes, read_nih
+from data.nih_files import find_films, read_names
+
+HEADER = (
+    "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position,"
+    "OriginalImage[Width,Height],OriginalImagePixelSpacing[x,y]"
+)
+BOX_HEADER = "Image Index,Finding Label,Bbox [x,y,w,h],,,"
+ROWS = (  # image, labels, follow-up, patient, age
+    "00000001_000.png,Cardiomegaly,0,1,57",
+    "00000001_001.png,Cardiomegaly|Emphysema,1,1,58",
+    "00000002_000.png,No Finding,0,2,414",
+    "00000003_000.png,Hernia|Infiltration,0,3,70",
+    "00000004_000.png,Mass|Nodule,0,4,31",
+    "00000005_000.png,Infiltration,0,5,22",
+)
+BOXES = (
+    "00000004_000.png,Mass,100.5,200.25,300,400",
+    "00000005_000.png,Infiltrate,1,2,3,4",
+)
+
+
+@dataclass
+class Layout:
+    """An official layout to be spoilt by a test and written; the films are 8-px squares."""
+
+    rows: list[str] = field(default_factory=lambda: list(ROWS))
+    boxes: list[str] = field(default_factory=lambda: list(BOXES))
+    train_val: list[str] = field(default_factory=lambda: [row.split(",")[0] for row in ROWS[:4]])
+    test: list[str] = field(default_factory=lambda: [row.split(",")[0] for row in ROWS[4:]])
+    absent: tuple[str, ...] = ()
+    label_file: str = "Data_Entry_2017_v2020.csv"
+    folders: tuple[str, ...] = ("images",)
+    mark: str = ""
+    newline: str = "\n"
+
+    def write(self, root: Path) -> Path:
+        rows = [f"{row},M,PA,2682,2749,0.14,0.14" for row in self.rows]
+        texts = {
+            self.label_file: [HEADER, *rows, ""],
+            "BBox_List_2017.csv": [BOX_HEADER, *self.boxes, ""],
+            "train_val_list.txt": self.train_val,
+            "test_list.txt": self.test,
+        }
+        for name, lines in texts.items():
+            root.mkdir(exist_ok=True)
+            (root / name).write_bytes((self.mark + self.newline.join(lines)).encode())
+        for number, row in enumerate(ROWS):
+            name = row.split(",")[0]
+            if name not in self.absent:
+                save(root / self.folders[number % len(self.folders)] / name)
+        return root
+
+
+def save(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(path)
+
+
+def read(root: Path, **settings: int | float) -> NIHIndex:
+    return read_nih(root, DatasetConfig(**settings))
+
+
+def reasons(index: NIHIndex, file: str) -> list[str]:
+    return index.problems.loc[index.problems["file"] == file, "reason"].tolist()
+
+
+def test_a_clean_layout_has_no_problems(tmp_path: Path) -> None:
+    index = read(Layout().write(tmp_path))
+    assert index.problems.empty
+    assert list(index.problems.columns) == ["file", "field", "reason"]
+    assert (index.expected, index.found) == (6, 6)
+    first = index.images.iloc[1]
+    assert first["path"] == "images/00000001_001.png"
+    assert (first["patient"], first["follow_up"], first["age"]) == (1, 1, 58)
+    assert (first["sex"], first["view"]) == ("M", "PA")
+    assert first[list(FINDINGS)].sum() == 2
+    assert first["Cardiomegaly"] == first["Emphysema"] == 1
+    assert index.images["age"].max() == 414  # stands in the first edition of the real file
+    assert (index.images[list(FINDINGS)].dtypes == np.uint8).all()
+    assert index.boxes.to_dict("records") == [
+        {"image": "00000004_000.png", "finding": "Mass", "x": 100.5, "y": 200.25, "w": 300.0,
+         "h": 400.0, "patient": 4, "fold": "test"},
+        {"image": "00000005_000.png", "finding": "Infiltration", "x": 1.0, "y": 2.0, "w": 3.0,
+         "h": 4.0, "patient": 5, "fold": "test"},
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+@pytest.mark.parametrize("folders", [("images",), ("images_001/images", "images_002/images")])
+@pytest.mark.parametrize("label_file", ["Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv"])
+def test_layouts_and_text_conventions_make_no_difference(
+    tmp_path: Path, mark: str, newline: str, folders: tuple[str, ...], label_file: str
+) -> None:
+    reference = read(Layout().write(tmp_path / "reference"))
+    layout = Layout(mark=mark, newline=newline, folders=folders, label_file=label_file)
+    index = read(layout.write(tmp_path / "other"))
+    pd.testing.assert_frame_equal(
+        index.images.drop(columns="path"), reference.images.drop(columns="path")
+    )
+    pd.testing.assert_frame_equal(index.boxes, reference.boxes)
+    assert index.problems.empty
+    for path in index.images["path"]:
+        assert (tmp_path / "other" / path).is_file()
+
+
+def test_rows_come_in_the_order_of_names_whatever_the_file_says(tmp_path: Path) -> None:
+    reference = read(Layout().write(tmp_path / "a"))
+    index = read(Layout(rows=list(reversed(ROWS))).write(tmp_path / "b"))
+    pd.testing.assert_frame_equal(index.images, reference.images)
+
+
+def test_eight_labels_are_the_classes_with_boxes(tmp_path: Path) -> None:
+    Layout().write(tmp_path)
+    eight, fourteen = read(tmp_path, num_labels=8), read(tmp_path)
+    assert list(eight.images.columns[8:]) == list(FINDINGS[:8])
+    assert list(fourteen.images.columns[8:]) == list(FINDINGS)
+    hernia = eight.images[eight.images["image"] == "00000003_000.png"]
+    assert hernia[list(FINDINGS[:8])].to_numpy().sum() == 1  # its Infiltration; Hernia is no label
+    with pytest.raises(DataError, match=r"num_labels is 9"):
+        read(tmp_path, num_labels=9)
+
+
+def test_the_test_fold_is_the_official_list_and_val_is_split_by_patient(tmp_path: Path) -> None:
+    index = read(Layout().write(tmp_path), val_fraction=0.5)
+    folds = index.images.set_index("image")["fold"]
+    assert set(folds[folds == "test"].index) == set(Layout().test)
+    assert folds["00000001_000.png"] == folds["00000001_001.png"]
+    assert set(folds) == {"train", "val", "test"}
+
+
+def test_the_split_does_not_depend_on_which_films_are_present(tmp_path: Path) -> None:
+    whole = read(Layout().write(tmp_path / "a"), val_fraction=0.5)
+    for absent in Layout().train_val:
+        part = read(Layout(absent=(absent,)).write(tmp_path / absent), val_fraction=0.5)
+        merged = part.images.merge(whole.images, on="image")
+        assert (merged["fold_x"] == merged["fold_y"]).all()
+
+
+def test_absent_films_are_listed_and_their_boxes_left_out(tmp_path: Path) -> None:
+    index = read(Layout(absent=("00000004_000.png", "00000002_000.png")).write(tmp_path))
+    assert (index.expected, index.found, len(index.images)) == (6, 4, 4)
+    assert index.boxes["image"].tolist() == ["00000005_000.png"]
+    assert index.problems["file"].tolist() == ["00000002_000.png", "00000004_000.png"]
+    assert index.problems["reason"].str.contains("not found").all()
+
+
+def test_films_that_no_row_names_are_listed(tmp_path: Path) -> None:
+    root = Layout().write(tmp_path)
+    save(root / "images/holiday.png")
+    save(root / "images/00000001_000.PNG")  # names are compared exactly
+    (root / "notes.txt").touch()
+    index = read(root)
+    assert len(index.images) == 6
+    assert index.problems["file"].tolist() == ["00000001_000.PNG", "holiday.png"]
+
+
+def test_hidden_files_and_the_masks_of_phantoms_are_no_films(tmp_path: Path) -> None:
+    root = Layout().write(tmp_path)
+    save(root / "masks/00000004_000_Mass.png")
+    save(root / "__MACOSX/images/._00000001_000.png")
+    save(root / ".trash/00000001_000.png")
+    assert read(root).problems.empty
+
+
+def test_a_name_in_two_folders_is_listed_and_the_first_path_used(tmp_path: Path) -> None:
+    root = Layout(folders=("images_001/images",)).write(tmp_path)
+    save(root / "images_002/images/00000004_000.png")
+    index = read(root)
+    assert index.found == 6
+    assert index.images["path"].str.startswith("images_001").all()
+    assert index.problems["file"].tolist() == ["images_002/images/00000004_000.png"]
+    assert "occurs again" in index.problems["reason"][0]
+
+
+def test_names_with_paths_are_listed_and_never_touched(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    evil = ["../evil.png", "/etc/evil.png", "images/00000001_000.png", "..\\evil.png", ".."]
+    save(tmp_path / "evil.png")
+    layout = Layout(train_val=[*Layout().train_val, *evil])
+    layout.rows += [f"{name},Mass,0,9,50" for name in evil]
+    layout.boxes += ["../evil.png,Mass,1,1,10,10"]
+    index = read(layout.write(root))
+    assert len(index.images) == 6
+    assert index.expected == 6
+    assert len(index.boxes) == 2
+    for name in evil:
+        assert "not a plain file name: row skipped" in reasons(index, name)
+
+
+def test_links_out_of_the_root_are_listed_and_not_followed(tmp_path: Path) -> None:
+    root = Layout(absent=("00000004_000.png",)).write(tmp_path / "root")
+    save(tmp_path / "outside/00000004_000.png")
+    (root / "images/00000004_000.png").symlink_to(tmp_path / "outside/00000004_000.png")
+    (root / "more").symlink_to(tmp_path / "outside")
+    (root / "again").symlink_to(root / "images")
+    (root / "images/up").symlink_to(root)
+    index = read(root)
+    assert "00000004_000.png" not in set(index.images["image"])
+    assert "leads out" in reasons(index, "images/00000004_000.png")[0]
+    assert "leads out" in reasons(index, "more")[0]
+    assert len(index.problems) == 3  # and the film that was not found
+
+
+def test_names_that_are_not_utf8_are_listed_as_escapes(tmp_path: Path) -> None:
+    root = Layout().write(tmp_path)
+    try:
+        os.close(os.open(os.fsencode(root / "images") + b"/caf\xe9.png", os.O_CREAT))
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    index = read(root)
+    assert index.problems["file"].tolist() == ["images/caf\\xe9.png"]
+    index.problems.to_csv(tmp_path / "problems.csv")  # surrogates would raise here
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ("00000002_000.png,Flu|Mass,0,2,40", "unknown finding 'Flu': film skipped"),
+        ("00000002_000.png,,0,2,40", "unknown finding '': film skipped"),
+        ("00000002_000.png,No Finding|Mass,0,2,40", "contradicts itself"),
+        ("00000002_000.png,Mass,0,two,40", "Patient ID is not a whole number"),
+        ("00000002_000.png,Mass,0,-2,40", "Patient ID is not a whole number"),
+        ("00000002_000.png,Mass,0," + "9" * 40 + ",40", "Patient ID is not a whole number"),
+        ("00000002_000.png,Mass,1.5,2,40", "Follow-up # is not a whole number"),
+    ],
+)
+def test_a_bad_row_is_skipped_and_listed(tmp_path: Path, row: str, reason: str) -> None:
+    layout = Layout()
+    layout.rows[2] = row
+    index = read(layout.write(tmp_path))
+    assert len(index.images) == 5
+    assert "00000002_000.png" not in set(index.images["image"])
+    assert any(reason in text for text in reasons(index, "00000002_000.png"))
+    assert index.problems["field"].str.startswith("Data_Entry_2017_v2020.csv").any()
+
+
+def test_the_alias_of_the_box_file_is_known_in_labels_too(tmp_path: Path) -> None:
+    layout = Layout()
+    layout.rows[5] = layout.rows[5].replace("Infiltration", "Infiltrate")
+    index = read(layout.write(tmp_path))
+    assert index.problems.empty
+    assert index.images["Infiltration"].sum() == 2
+
+
+@pytest.mark.parametrize(
+    ("age", "years"), [("058Y", 58), ("006M", 0.5), ("", None), ("old", None), ("414", 414)]
+)
+def test_ages_are_years_in_both_editions(tmp_path: Path, age: str, years: float | None) -> None:
+    layout = Layout()
+    layout.rows[0] = f"00000001_000.png,Cardiomegaly,0,1,{age}"
+    index = read(layout.write(tmp_path))
+    if years is None:
+        assert np.isnan(index.images["age"][0])
+        assert reasons(index, "00000001_000.png") == ["Patient Age is not a number: left empty"]
+    else:
+        assert index.images["age"][0] == years
+        assert index.problems.empty
+
+
+def test_a_row_that_occurs_again_is_skipped_and_listed(tmp_path: Path) -> None:
+    layout = Layout()
+    layout.rows.append("00000001_000.png,Mass,0,1,57")
+    index = read(layout.write(tmp_path))
+    assert index.expected == 6
+    assert index.images["Mass"][0] == 0
+    assert index.problems["field"].tolist() == ["Data_Entry_2017_v2020.csv line 8"]
+
+
+def test_a_film_in_neither_list_or_in_both_is_skipped_and_listed(tmp_path: Path) -> None:
+    layout = Layout()
+    layout.train_val.remove("00000002_000.png")
+    layout.test += ["00000003_000.png", "00000004_000.png", "99999999_000.png"]
+    index = read(layout.write(tmp_path))
+    assert len(index.images) == 4
+    assert reasons(index, "00000002_000.png") == ["in neither list: film skipped"]
+    assert reasons(index, "00000003_000.png") == ["in both lists: film skipped"]
+    assert reasons(index, "00000004_000.png") == ["occurs again in the list"]
+    assert len(reasons(index, "99999999_000.png")) == 1
+
+
+def test_nobody_of_the_test_list_is_trained_on(tmp_path: Path) -> None:
+    layout = Layout()
+    layout.train_val.remove("00000001_001.png")
+    layout.test.append("00000001_001.png")
+    index = read(layout.write(tmp_path))
+    assert index.images.loc[index.images["patient"] == 1, "fold"].tolist() == ["test"]
+    assert "test list as well" in reasons(index, "00000001_000.png")[0]
+
+
+@pytest.mark.parametrize(
+    ("box", "reason"),
+    [
+        ("00000004_000.png,Flu,1,1,10,10", "unknown finding"),
+        ("00000004_000.png,Mass,nan,1,10,10", "finite"),
+        ("00000004_000.png,Mass,1,inf,10,10", "finite"),
+        ("00000004_000.png,Mass,1,1,wide,10", "finite"),
+        ("00000004_000.png,Mass,1,1,10", "finite"),
+        ("00000004_000.png,Mass,1,1,0,10", "positive"),
+        ("00000004_000.png,Mass,1,1,10,-5", "positive"),
+        ("00000004_000.png,Mass,1024,1,10,10", "wholly outside"),
+        ("00000004_000.png,Mass,-20,-20,10,10", "wholly outside"),
+        ("00000004_000.png,Mass,1e308,1,1e308,10", "wholly outside"),
+        ("77777777_000.png,Mass,1,1,10,10", "no usable row names this film"),
+        ("00000004_000.png,Mass,100.5,200.25,300,400", "the same box stands above"),
+    ],
+)
+def test_a_bad_box_is_dropped_and_listed(tmp_path: Path, box: str, reason: str) -> None:
+    index = read(Layout(boxes=[*BOXES, box]).write(tmp_path))
+    assert len(index.boxes) == 2
+    assert reason in reasons(index, box.split(",")[0])[0]
+    assert index.problems["field"][0].startswith("BBox_List_2017.csv line 4")
+
+
+@pytest.mark.parametrize(
+    ("box", "clipped"),
+    [
+        ((-10, 5, 30, 30), (0, 5, 20, 30)),
+        ((1000, 1000, 100, 1e9), (1000, 1000, 24, 24)),
+        ((-1e300, -5, 2e300, 2000), (0, 0, 1024, 1024)),
+    ],
+)
+def test_a_box_that_reaches_outside_is_clipped_and_listed(
+    tmp_path: Path, box: tuple[float, ...], clipped: tuple[float, ...]
+) -> None:
+    row = "00000004_000.png,Nodule," + ",".join(map(str, box))
+    index = read(Layout(boxes=[row, BOXES[0]]).write(tmp_path))
+    assert tuple(index.boxes[["x", "y", "w", "h"]].iloc[0]) == clipped
+    assert len(index.boxes) == 2
+    assert "clipped" in reasons(index, "00000004_000.png")[0]
+
+
+def test_a_box_for_a_label_that_the_film_lacks_is_kept_and_listed(tmp_path: Path) -> None:
+    index = read(Layout(boxes=["00000004_000.png,Effusion,1,1,9,9"]).write(tmp_path))
+    assert len(index.boxes) == 1
+    assert reasons(index, "00000004_000.png") == ["its film lacks this label: box kept"]
+
+
+def test_two_boxes_of_one_finding_are_both_kept(tmp_path: Path) -> None:
+    index = read(Layout(boxes=[*BOXES, "00000004_000.png,Mass,1,1,9,9"]).write(tmp_path))
+    assert len(index.boxes) == 3
+    assert index.problems.empty
+
+
+def test_boxes_without_their_header_or_a_column_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "BBox_List_2017.csv"
+    path.write_text("\n".join(BOXES))
+    with pytest.raises(DataError, match=r"BBox_List_2017\.csv"):
+        read_boxes(path)
+    path.write_text("Image Index,Finding Label,x,y\na.png,Mass,1,2\n")
+    with pytest.raises(DataError, match="x, y, w, h in this order"):
+        read_boxes(path)
+
+
+def test_a_wrong_root_says_what_was_looked_for(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "empty").mkdir()
+    save(tmp_path / "films/00000001_000.png")
+    for name, message in (
+        ("absent", "does not exist"),
+        ("file", "is a file"),
+        ("empty", "is empty: put Data_Entry_2017_v2020.csv there.*nihcc"),
+        ("films", "holds no Data_Entry_2017_v2020.csv or Data_Entry_2017.csv.*nihcc"),
+    ):
+        with pytest.raises(DataError, match=message):
+            read(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Data_Entry_2017_v2020.csv", "BBox_List_2017.csv", "test_list.txt", "train_val_list.txt"],
+)
+def test_an_absent_or_damaged_official_file_is_named(tmp_path: Path, name: str) -> None:
+    path = Layout().write(tmp_path) / name
+    for content in (b"", b"\xff\xfe\xff", b"\n\n"):
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=name):
+            read(tmp_path)
+    path.unlink()
+    with pytest.raises(DataError, match=name):
+        read(tmp_path)
+
+
+def test_no_films_at_all_is_an_error_that_counts(tmp_path: Path) -> None:
+    root = Layout(absent=tuple(row.split(",")[0] for row in ROWS)).write(tmp_path / "root")
+    with pytest.raises(DataError, match=r"none of the 6 films .* \(0 other PNG"):
+        read(root)
+    save(tmp_path / "elsewhere/other.png")
+    (root / "images").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(DataError, match=r"images: a link that leads out"):
+        read(root)
+    save(root / "more/other.png")
+    with pytest.raises(DataError, match=r"none of the 6 films .* \(1 other PNG"):
+        read(root)
+
+
+def test_a_hundred_thousand_absent_films_are_listed_in_seconds(tmp_path: Path) -> None:
+    names = [f"{number:08d}_000.png" for number in range(10, 100_010)]
+    layout = Layout(test=[*Layout().test, *names])
+    layout.rows += [f"{name},Mass|Nodule,0,{int(name[:8])},50" for name in names]
+    layout.write(tmp_path)
+    start = time.process_time()
+    index = read(tmp_path)
+    assert time.process_time() - start < 15  # one second where nothing else runs
+    assert len(index.problems) == 100_000
+    assert index.expected == 100_006
+
+
+@pytest.fixture(scope="module")
+def real_root() -> Path:
+    if "CXR_REAL" not in os.environ:
+        pytest.skip("CXR_REAL does not point at the real sample")
+    return Path(os.environ["CXR_REAL"]) / "nih"
+
+
+@pytest.fixture(scope="module")
+def real(real_root: Path) -> NIHIndex:
+    return read(real_root)
+
+
+@pytest.mark.real
+def test_the_real_sample_is_read_whole(real: NIHIndex, real_root: Path) -> None:
+    assert real.expected == 112_120
+    assert real.found == len(real.images) == len(list((real_root / "images").glob("*.png")))
+    assert real.images["image"].is_monotonic_increasing
+    assert len(real.problems) == real.expected - real.found
+    assert real.problems["reason"].str.contains("not found").all()
+    assert set(real.images["fold"]) == {"train", "val", "test"}
+    learn = real.images[real.images["fold"] != "test"]
+    assert (learn.groupby("patient")["fold"].nunique() == 1).all()
+
+
+@pytest.mark.real
+def test_the_real_boxes_are_all_read(real: NIHIndex, real_root: Path) -> None:
+    boxes = read_boxes(real_root / "BBox_List_2017.csv")
+    assert len(boxes) == 984
+    assert boxes["image"].nunique() == 880
+    assert boxes["image"].str[:8].nunique() == 726
+    assert boxes["finding"].value_counts().to_dict() == {
+        "Atelectasis": 180, "Effusion": 153, "Cardiomegaly": 146, "Infiltration": 123,
+        "Pneumonia": 120, "Pneumothorax": 98, "Mass": 85, "Nodule": 79,
+    }  # fmt: skip
+    assert np.isfinite(boxes[["x", "y", "w", "h"]].to_numpy()).all()
+    present = boxes[boxes["image"].isin(real.images["image"])]
+    assert len(real.boxes) == len(present) > 0
+    columns = ["image", "finding", "x", "y", "w", "h"]
+    pd.testing.assert_frame_equal(real.boxes[columns], present[columns].reset_index(drop=True))
+    assert (real.boxes["fold"] == "test").all()
+
+
+@pytest.mark.real
+def test_the_real_boxes_cover_the_published_share_of_the_film(real_root: Path) -> None:
+    size = read_boxes(real_root / "BBox_List_2017.csv")[["w", "h"]]
+    assert (size["w"] * size["h"]).mean() / 1024**2 == pytest.approx(0.0754, abs=5e-5)
+    small = np.floor(size * 224 / 1024)  # whole pixels at 224, as the published code has it
+    assert (small["w"] * small["h"]).mean() / 224**2 == pytest.approx(0.0744, abs=5e-5)
+
+
+@pytest.mark.real
+def test_the_real_label_counts_are_the_known_ones(
+    real_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = pd.read_csv(real_root / "Data_Entry_2017_v2020.csv")["Image Index"]
+    films = pd.Series("images/" + names.to_numpy(), index=names, dtype=object)
+    monkeypatch.setattr(nih, "find_films", lambda root: (films, problem_table([])))
+    whole = read(real_root)
+    assert whole.problems.empty
+    assert whole.found == 112_120
+    assert len(whole.boxes) == 984
+    assert whole.images["patient"].nunique() == 30_805
+    assert (whole.images["fold"] == "test").sum() == 25_596
+    val = (whole.images["fold"] == "val").sum()
+    assert val / 86_524 == pytest.approx(0.12, abs=0.001)
+    assert (whole.images.groupby("patient")["fold"].nunique() == 1).all()
+    labels = whole.images[list(FINDINGS)]
+    assert (labels.sum(axis=1) == 0).sum() == 60_361
+    assert labels.sum().to_dict() == {
+        "Infiltration": 19894, "Effusion": 13317, "Atelectasis": 11559, "Nodule": 6331,
+        "Mass": 5782, "Pneumothorax": 5302, "Consolidation": 4667, "Pleural_Thickening": 3385,
+        "Cardiomegaly": 2776, "Emphysema": 2516, "Edema": 2303, "Fibrosis": 1686,
+        "Pneumonia": 1431, "Hernia": 227,
+    }  # fmt: skip
+
+
+@pytest.mark.real
+def test_the_real_lists_are_disjoint_and_complete(real_root: Path) -> None:
+    train_val, problems = read_names(real_root / "train_val_list.txt")
+    test, more = read_names(real_root / "test_list.txt")
+    assert problems.empty
+    assert more.empty
+    assert (len(train_val), len(test)) == (86_524, 25_596)
+    assert not set(train_val) & set(test)
+    assert not set(train_val.str[:8]) & set(test.str[:8])
+
+
+@pytest.mark.real
+def test_every_real_film_is_found_by_name(real_root: Path) -> None:
+    films, problems = find_films(real_root)
+    assert problems.empty
+    assert all(Path(path).name == name for name, path in films.items())

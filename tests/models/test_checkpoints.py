@@ -1,0 +1,197 @@
+import json
+from pathlib import Path
+from urllib.error import URLError
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torchvision.models import DenseNet121_Weights, densenet121
+
+from models.checkpoints import CheckpointError, initial_model, load_checkpoint, save_checkpoint
+from models.densenet import DenseNet121
+
+LABELS = ["Effusion", "Mass", "Hernia"]
+
+
+@pytest.fixture(scope="module")
+def model() -> DenseNet121:
+    return initial_model("random", 3, seed=5)
+
+
+@pytest.fixture
+def saved(model: DenseNet121, tmp_path: Path) -> Path:
+    path = tmp_path / "model.safetensors"
+    save_checkpoint(path, model, LABELS, {"side": 64})
+    return path
+
+
+def equal(first: torch.nn.Module, second: torch.nn.Module) -> bool:
+    other = second.state_dict()
+    return all(torch.equal(value, other[key]) for key, value in first.state_dict().items())
+
+
+def test_a_checkpoint_comes_back_as_it_was_saved(model: DenseNet121, saved: Path) -> None:
+    loaded, meta = load_checkpoint(saved)
+    assert equal(loaded, model)
+    assert not loaded.training
+    assert meta == {"architecture": "DenseNet121", "labels": LABELS, "side": 64}
+    assert sorted(p.name for p in saved.parent.iterdir()) == ["model.json", "model.safetensors"]
+
+
+def test_the_same_weights_give_the_same_bytes(
+    model: DenseNet121, saved: Path, tmp_path: Path
+) -> None:
+    again = tmp_path / "again.safetensors"
+    save_checkpoint(again, load_checkpoint(saved)[0], LABELS, {"side": 64})
+    assert again.read_bytes() == saved.read_bytes()
+    assert again.with_suffix(".json").read_bytes() == saved.with_suffix(".json").read_bytes()
+
+
+def test_labels_must_name_every_output(model: DenseNet121, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="2 labels for a model with 3 outputs"):
+        save_checkpoint(tmp_path / "model.safetensors", model, LABELS[:2], {})
+
+
+def test_extra_cannot_replace_the_labels(model: DenseNet121, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="must not hold labels"):
+        save_checkpoint(tmp_path / "model.safetensors", model, LABELS, {"labels": []})
+
+
+def test_an_absent_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"none\.safetensors: no such file"):
+        load_checkpoint(tmp_path / "none.safetensors")
+
+
+def test_a_truncated_file_is_named(saved: Path) -> None:
+    saved.write_bytes(saved.read_bytes()[:-1000])
+    with pytest.raises(CheckpointError, match=r"model\.safetensors: not a whole safetensors file"):
+        load_checkpoint(saved)
+
+
+def test_another_kind_of_file_is_named(saved: Path) -> None:
+    saved.write_bytes(b"no weights here")
+    with pytest.raises(CheckpointError, match="not a whole safetensors file"):
+        load_checkpoint(saved)
+
+
+def test_absent_or_broken_labels_are_named(saved: Path) -> None:
+    beside = saved.with_suffix(".json")
+    beside.write_text('{"labels": [')
+    with pytest.raises(CheckpointError, match=r"model\.json: does not describe"):
+        load_checkpoint(saved)
+    beside.unlink()
+    with pytest.raises(CheckpointError, match=r"model\.json: absent"):
+        load_checkpoint(saved)
+
+
+def test_unmatched_names_are_listed_with_counts(model: DenseNet121, tmp_path: Path) -> None:
+    path = tmp_path / "other.safetensors"
+    save_file({f"backbone.{k}": v for k, v in model.state_dict().items()}, path)
+    with pytest.raises(CheckpointError) as caught:
+        initial_model(str(path), 3, seed=0)
+    message = str(caught.value)
+    assert "missing: 727 of 727" in message
+    assert "unexpected: 727 of 727" in message
+    assert "backbone." in message
+    assert "... and 722 more" in message
+    assert len(message.splitlines()) < 20
+
+
+def test_wrong_shapes_are_named_with_both(model: DenseNet121, tmp_path: Path) -> None:
+    state = model.state_dict()
+    state["features.conv0.weight"] = torch.zeros(64, 1, 7, 7)
+    path = tmp_path / "grey.safetensors"
+    save_file(state, path)
+    expected = r"features\.conv0\.weight \(64, 1, 7, 7\) for \(64, 3, 7, 7\)"
+    with pytest.raises(CheckpointError, match=expected):
+        initial_model(str(path), 3, seed=0)
+
+
+def test_a_file_with_other_outputs_is_an_error_that_names_both(saved: Path) -> None:
+    with pytest.raises(CheckpointError, match="has 3 outputs, this model needs 14"):
+        initial_model(str(saved), 14, seed=0)
+    meta = json.loads(saved.with_suffix(".json").read_text())
+    saved.with_suffix(".json").write_text(json.dumps({**meta, "labels": LABELS[:2]}))
+    with pytest.raises(CheckpointError, match="has 3 outputs, this model needs 2"):
+        load_checkpoint(saved)
+
+
+def test_random_weights_follow_from_the_seed_and_leave_the_global_generator_alone() -> None:
+    before = torch.get_rng_state()
+    first, again, other = (initial_model("random", 3, seed=seed) for seed in (1, 1, 2))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert equal(first, again)
+    assert not torch.equal(first.features.conv0.weight, other.features.conv0.weight)
+
+
+@pytest.mark.parametrize("wrap", [False, True])
+def test_a_state_dict_of_a_parallel_model_is_read(
+    model: DenseNet121, tmp_path: Path, wrap: bool
+) -> None:
+    path = tmp_path / "model.pth"
+    state = {f"module.{k}": v for k, v in model.state_dict().items()}
+    torch.save({"state_dict": state} if wrap else state, path)
+    assert equal(initial_model(str(path), 3, seed=0), model)
+
+
+def test_a_pickled_model_is_refused_without_being_run(tmp_path: Path) -> None:
+    path = tmp_path / "whole.pt"
+    torch.save({"model": DenseNet121(3)}, path)
+    with pytest.raises(CheckpointError, match="pickled model is refused"):
+        initial_model(str(path), 3, seed=0)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a zip file"])
+def test_a_broken_state_dict_file_is_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "broken.pt"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"broken\.pt: not a readable state dict"):
+        initial_model(str(path), 3, seed=0)
+
+
+def test_a_list_is_no_state_dict(tmp_path: Path) -> None:
+    path = tmp_path / "list.pt"
+    torch.save([torch.zeros(1)], path)
+    with pytest.raises(CheckpointError, match="holds no state dict"):
+        initial_model(str(path), 3, seed=0)
+
+
+def test_an_unknown_init_is_refused_with_the_choices(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"init=imagnet: no such file; choose random"):
+        initial_model("imagnet", 3, seed=0)
+    (tmp_path / "weights.h5").touch()
+    with pytest.raises(CheckpointError, match=r"end in \.safetensors, \.pt, \.pth"):
+        initial_model(str(tmp_path / "weights.h5"), 3, seed=0)
+
+
+def test_imagenet_without_a_network_says_which_file_goes_where(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def unreachable(*_args: object, **_kwargs: object) -> None:
+        raise URLError("network is unreachable")
+
+    monkeypatch.setattr("torch.hub.download_url_to_file", unreachable)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    with pytest.raises(CheckpointError) as caught:
+        initial_model("imagenet", 3, seed=0)
+    message = str(caught.value)
+    assert "densenet121-a639ec97.pth" in message
+    assert str(tmp_path / "hub" / "checkpoints") in message
+    assert "model.init=random" in message
+
+
+def test_imagenet_weights_come_under_a_fresh_seeded_classifier(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    published = densenet121(weights=None)
+    # torchvision's file spells norm1 as norm.1, which its loader mends.
+    state = {
+        key.replace("norm1", "norm.1").replace("conv1", "conv.1"): value
+        for key, value in published.state_dict().items()
+    }
+    monkeypatch.setattr(DenseNet121_Weights, "get_state_dict", lambda *_, **__: dict(state))
+    model = initial_model("imagenet", 3, seed=7)
+    fresh = initial_model("random", 3, seed=7)
+    assert equal(model.features, published.features)
+    assert equal(model.classifier, fresh.classifier)
+    assert equal(initial_model("imagenet", 1000, seed=7), published)

@@ -1,0 +1,351 @@
+"""Training on sixteen tiny films with one thread: what is learnt, kept, resumed and refused."""
+
+import dataclasses
+import logging
+import random
+import signal
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.utils.data import TensorDataset
+
+from models.checkpoints import initial_model
+from models.config import Loss, Optimizer, Schedule, TrainConfig
+from models.densenet import DenseNet121, normalise
+from models.prediction import predict
+from models.training import TrainingError, TrainResult, train
+
+CPU = torch.device("cpu")
+Trained = tuple[DenseNet121, TrainResult]
+TrainedIn = tuple[DenseNet121, TrainResult, Path]
+PUBLISHED = TrainConfig(epochs=3, batch_size=4)
+PHANTOM = TrainConfig(
+    epochs=3,
+    batch_size=4,
+    optimizer=Optimizer.adamw,
+    schedule=Schedule.one_cycle,
+    horizontal_flip=True,
+)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def films(count: int, seed: int) -> TensorDataset:
+    """Noise with a bright left half (class 0), top half (class 1); class 2 has no positives."""
+    rng = np.random.default_rng(seed)
+    labels = np.zeros((count, 3), np.float32)
+    labels[:, 0] = np.arange(count) % 2
+    labels[:, 1] = np.arange(count) // 2 % 2
+    pixels = rng.integers(0, 100, (count, 32, 32))
+    pixels[:, :, :16] += (100 * labels[:, 0]).astype(int)[:, None, None]
+    pixels[:, :16] += (50 * labels[:, 1]).astype(int)[:, None, None]
+    return TensorDataset(torch.from_numpy(pixels.astype(np.uint8)), torch.from_numpy(labels))
+
+
+TRAIN, VAL = films(18, seed=0), films(6, seed=1)
+
+
+class Stop(Exception):
+    pass
+
+
+class StopIn:
+    """Raises in the given batch of the given epoch."""
+
+    def __init__(self, epoch: int, batch: int, error: type[BaseException] = Stop) -> None:
+        self.at = (epoch, batch)
+        self.error = error
+
+    def __call__(self, epoch: int, _n: int, batch: int, _m: int, _l: Mapping[str, float]) -> None:
+        if (epoch, batch) == self.at:
+            raise self.error
+
+
+def run(
+    folder: Path,
+    config: TrainConfig = PUBLISHED,
+    model: DenseNet121 | None = None,
+    **others: object,
+) -> Trained:
+    model = model or initial_model("random", 3, seed=0)
+    arguments = {"train_data": TRAIN, "val_data": VAL, "seed": 3, "device": CPU, **others}
+    return model, train(model, config=config, folder=folder, **arguments)
+
+
+def weights(model: DenseNet121) -> dict[str, Tensor]:
+    return {key: value.clone() for key, value in model.state_dict().items()}
+
+
+def assert_same(first: Trained, second: Trained) -> None:
+    pd.testing.assert_frame_equal(
+        first[1].history.drop(columns="seconds"),
+        second[1].history.drop(columns="seconds"),
+        check_exact=True,
+    )
+    assert first[1].best_epoch == second[1].best_epoch
+    other = weights(second[0])
+    for key, value in weights(first[0]).items():
+        assert torch.equal(value, other[key]), key
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> TrainedIn:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    result = run(folder, PHANTOM)
+    torch.set_num_threads(threads)
+    return *result, folder
+
+
+def test_history_and_weights_are_those_of_the_best_epoch(
+    uninterrupted: TrainedIn,
+) -> None:
+    model, result, folder = uninterrupted
+    history = result.history
+    assert list(history) == ["epoch", "train_loss", "val_loss", "val_auc", "seconds"]
+    assert history["epoch"].tolist() == [1, 2, 3]
+    assert result.best_epoch == history.loc[history["val_loss"].idxmin(), "epoch"]
+    films, labels = VAL.tensors
+    logits = torch.from_numpy(predict(model, films.split(4), CPU)).double()
+    loss = binary_cross_entropy_with_logits(logits, labels.double()).item()
+    assert loss == pytest.approx(history["val_loss"].min(), rel=1e-12)
+    best = load_file(folder / "best.safetensors")
+    assert all(torch.equal(value, best[key]) for key, value in model.state_dict().items())
+    assert sorted(p.name for p in folder.iterdir()) == ["best.safetensors", "last.ckpt"]
+
+
+def test_validation_auc_leaves_out_a_class_without_positives(
+    uninterrupted: TrainedIn,
+) -> None:
+    model, result, _ = uninterrupted
+    films, labels = VAL.tensors
+    logits = predict(model, films.split(4), CPU)
+    aucs = []
+    for c in (0, 1):  # the probability that a positive ranks above a negative, ties half
+        positive, negative = (logits[labels[:, c].numpy() == k, c] for k in (1, 0))
+        difference = positive[:, None] - negative[None]
+        aucs.append(((difference > 0) + (difference == 0) / 2).mean())
+    best = result.history.set_index("epoch").loc[result.best_epoch]
+    assert best["val_auc"] == pytest.approx(np.mean(aucs))
+
+
+@pytest.mark.parametrize(
+    "stop",
+    [StopIn(1, 2), StopIn(2, 1), StopIn(3, 4, KeyboardInterrupt)],
+    ids=["in the first epoch", "at the second's start", "in the last by an interrupt"],
+)
+def test_a_stopped_training_resumes_to_the_same_bits(
+    uninterrupted: TrainedIn, tmp_path: Path, stop: StopIn
+) -> None:
+    with pytest.raises(stop.error):
+        run(tmp_path, PHANTOM, on_progress=stop)
+    seen: list[int] = []
+    resumed = run(tmp_path, PHANTOM, on_progress=lambda epoch, *_: seen.append(epoch))
+    assert min(seen) == stop.at[0]
+    assert_same(resumed, uninterrupted[:2])
+
+
+def test_loading_by_workers_changes_nothing_even_when_resumed(
+    uninterrupted: TrainedIn, tmp_path: Path
+) -> None:
+    workers = dataclasses.replace(PHANTOM, num_workers=2)
+    with pytest.raises(Stop):
+        run(tmp_path, workers, on_progress=StopIn(2, 3))
+    assert_same(run(tmp_path, workers), uninterrupted[:2])
+
+
+def test_a_finished_training_is_not_run_again(
+    uninterrupted: TrainedIn,
+) -> None:
+    again = run(uninterrupted[2], PHANTOM, on_progress=StopIn(1, 1))
+    assert_same(again, uninterrupted[:2])
+    assert again[1].history["seconds"].tolist() == uninterrupted[1].history["seconds"].tolist()
+
+
+@pytest.mark.parametrize("damaged", ["last.ckpt", "best.safetensors"])
+def test_a_damaged_file_costs_a_stated_restart_and_nothing_else(
+    uninterrupted: TrainedIn,
+    tmp_path: Path,
+    damaged: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with pytest.raises(Stop):
+        run(tmp_path, PHANTOM, on_progress=StopIn(2, 1))
+    content = (tmp_path / damaged).read_bytes()
+    (tmp_path / damaged).write_bytes(content[: len(content) // 2])
+    with caplog.at_level(logging.WARNING):
+        restarted = run(tmp_path, PHANTOM)
+    assert "last.ckpt" in caplog.text
+    assert "restarts from its first epoch" in caplog.text
+    assert_same(restarted, uninterrupted[:2])
+
+
+def test_a_kill_while_the_checkpoint_is_written_leaves_the_one_before(
+    uninterrupted: TrainedIn,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(Stop):
+        run(tmp_path, PHANTOM, on_progress=StopIn(2, 1))
+    before = (tmp_path / "last.ckpt").read_bytes()
+
+    def half_written(_trainer: object, path: Path) -> None:
+        Path(path).write_bytes(before[:1000])
+        raise Stop
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pytorch_lightning.Trainer.save_checkpoint", half_written)
+        with pytest.raises(Stop):
+            run(tmp_path, PHANTOM)
+    assert (tmp_path / "last.ckpt").read_bytes() == before
+    assert_same(run(tmp_path, PHANTOM), uninterrupted[:2])
+
+
+def test_a_folder_of_another_training_is_refused_naming_the_difference(
+    uninterrupted: TrainedIn,
+) -> None:
+    folder = uninterrupted[2]
+    other = dataclasses.replace(PHANTOM, learning_rate=1e-4)
+    with pytest.raises(TrainingError, match=r"another training \(other learning_rate, seed\)"):
+        run(folder, other, seed=4)
+    with pytest.raises(TrainingError, match="other initial weights"):
+        run(folder, PHANTOM, model=initial_model("random", 3, seed=9))
+
+
+def test_the_published_recipe_is_plain_sgd_on_seeded_batches(tmp_path: Path) -> None:
+    """One epoch against a loop written out with torch alone, batches taken from the loop's own."""
+    config = dataclasses.replace(PUBLISHED, epochs=1, loss=Loss.weighted_bce)
+    weight = torch.tensor([3.0, 0.5, 20.0])
+    seen: list[Tensor] = []
+
+    class Recorded(DenseNet121):
+        def forward(self, images: Tensor) -> Tensor:
+            if self.training:
+                seen.append(images.clone())
+            return super().forward(images)
+
+    model = Recorded(3)
+    model.load_state_dict(initial_model("random", 3, seed=0).state_dict())
+    run(tmp_path, config, model=model, pos_weight=weight)
+
+    own = initial_model("random", 3, seed=0).train()
+    velocity = {name: torch.zeros_like(p) for name, p in own.named_parameters()}
+    normalised, labels = normalise(TRAIN.tensors[0]), TRAIN.tensors[1]
+    used: list[int] = []
+    for images in seen:
+        films = [int((normalised == image).all(dim=(1, 2, 3)).nonzero()) for image in images]
+        used += films
+        y, logits = labels[films], own(images)
+        log_p, log_q = (torch.nn.functional.logsigmoid(sign * logits) for sign in (1, -1))
+        own.zero_grad()
+        (-(weight * y * log_p + (1 - y) * log_q)).mean().backward()
+        with torch.no_grad():
+            for name, p in own.named_parameters():
+                velocity[name] = 0.9 * velocity[name] + p.grad + 1e-4 * p
+                p -= 1e-3 * velocity[name]
+    assert len(seen) == 4
+    assert len(set(used)) == 16  # no film twice; two sit out
+    for name, p in own.named_parameters():
+        torch.testing.assert_close(dict(model.named_parameters())[name], p, rtol=1e-4, atol=1e-5)
+
+
+def test_it_learns_what_is_plain_to_see(tmp_path: Path) -> None:
+    config = dataclasses.replace(PHANTOM, epochs=8, batch_size=8, horizontal_flip=False)
+    _, result = run(tmp_path, config, train_data=films(32, seed=2))
+    assert result.history["val_loss"].iloc[-1] < 0.6 * result.history["val_loss"].iloc[0]
+    assert result.history["val_auc"].max() > 0.9
+
+
+def test_a_train_fold_smaller_than_a_batch_is_trained_with(tmp_path: Path) -> None:
+    config = TrainConfig(epochs=1, batch_size=32)
+    _, result = run(tmp_path, config, train_data=films(5, seed=0))
+    assert len(result.history) == 1
+
+
+def test_the_callers_state_is_left_alone(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder
+) -> None:
+    model = initial_model("random", 3, seed=0).eval()
+    states = torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()  # noqa: NPY002
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    run(tmp_path, dataclasses.replace(PUBLISHED, epochs=1), model=model)
+    assert torch.equal(torch.get_rng_state(), states[0])
+    assert np.random.get_state()[1].tolist() == states[1]  # noqa: NPY002
+    assert random.getstate() == states[2]
+    assert torch.are_deterministic_algorithms_enabled() == deterministic
+    assert not model.training
+    assert not any(module.training for module in model.modules())
+    assert capfd.readouterr() == ("", "")
+    assert [str(w.message) for w in recwarn] == []
+
+
+def test_progress_counts_every_batch_of_every_epoch(tmp_path: Path) -> None:
+    calls: list[tuple[int, int, int, int]] = []
+    losses: list[dict[str, float]] = []
+
+    def keep(*counts: object) -> None:
+        calls.append(counts[:4])  # type: ignore[arg-type]
+        losses.append(dict(counts[4]))  # type: ignore[call-overload]
+
+    _, result = run(tmp_path, dataclasses.replace(PUBLISHED, epochs=2), on_progress=keep)
+    assert calls == [(epoch, 2, batch, 4) for epoch in (1, 2) for batch in (1, 2, 3, 4)]
+    assert losses[3] == {"train_loss": result.history["train_loss"][0]}
+    assert losses[7] == {
+        "train_loss": result.history["train_loss"][1],
+        "val_loss": result.history["val_loss"][0],
+    }
+
+
+@pytest.mark.parametrize(
+    ("others", "message"),
+    [
+        ({"val_data": films(0, 0)}, "validation fold is empty.*validation fraction"),
+        ({"train_data": films(1, 0)}, "train fold has 1 films, at least 2"),
+        ({"config": dataclasses.replace(PUBLISHED, epochs=0)}, "train.epochs is 0"),
+        ({"config": dataclasses.replace(PUBLISHED, batch_size=1)}, "train.batch_size is 1"),
+        ({"config": dataclasses.replace(PUBLISHED, loss=Loss.weighted_bce)}, "needs pos_weight"),
+        ({"pos_weight": torch.ones(3)}, "train.loss=bce takes no pos_weight"),
+    ],
+)
+def test_what_cannot_be_trained_with_is_refused(
+    tmp_path: Path, others: dict[str, object], message: str
+) -> None:
+    with pytest.raises(TrainingError, match=message):
+        run(tmp_path, **others)  # type: ignore[arg-type]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_diverging_training_stops_and_names_the_learning_rate(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"loss is (nan|inf).*lower train\.learning_rate"):
+        run(tmp_path, dataclasses.replace(PUBLISHED, learning_rate=1e30))
+
+
+def test_sigterm_ends_with_its_exit_code_and_resumes(
+    uninterrupted: TrainedIn, tmp_path: Path
+) -> None:
+    def terminate(epoch: int, _n: int, batch: int, *_: object) -> None:
+        if (epoch, batch) == (2, 2):
+            signal.raise_signal(signal.SIGTERM)
+
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    with pytest.raises(SystemExit) as caught:
+        run(tmp_path, PHANTOM, on_progress=terminate)
+    assert caught.value.code == 143
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert_same(run(tmp_path, PHANTOM), uninterrupted[:2])

@@ -1,0 +1,86 @@
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from attribution.config import AttributionConfig, required_taps
+from pipeline.config import CONF, METHODS, ConfigError, compose_config
+
+GROUPS = ("dataset", "model", "train", "attribution", "evaluation", "executor", "paths")
+
+
+def options(group: str) -> list[str]:
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+CASES = [
+    (experiment, group, option)
+    for experiment, group in product(options("experiment"), GROUPS)
+    for option in options(group)
+]
+
+
+@pytest.mark.parametrize(("experiment", "group", "option"), CASES)
+def test_every_experiment_composes_with_every_option_of_every_group(experiment, group, option):
+    overrides = [f"experiment={experiment}", f"{group}={option}"]
+    films = option if group == "dataset" else "nih" if experiment in ("nih", "paper") else "phantom"
+    if films == "nih":
+        overrides.append("paths.nih=/data/nih")
+    assert compose_config(overrides).name == experiment
+
+
+@pytest.mark.parametrize(
+    ("override", "named"),
+    [
+        ("train.epochz=3", "epochz"),
+        ("train.epochs=many", "epochs"),
+        ("attribution.iba.beta=strong", "beta"),
+        ("dataset.source=clouds", "source"),
+        ("trains.epochs=3", "trains"),
+        ("attribution.methods=[iba,ibaa]", "ibaa"),
+        ("attribution.methods=[iba,iba]", "attribution.methods"),
+        ("evaluation.max_images=1", "evaluation.max_images"),
+        ("dataset.num_labels=9", "dataset.num_labels"),
+        ("train.batch_size=0", "train.batch_size"),
+        ("threads=0", "threads"),
+        ("seed=-1", "seed"),
+        ("experiment=nih", "paths.nih"),
+        ("paths.nih=/data/nih", "experiment=nih"),
+    ],
+)
+def test_a_wrong_setting_fails_at_once_and_is_named(override, named):
+    with pytest.raises(Exception, match=named):
+        compose_config([override])
+
+
+def test_values_that_cannot_work_are_config_errors():
+    with pytest.raises(ConfigError):
+        compose_config(["dataset.val_fraction=1.5"])
+
+
+def test_the_known_methods_are_those_of_the_attribution_wing():
+    from attribution.methods import METHODS as implemented
+
+    assert set(METHODS) == set(implemented)
+
+
+def test_only_bottleneck_methods_ask_for_statistics():
+    config = AttributionConfig()
+    assert {method: required_taps(method, config) for method in METHODS} == {
+        "gradient": (),
+        "grad_cam": (),
+        "random": (),
+        "iba": ("block3",),
+    }
+
+
+def test_composing_costs_no_torch():
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; from pipeline.config import compose_config; compose_config([]);"
+        " import pipeline.plan; sys.exit('torch' in sys.modules)"
+    )
+    root = Path(__file__).resolve().parents[2]
+    assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0

@@ -1,0 +1,143 @@
+"""The whole pipeline as a user runs it, on the smallest phantoms that fill every table."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = (
+    "experiment=smoke",
+    "dataset.side=32",
+    "dataset.phantom.num_train_val=48",
+    "dataset.phantom.num_test=40",
+    "dataset.phantom.side=64",
+    "train.epochs=1",
+    "train.batch_size=8",
+    "evaluation.max_images=12",
+    "evaluation.bootstrap.resamples=50",
+    "attribution.statistics.num_images=16",
+    "attribution.iba.steps=2",
+    "attribution.iba.noise_samples=2",
+    "attribution.shard_size=5",
+    "threads=1",
+)
+
+
+def cli(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("outputs")
+    done = cli("pipeline", *TINY, f"paths.outputs={folder}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def keys(run: Path) -> dict[str, str]:
+    stages = json.loads((run / "run.json").read_text())["stages"]
+    return {title: stage["key"] for title, stage in stages.items()}
+
+
+def hits(run: Path) -> dict[str, bool]:
+    stages = json.loads((run / "run.json").read_text())["stages"]
+    return {title: stage["hit"] for title, stage in stages.items()}
+
+
+def test_a_run_leaves_tables_figures_report_and_record(outputs):
+    run = outputs / "latest"
+    for name in ("table1.csv", "table1_samples.csv", "classification.csv", "problems.csv"):
+        assert (run / "tables" / name).stat().st_size > 0
+    for name in ("examples.png", "table1.png", "training.png", "contact_sheet.png"):
+        assert (run / "figures" / name).read_bytes().startswith(b"\x89PNG")
+    assert "phantoms" in (run / "report.html").read_text(encoding="utf-8")
+    for name in ("run.json", "resolved.yaml", "pipeline.log"):
+        assert (run / name).stat().st_size > 0
+
+
+def test_table1_has_every_method_and_baseline_and_follows_from_its_samples(outputs):
+    table = pd.read_csv(outputs / "latest" / "tables" / "table1.csv", na_values=["n/a"])
+    samples = pd.read_csv(outputs / "latest" / "tables" / "table1_samples.csv")
+    methods = ["gradient", "grad_cam", "random", "iba", "whole_image"]
+    assert list(table["method"]) == [*methods, "location_prior", "class_prior"]
+    assert (table["n"] == 12).all()
+    mean = samples.groupby("method")["iou"].mean()
+    assert table.set_index("method")["iou"].to_dict() == pytest.approx(mean.to_dict(), rel=1e-5)
+    assert (table["ci_low"] <= table["iou"]).all()
+    assert (table["iou"] <= table["ci_high"]).all()
+
+
+def test_the_same_command_again_finds_everything_in_the_store(outputs):
+    before = keys(outputs / "latest")
+    tables = {p.name: p.read_bytes() for p in (outputs / "latest" / "tables").iterdir()}
+    done = cli("pipeline", *TINY, f"paths.outputs={outputs}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert keys(outputs / "latest") == before
+    assert all(hits(outputs / "latest").values())
+    assert {p.name: p.read_bytes() for p in (outputs / "latest" / "tables").iterdir()} == tables
+
+
+def test_another_beta_runs_attribution_and_what_follows_but_no_training(outputs):
+    done = cli("pipeline", *TINY, f"paths.outputs={outputs}", "attribution.iba.beta=20")
+    assert done.returncode == 0, done.stdout + done.stderr
+    made = {title for title, hit in hits(outputs / "latest").items() if not hit}
+    assert made == {"attribute iba", "evaluate localization iba", "tables", "figures"}
+
+
+def test_a_sweep_makes_a_run_folder_per_seed_and_shares_the_films(outputs):
+    done = cli("pipeline", *TINY, f"paths.outputs={outputs}", "seed=0,1", "-m")
+    assert done.returncode == 0, done.stdout + done.stderr
+    runs = sorted(path.parent for path in outputs.rglob("run.json") if "store" not in path.parts)
+    first, second = (keys(run) for run in runs[-2:])
+    assert {run.name for run in runs[-2:]} == {"0", "1"}
+    same = {title for title in first if first[title] == second[title]}
+    assert {"render", "index", "pack"} <= same
+    assert "train bce" not in same
+
+
+def test_status_says_what_is_there_and_what_is_not_without_running_it(outputs):
+    done = cli("pipeline.status", *TINY, f"paths.outputs={outputs}", "train.learning_rate=0.5")
+    assert done.returncode == 0, done.stdout + done.stderr
+    state = {
+        line.split("│")[1].strip(): line.split("│")[3].strip()
+        for line in done.stdout.splitlines()
+        if line.count("│") > 3
+    }
+    assert state["pack"] == "hit"
+    assert state["train bce"] == "miss"
+
+
+def test_no_record_of_a_run_names_a_home_folder(outputs):
+    for path in [*outputs.rglob("manifest.json"), *outputs.rglob("run.json")]:
+        assert str(Path.home()) not in path.read_text()
+        assert str(outputs) not in path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("experiment=nih", "paths.nih=/nowhere"), "/nowhere"),
+        (("experiment=nih",), "paths.nih"),
+        (("train.epochz=1",), "epochz"),
+        (("train.epochs=many",), "epochs"),
+        (("model.init=/nowhere/weights.pt", *TINY), "model.init"),
+        (("experiment=nothing",), "nothing"),
+    ],
+)
+def test_a_users_mistake_ends_with_a_message_and_exit_code_1(tmp_path, arguments, said):
+    done = cli("pipeline", *arguments, f"paths.outputs={tmp_path}")
+    assert done.returncode == 1
+    assert said in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr

@@ -1,0 +1,95 @@
+import json
+import multiprocessing
+import os
+from pathlib import Path
+
+import pytest
+
+from pipeline.keys import content_key
+from pipeline.store import MANIFEST, BrokenArtifactError, Store
+
+KEY = content_key("an artifact")
+
+
+def publish(store: Store, content: bytes = b"content") -> Path:
+    workspace = store.workspace("stage", KEY)
+    (workspace / "sub").mkdir()
+    (workspace / "sub" / "file.bin").write_bytes(content)
+    return store.publish("stage", KEY, {"notes": []}).folder
+
+
+def test_a_published_artifact_is_found_with_what_its_manifest_was_given(tmp_path):
+    store = Store(tmp_path)
+    folder = publish(store)
+    found = Store(tmp_path).find("stage", KEY)
+    assert found is not None
+    assert found.folder == folder
+    assert found.manifest["notes"] == []
+    assert list(found.manifest["files"]) == ["sub/file.bin"]
+    assert found.manifest["bytes"] == len(b"content")
+
+
+def test_a_workspace_that_was_never_published_is_not_an_artifact(tmp_path):
+    store = Store(tmp_path)
+    (store.workspace("stage", KEY) / "half.bin").write_bytes(b"half")
+    assert store.find("stage", KEY) is None
+
+
+def test_a_workspace_keeps_what_an_interrupted_run_left(tmp_path):
+    (Store(tmp_path).workspace("stage", KEY) / "shard").write_bytes(b"done")
+    assert (Store(tmp_path).workspace("stage", KEY) / "shard").read_bytes() == b"done"
+
+
+def test_half_written_files_are_not_published(tmp_path):
+    store = Store(tmp_path)
+    workspace = store.workspace("stage", KEY)
+    (workspace / "a.npy.tmp").write_bytes(b"half")
+    (workspace / "00001.tmp").mkdir()
+    (workspace / "00001.tmp" / "maps.npy").write_bytes(b"half")
+    folder = publish(store)
+    assert sorted(path.name for path in folder.rglob("*")) == ["file.bin", MANIFEST, "sub"]
+
+
+@pytest.mark.parametrize("damage", ["flipped bit", "file gone", "truncated manifest", "no manifest"])
+def test_a_damaged_artifact_is_named_and_not_used(tmp_path, damage):
+    store = Store(tmp_path)
+    folder = publish(store)
+    file, manifest = folder / "sub" / "file.bin", folder / MANIFEST
+    if damage == "flipped bit":
+        file.write_bytes(b"conTent")
+        os.utime(file, ns=(1, 1))
+    elif damage == "file gone":
+        file.unlink()
+    elif damage == "truncated manifest":
+        manifest.write_bytes(manifest.read_bytes()[:40])
+    else:
+        manifest.unlink()
+    named = file.name if damage in ("flipped bit", "file gone") else MANIFEST
+    with pytest.raises(BrokenArtifactError, match=named):
+        store.find("stage", KEY)
+
+
+def test_a_manifest_of_another_key_is_not_believed(tmp_path):
+    store = Store(tmp_path)
+    folder = publish(store)
+    manifest = json.loads((folder / MANIFEST).read_text())
+    (folder / MANIFEST).write_text(json.dumps(manifest | {"key": content_key("other")}))
+    with pytest.raises(BrokenArtifactError, match="key"):
+        store.find("stage", KEY)
+
+
+def _hold_lock_and_die(root: Path, held) -> None:
+    with Store(root).lock("stage", KEY):
+        held.set()
+        os._exit(9)
+
+
+def test_the_lock_of_a_dead_process_is_taken_over(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    held = context.Event()
+    process = context.Process(target=_hold_lock_and_die, args=(tmp_path, held))
+    process.start()
+    assert held.wait(60)
+    process.join(60)
+    with Store(tmp_path).lock("stage", KEY) as waited:
+        assert waited is False
