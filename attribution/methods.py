@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from attribution.base import AttributionMethod
-from attribution.config import AttributionConfig
+from attribution.config import AttributionConfig, required_taps
 from attribution.grad_cam import GradCAM
 from attribution.gradient import Gradient
 from attribution.iba import IBA
@@ -20,9 +20,6 @@ METHODS: dict[str, type] = {
 """A new method: a class of AttributionMethod's shape here, its settings in AttributionConfig under
 the same name."""
 
-_BOTTLENECKS = ("iba",)
-
-
 def method_config(name: str, config: AttributionConfig) -> Any:
     """The method's own settings. Raises ValueError for an unknown name."""
     if name not in METHODS:
@@ -30,12 +27,6 @@ def method_config(name: str, config: AttributionConfig) -> Any:
             f"attribution.methods: unknown method {name!r}; known: {', '.join(METHODS)}"
         )
     return getattr(config, name)
-
-
-def required_taps(name: str, config: AttributionConfig) -> tuple[str, ...]:
-    """The feature maps whose statistics the method needs."""
-    settings = method_config(name, config)
-    return (settings.tap,) if name in _BOTTLENECKS else ()
 
 
 def build_method(

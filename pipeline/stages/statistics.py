@@ -43,5 +43,5 @@ def run(task: Task, tap: str) -> None:
     if len(names) < settings.num_images:
         task.note(f"{len(names):,} train films, fewer than the {settings.num_images:,} asked for")
     batches = (normalise(batch) for batch in film_batches(films, names, settings.batch_size, device))
-    statistics = estimate_statistics(model, tap, batches, settings)
+    statistics = estimate_statistics(model, tap, batches, settings, progress=task.progress)
     statistics.save(task.folder / "statistics.safetensors")
