@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 EXTRAS ?=
+# Huge pages for the large blocks that films and feature maps are (ignored outside the GNU C library).
+export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup reproduce smoke status test lint lock clean-tmp compare report bench torture

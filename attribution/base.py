@@ -35,7 +35,11 @@ class Attribution:
     diagnostics: dict[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.maps.dtype != torch.float32 or self.maps.ndim != 3 or self.maps.is_cuda:
+        if (
+            self.maps.dtype != torch.float32
+            or self.maps.ndim != 3
+            or self.maps.device.type != "cpu"
+        ):
             raise ValueError(
                 "maps must be float32 (N, H, W) on the CPU, got "
                 f"{self.maps.dtype} {tuple(self.maps.shape)} on {self.maps.device}"

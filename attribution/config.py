@@ -67,9 +67,7 @@ class IBAConfig:
 class AttributionConfig:
     """Which methods, on which score, in which micro-batches."""
 
-    methods: list[str] = field(
-        default_factory=lambda: ["gradient", "grad_cam", "random", "iba"]
-    )
+    methods: list[str] = field(default_factory=lambda: ["gradient", "grad_cam", "random", "iba"])
     score: Score = Score.logit  # published code
     batch_size: int = 4  # images in one micro-batch; part of a shard's key
     shard_size: int = 32  # samples in one shard

@@ -20,6 +20,7 @@ METHODS: dict[str, type] = {
 """A new method: a class of AttributionMethod's shape here, its settings in AttributionConfig under
 the same name."""
 
+
 def method_config(name: str, config: AttributionConfig) -> Any:
     """The method's own settings. Raises ValueError for an unknown name."""
     if name not in METHODS:

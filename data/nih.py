@@ -159,6 +159,7 @@ def read_boxes(path: Path) -> pd.DataFrame:
             f"found {', '.join(map(repr, table.columns))}"
         )
     boxes = table.iloc[:, :6].set_axis(["image", "finding", "x", "y", "w", "h"], axis="columns")
+    boxes = boxes.astype({"image": str, "finding": str})
     boxes["finding"] = boxes["finding"].replace(ALIASES)
     for column in ("x", "y", "w", "h"):
         boxes[column] = pd.to_numeric(boxes[column], errors="coerce").astype(float)
@@ -291,5 +292,4 @@ def _boxes_of(
     problems["field"] = [
         f"{BOX_FILE} line {line} {finding}" for line, finding in boxes["finding"][listed].items()
     ]
-    kept = kept[list(BOX_COLUMNS)].astype({"image": str, "finding": str, "fold": str})
-    return kept.reset_index(drop=True), problems
+    return kept[list(BOX_COLUMNS)].reset_index(drop=True), problems

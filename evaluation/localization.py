@@ -58,8 +58,8 @@ def box_masks(
     """Masks (N, side, side) bool of the rows of ``samples`` (x, y, w, h in the 1024-px frame)."""
     boxes = samples[["x", "y", "w", "h"]].to_numpy(dtype=float)
     masks = np.zeros((len(boxes), side, side), dtype=bool)
-    for mask, box in zip(masks, boxes, strict=True):
-        mask[:] = box_mask(*box, side=side, rounding=rounding)
+    for mask, (x, y, w, h) in zip(masks, boxes, strict=True):
+        mask[:] = box_mask(x, y, w, h, side, rounding=rounding)
     return masks
 
 
@@ -91,27 +91,26 @@ def iou_curve(
     for i in range(len(maps)):
         name = names[i] if names is not None else i
         inside = truth[i].ravel()
-        values = maps[i].ravel().astype(np.float64)
-        peak = values.max()
+        values = maps[i].ravel()
+        peak = float(values.max())
         if not np.isfinite(values).all():
             raise ValueError(f"map of sample {name} holds NaN or infinity")
         if not inside.any():
             raise ValueError(f"truth mask of sample {name} is empty")
         if peak <= 0:
             continue
-        # The number of thresholds below a pixel says at which of them it is predicted, so two
-        # histograms of that number hold the whole curve.
-        passed = np.searchsorted(levels, values / peak, side="left")
-        predicted = _above(passed, len(levels))
-        hit = _above(passed[inside], len(levels))
+        predicted = _passing(values, peak, levels)
+        hit = _passing(values[inside], peak, levels)
         curves[i] = hit / (predicted + inside.sum() - hit)
     return curves
 
 
-def _above(passed: NDArray[np.intp], count: int) -> NDArray[np.intp]:
-    """How many pixels pass each threshold (count,), from how many thresholds each pixel passes."""
-    histogram = np.bincount(passed, minlength=count + 1)
-    return np.cumsum(histogram[::-1])[::-1][1:]
+def _passing(
+    values: NDArray[np.floating], peak: float, levels: NDArray[np.float64]
+) -> NDArray[np.intp]:
+    """How many values are, divided by ``peak``, above each level (T,): one sort holds them all."""
+    share = np.sort(values).astype(np.float64) / peak
+    return len(share) - np.searchsorted(share, levels, side="right")
 
 
 def patient_folds(patients: ArrayLike, seed: int) -> NDArray[np.str_]:
@@ -168,7 +167,8 @@ def cross_fit(
     for chosen_on, applied_to in (("a", "b"), ("b", "a")):
         choice[folds == applied_to] = best_threshold(curves[folds == chosen_on].mean(axis=0))
     applied = np.asarray(thresholds, dtype=np.float64)[choice]
-    return CrossFit(folds, applied, curves[np.arange(len(curves)), choice])
+    iou = curves[np.arange(len(curves)), choice].astype(np.float64)
+    return CrossFit(folds, applied, iou)
 
 
 def cross_fitted_samples(

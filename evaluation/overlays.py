@@ -33,7 +33,7 @@ BOX_COLOUR = "#7DF9FF"
 FRAME = 1024.0  # boxes are in the frame of the original films
 PANEL = 300  # pixels of one film in a mosaic
 DPI = 100
-_MARGIN, _GAP, _BAR, _BAR_BLOCK, _HEAD, _ROW_GAP = 14, 10, 16, 100, 78, 26  # pixels of a mosaic
+_MARGIN, _GAP, _BAR, _BAR_BLOCK, _HEAD, _ROW_GAP = 14, 10, 16, 108, 78, 26  # pixels of a mosaic
 
 EXAMPLE_RULE = (
     "For each finding, the sample whose predicted probability is nearest to the finding's median "
@@ -139,7 +139,7 @@ def mosaic(examples: Sequence[Example]) -> Figure:
     """
     methods = _checked_methods(examples)
     relative, bits = _by_unit(methods)
-    groups = [group for group in (relative, bits) if group]
+    groups = [(group, group is bits) for group in (relative, bits) if group]
     panels = 1 + len(methods)
     width = 2 * _MARGIN + panels * (PANEL + _GAP) + len(groups) * _BAR_BLOCK
     pitch = _HEAD + PANEL + _ROW_GAP
@@ -158,33 +158,21 @@ def mosaic(examples: Sequence[Example]) -> Figure:
         for row, example in enumerate(examples):
             top = _MARGIN + row * pitch + _HEAD
             title = f"{example.finding} · predicted probability {example.probability:.2f}"
-            write(_MARGIN, top - 46, title, 15, weight="bold")
-            write(width - _MARGIN, top - 46, example.image, 11, color=GREY, ha="right")
-            write(_MARGIN, top - 10, "Film and box" if example.box else "Film", 14)
+            write(_MARGIN, top - 46, title, 16, weight="bold")
+            write(width - _MARGIN, top - 46, example.image, 13, color=GREY, ha="right")
+            write(_MARGIN, top - 10, "Film and box" if example.box else "Film", 15)
             draw_overlay(place(_MARGIN, top, PANEL), example.film, None, example.box)
             left = _MARGIN + PANEL + _GAP
-            shared = max((float(example.maps[m].max()) for m in bits), default=0.0)
-            for group in groups:
+            shared = max([0.0, *(float(example.maps[method].max()) for method in bits)])
+            for group, in_bits in groups:
                 for method in group:
-                    heat = example.maps[method]
-                    maximum = shared if group is bits else float(heat.max())
-                    scaled = np.clip(heat / maximum, 0, 1) if maximum > 0 else np.zeros(heat.shape)
                     axes = place(left, top, PANEL)
-                    draw_overlay(axes, example.film, scaled, example.box)
-                    write(left, top - 10, method_label(method), 14)
-                    if not heat.max() > 0:
-                        axes.text(
-                            512, 980, "no value above 0", fontsize=12, color="white", ha="center"
-                        )
+                    _draw_map(axes, example, method, shared if in_bits else None)
+                    write(left, top - 10, method_label(method), 15)
                     left += PANEL + _GAP
-                _draw_bar(place(left, top, _BAR), shared if group is bits else None)
-                write(
-                    left,
-                    top - 10,
-                    "bits/pixel" if group is bits else "own max. = 1",
-                    11,
-                    color=GREY,
-                )
+                _draw_bar(place(left, top, _BAR), shared if in_bits else None)
+                unit = "bits/pixel" if in_bits else "own max."
+                write(left, top - 10, unit, 13, color=GREY)
                 left += _BAR_BLOCK
     return figure
 
@@ -209,6 +197,17 @@ def _checked_methods(examples: Sequence[Example]) -> list[str]:
     return methods
 
 
+def _draw_map(axes: Axes, example: Example, method: str, maximum: float | None) -> None:
+    """One map over its film, as a share of ``maximum``; ``None`` stands for the map's own."""
+    heat = example.maps[method]
+    positive = heat.max() > 0
+    top = float(heat.max()) if maximum is None else maximum
+    share = np.clip(heat / top, 0, 1) if positive else np.zeros(heat.shape)
+    draw_overlay(axes, example.film, share, example.box)
+    if not positive:
+        axes.text(512, 980, "no value above 0", fontsize=12, color="white", ha="center")
+
+
 def _draw_bar(axes: Axes, maximum: float | None) -> None:
     """The colours as they look over a mid-grey film; ``None`` stands for each map's own maximum."""
     ramp = np.repeat(np.linspace(1, 0, PANEL)[:, None], PANEL, axis=1)
@@ -218,9 +217,9 @@ def _draw_bar(axes: Axes, maximum: float | None) -> None:
     axes.set_xticks([])
     axes.yaxis.tick_right()
     if maximum is None:
-        axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"], fontsize=11)
+        axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"], fontsize=13)
     elif maximum == 0:
-        axes.set_yticks([0], ["0"], fontsize=11)
+        axes.set_yticks([0], ["0"], fontsize=13)
     else:
         axes.yaxis.set_major_locator(MaxNLocator(4))
-        axes.tick_params(labelsize=11)
+        axes.tick_params(labelsize=13)

@@ -23,6 +23,7 @@ HEADERS = {
     "threshold_b": "threshold, fold B",
 }
 DIGITS = {"seconds": 1}  # of columns that are not shown with three
+LABELS = {"method": METHOD_LABELS, "class": {"mean8": "mean of the eight with boxes"}}
 SUMMARY_ROWS = frozenset({"mean", "mean8", "Mean", "MacroMean"})
 
 
@@ -90,9 +91,10 @@ def view_table(frame: pd.DataFrame) -> TableView:
     shown = [name for name in names if name not in bounds and name != "primary"]
     constant = [
         name
-        for name in shown[1:]
+        for name in shown
         if len(frame) > 1 and name not in intervals and frame[name].nunique(dropna=False) == 1
     ]
+    constant = constant if len(constant) < len(shown) else []
     shown = [name for name in shown if name not in constant]
     columns = {name: _cells(frame, name, intervals.get(name)) for name in shown}
     rows = []
@@ -139,8 +141,8 @@ def _cells(frame: pd.DataFrame, name: str, bounds: tuple[str, str] | None) -> li
         if bounds and not missing:
             low, high = (format_value(frame[bound].iloc[i], digits) for bound in bounds)
             interval = "[n/a]" if low == high == "n/a" else f"[{low}, {high}]"
-        if name == "method" and value in METHOD_LABELS:
-            text, note = METHOD_LABELS[value], text
+        if value in LABELS.get(name, {}):
+            text, note = LABELS[name][value], text
         cells.append(Cell(text, key, interval, note, missing))
     return cells
 

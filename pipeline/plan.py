@@ -67,7 +67,9 @@ def plan_run(config: PipelineConfig, digests: DigestCache) -> Plan:
     train_stage = train.stage(config, index_stage, pack_stage)
     predict_stage = predict.stage(config, train_stage, index_stage, pack_stage)
     select_stage = select.stage(config, index_stage, pack_stage)
-    taps = {method: required_taps(method, config.attribution) for method in config.attribution.methods}
+    taps = {
+        method: required_taps(method, config.attribution) for method in config.attribution.methods
+    }
     statistics_stages = {
         tap: statistics.stage(config, tap, train_stage, index_stage, pack_stage)
         for tap in sorted({tap for wanted in taps.values() for tap in wanted})

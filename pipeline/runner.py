@@ -117,8 +117,10 @@ def start_run(config: PipelineConfig, folder: Path) -> None:
     log.setLevel(logging.INFO)
     log.propagate = False
     OmegaConf.save(OmegaConf.create(section(config)), folder / "resolved.yaml")
-    say(f"{config.name}, seed {config.seed}, {config.threads} threads, Python "
-        f"{platform.python_version()}; results go to {folder}")
+    say(
+        f"{config.name}, seed {config.seed}, {config.threads} threads, Python "
+        f"{platform.python_version()}; results go to {folder}"
+    )
 
 
 def finish_run(config: PipelineConfig, folder: Path, outcomes: list[Outcome]) -> None:

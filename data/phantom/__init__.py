@@ -1,1 +1,1 @@
-"""Chest X-ray phantoms: Beer-Lambert projections of an analytic thorax in the official NIH layout."""
+"""Chest X-ray phantoms: projections of an analytic thorax in the official NIH layout."""

@@ -112,15 +112,19 @@ class Thorax:
         base = 0.5 * (self.right_dome + self.left_dome) + 8
         grown = scale - 1
         left_ventricle = ellipse(
-            x, y, 16 + 16 * grown, base - 42 + 10 * grown, 67 * scale, 48 * (0.35 + 0.65 * scale), p.heart_tilt
+            x,
+            y,
+            16 + 16 * grown,
+            base - 42 + 10 * grown,
+            67 * scale,
+            48 * (0.35 + 0.65 * scale),
+            p.heart_tilt,
         )
         right_atrium = ellipse(
             x, y, -9 - 6 * grown, base - 38, 33 * scale, 46 * (0.7 + 0.3 * scale)
         )
         outflow = ellipse(x, y, 12, base - 86, 31 * (0.6 + 0.4 * scale), 52, -14)
-        return np.float32(118 * (0.6 + 0.4 * scale)) * merged(
-            left_ventricle, right_atrium, outflow
-        )
+        return np.float32(118 * (0.6 + 0.4 * scale)) * merged(left_ventricle, right_atrium, outflow)
 
     def mediastinum(self, x: Map, y: Map) -> Map:
         """Thickness of great vessels, oesophagus, nodes and the tissue around the spine."""
@@ -143,13 +147,14 @@ class Thorax:
         """Thickness of the whole body, lungs as if solid: trunk, shoulders, neck, arms, breasts."""
         p = self.patient
         half = p.lung_half_width + 17 + p.girth
-        depth = CAVITY_DEPTH + 34 + 1.1 * p.girth
+        narrowing = 1 - np.float32(0.22) * smooth_step(y, p.apex + 105, p.apex)
+        depth = np.float32(CAVITY_DEPTH + 34 + 1.1 * p.girth) * narrowing
         shoulder_line = p.apex - 34 - 0.25 * p.girth + self._shoulder_slope(x)
         below = np.maximum(y - shoulder_line, 0)
         rise = chord(np.square(np.maximum(1 - below / np.float32(48), 0)))
         shoulders = smooth_step(y, p.apex + 150, p.apex + 55)
         flank = np.abs(x) / (np.float32(half) + np.float32(68) * shoulders)
-        trunk = np.float32(depth) * rise * chord(np.power(flank, np.float32(3.4)))
+        trunk = depth * rise * chord(np.power(flank, np.float32(3.4)))
         trunk = trunk * (1 - np.float32(0.35) * shoulders * smooth_step(flank, 0.35, 0.8))
         neck = np.float32(135 + 0.8 * p.girth) * chord(
             np.square(x / np.float32(56 + 0.3 * p.girth))
@@ -170,7 +175,9 @@ class Thorax:
         p = self.patient
         cy = p.apex + 170
         radius = 58 + 0.5 * p.breast
-        q = ellipse(np.abs(x - np.float32(60 * self.turn)), y, 84 + 0.2 * p.girth, cy, radius, radius)
+        q = ellipse(
+            np.abs(x - np.float32(60 * self.turn)), y, 84 + 0.2 * p.girth, cy, radius, radius
+        )
         crease = smooth_step(y, p.apex + 100, cy + 20)  # fades upward, sharp below
         return np.float32(p.breast) * crease * chord(q)
 
@@ -184,7 +191,9 @@ class SoftParts:
     heart: Map
 
 
-def soft_parts(thorax: Thorax, frame: Frame, body: Map, cavity: Map, enlargement: float) -> SoftParts:
+def soft_parts(
+    thorax: Thorax, frame: Frame, body: Map, cavity: Map, enlargement: float
+) -> SoftParts:
     """Divide the body into tissue and lung, with the heart at this size."""
     x, y = frame.x, frame.y
     heart = thorax.heart(x, y, enlargement)
@@ -199,7 +208,7 @@ def gas(thorax: Thorax, x: Map, y: Map) -> Map:
     p = thorax.patient
     carina = p.apex + 82
     middle = x - np.float32(25 * thorax.turn - 2)
-    trachea = np.float32(28) * chord(np.square(middle / np.float32(8.5)))
+    trachea = np.float32(24) * chord(np.square(middle / np.float32(8.5)))
     trachea = trachea * smooth_step(y, carina + 6, carina - 8)
     total = trachea
     for side, slope in ((-1, 1.5), (1, 0.95)):

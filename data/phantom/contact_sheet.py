@@ -65,12 +65,12 @@ def _read_boxes(folder: Path) -> dict[str, list[tuple[str, list[float]]]]:
     return boxes
 
 
-def _tile(
-    folder: Path, row: list[str], boxes: list[tuple[str, list[float]]]
-) -> NDArray[np.uint8]:
+def _tile(folder: Path, row: list[str], boxes: list[tuple[str, list[float]]]) -> NDArray[np.uint8]:
     film = cv2.imread(str(folder / "images" / row[0]), cv2.IMREAD_GRAYSCALE)
     if film is None:
-        raise FileNotFoundError(f"{folder / 'images' / row[0]} is absent: render the phantoms first")
+        raise FileNotFoundError(
+            f"{folder / 'images' / row[0]} is absent: render the phantoms first"
+        )
     shown = cv2.cvtColor(
         cv2.resize(film, (TILE, TILE), interpolation=cv2.INTER_AREA), cv2.COLOR_GRAY2BGR
     )

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from data.config import PhantomConfig
 from data.phantom import projection
-from data.phantom.anatomy import Thorax, gas, soft_parts
+from data.phantom.anatomy import Thorax, gas
 from data.phantom.cohort import Patient, Visit, stream
-from data.phantom.frame import Frame, Map, frame_of
-from data.phantom.lesions import Effect, Scene, effect, enlargement
+from data.phantom.frame import Frame, Map
+from data.phantom.lesions import Effect, effect, enlargement, scene_of
 from data.phantom.skeleton import bones
 from data.phantom.vessels import vessels
 
@@ -35,21 +35,19 @@ def render_film(
     Body, pose, noise and every finding have streams of their own: leaving a finding out changes
     the film where that finding acts and nowhere else.
     """
-    frame = frame_of(patient, visit, config.side)
-    thorax = Thorax.of(patient, visit)
-    body, cavity = thorax.body(frame.x, frame.y), thorax.cavity(frame.x, frame.y)
-    healthy = soft_parts(thorax, frame, body, cavity, 1.0)
-    scene = Scene(thorax, frame, healthy.lung, cavity)
+    scene = scene_of(patient, visit, config)
+    thorax, frame, healthy = scene.thorax, scene.frame, scene.parts
     effects = [effect(f, scene, visit) for f in findings if f != "Cardiomegaly"]
     masks = {
-        f: e.mask for f, e in zip((f for f in findings if f != "Cardiomegaly"), effects, strict=True)
+        f: e.mask
+        for f, e in zip((f for f in findings if f != "Cardiomegaly"), effects, strict=True)
     }
     parts = healthy
     if "Cardiomegaly" in findings:
-        parts = soft_parts(thorax, frame, body, cavity, enlargement(patient, visit))
+        parts = scene.with_heart(enlargement(patient, visit))
         masks["Cardiomegaly"] = parts.heart > HEART_SHADOW
 
-    rigid = _rigid(thorax, frame, body)
+    rigid = _rigid(thorax, frame, scene.body)
     mesh = vessels(thorax, frame)
     grain = _parenchyma(patient, frame)
     scale = np.float32(patient.size * visit.contrast)
@@ -133,7 +131,7 @@ def _marker(patient: Patient, visit: Visit, side: int) -> Map:
 def _close_shutter(image: NDArray[np.uint8], visit: Visit) -> None:
     """Black beyond the collimator's edges, in place."""
     side = image.shape[0]
-    left, top, right, bottom = (int(round(part * side)) for part in visit.shutter)
+    left, top, right, bottom = (round(part * side) for part in visit.shutter)
     image[:top] = 0
     image[side - bottom :] = 0
     image[:, :left] = 0

@@ -1,4 +1,4 @@
-"""Where the body lies on the film: pixels <-> reference millimetres, and thin matter laid on pixels."""
+"""Where the body lies on the film: pixels, reference millimetres, and matter laid on pixels."""
 
 from dataclasses import dataclass
 

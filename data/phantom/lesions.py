@@ -10,9 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data.phantom.anatomy import Thorax, chord, ellipse, smooth_step
+from data.config import PhantomConfig
+from data.phantom.anatomy import SoftParts, Thorax, chord, ellipse, smooth_step, soft_parts
 from data.phantom.cohort import Patient, Visit, stream
-from data.phantom.frame import Frame, Map
+from data.phantom.frame import Frame, Map, frame_of
 
 FINDINGS = (
     "Atelectasis",
@@ -29,12 +30,28 @@ LARGE_HEART = (1.24, 1.5)  # enlargement of the heart by cardiomegaly
 
 @dataclass(frozen=True)
 class Scene:
-    """A patient at a visit without findings: geometry, pixels, and the lung path in mm."""
+    """A patient at a visit without findings: geometry, pixels, and thickness maps in mm."""
 
     thorax: Thorax
     frame: Frame
-    lung: Map
+    body: Map
     cavity: Map
+    parts: SoftParts
+
+    @property
+    def lung(self) -> Map:
+        return self.parts.lung
+
+    def with_heart(self, enlargement: float) -> SoftParts:
+        """The soft parts of the same body with its heart enlarged by this factor."""
+        return soft_parts(self.thorax, self.frame, self.body, self.cavity, enlargement)
+
+
+def scene_of(patient: Patient, visit: Visit, config: PhantomConfig) -> Scene:
+    """What the findings of this visit act upon."""
+    frame, thorax = frame_of(patient, visit, config.side), Thorax.of(patient, visit)
+    body, cavity = thorax.body(frame.x, frame.y), thorax.cavity(frame.x, frame.y)
+    return Scene(thorax, frame, body, cavity, soft_parts(thorax, frame, body, cavity, 1.0))
 
 
 class Effect(NamedTuple):
@@ -79,10 +96,13 @@ def effect(finding: str, scene: Scene, visit: Visit) -> Effect:
     return _EFFECTS[finding](scene, Draw(scene.thorax.patient, visit, finding))
 
 
-def _filling(scene: Scene, filled: Map, outline: float) -> Effect:
-    """An opacity; outlined where it shadows at least `outline` of its darkest shadow."""
-    filled = np.minimum(filled, np.float32(0.97))
+def _filling(scene: Scene, filled: Map, outline: float, holes: Map | None = None) -> Effect:
+    """An opacity; outlined where it shadows at least `outline` of its densest shadow.
+
+    `holes`: fraction of it that stays open inside, which the outline does not follow.
+    """
     shadow = filled * scene.lung
+    filled = np.minimum(filled if holes is None else filled * (1 - holes), np.float32(0.97))
     nothing = np.zeros_like(filled)
     return Effect(filled, nothing, nothing, shadow > outline * shadow.max())
 
@@ -140,14 +160,15 @@ def _pneumonia(scene: Scene, draw: Draw) -> Effect:
     region = smooth_step(q + np.float32(0.12) * texture, 1.0, 0.5) * smooth_step(fissure, 1.5, -1.5)
     region = region * smooth_step(side * scene.frame.x, 0, 12)
     bronchi = np.zeros_like(x)
-    for angle in draw.once.uniform(-0.7, 0.9, 4):
-        along = side * x * np.float32(np.cos(angle)) + y * np.float32(np.sin(angle))
-        off = y * np.float32(np.cos(angle)) - side * x * np.float32(np.sin(angle))
-        off = off + np.float32(0.15 * wide * angle)
-        tube = smooth_step(np.abs(off), 2.6, 0.8) * smooth_step(np.abs(along), 0.55 * wide, 0.3 * wide)
-        bronchi = np.maximum(bronchi, tube)
+    out = side * x + np.float32(0.8 * wide)  # from where they fan out, on the hilar side
+    for angle in np.linspace(-0.5, 0.5, 4) + draw.once.uniform(-0.1, 0.1, 4):
+        along = out * np.float32(np.cos(angle)) + y * np.float32(np.sin(angle))
+        off = y * np.float32(np.cos(angle)) - out * np.float32(np.sin(angle))
+        off = off + np.float32(draw.uniform(-0.002, 0.002)) * along * along
+        tube = smooth_step(np.abs(off), 2.4, 0.6) * smooth_step(along, 1.5 * wide, 0.9 * wide)
+        bronchi = np.maximum(bronchi, tube * smooth_step(along, 0.3 * wide, 0.5 * wide))
     solid = np.float32(draw.size(0.38, 0.68)) * (1 + np.float32(0.15) * texture)
-    return _filling(scene, solid * region * (1 - np.float32(0.55) * bronchi), 0.3)
+    return _filling(scene, solid * region, 0.3, np.float32(0.45) * bronchi)
 
 
 def _atelectasis(scene: Scene, draw: Draw) -> Effect:

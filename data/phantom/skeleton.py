@@ -122,7 +122,7 @@ def _clavicle(
 
 
 def _scapula(x: Map, y: Map) -> Map:
-    """Blade with a thick lateral border, glenoid and humeral head; x grows away from the midline."""
+    """Blade with a thick lateral border, glenoid and humeral head; x grows outward."""
     medial = x + np.float32(0.12) * y
     lateral = x - np.float32(52) + np.float32(0.42) * np.maximum(y - 25, 0)
     top = y + np.float32(8) + np.float32(0.1) * x

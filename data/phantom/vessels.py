@@ -16,7 +16,7 @@ def vessels(thorax: Thorax, frame: Frame) -> Map:
     """Thickness of vessel in mm, (side, side), hila included; not yet clipped to the lungs."""
     total = np.zeros_like(frame.x)
     for side in (-1, 1):
-        for generation, (x, y, radius) in enumerate(_tree(thorax, side)):
+        for x, y, radius in _tree(thorax, side):
             across = max(3, int(np.ceil(2.2 * float(radius.max()) / frame.pixel)))
             total += _tubes(frame, x, y, radius, across)
     total *= DENSITY
@@ -35,7 +35,8 @@ def _tree(thorax: Thorax, side: int) -> list[tuple[Map, Map, Map]]:
     size = np.array([3.0, 3.3, 3.0, 2.8, 3.0, 3.3, 4.0, 4.6, 6.5, 4.0])
     length = np.array([52, 58, 55, 58, 62, 66, 74, 80, 74, 60.0]) * rng.uniform(0.85, 1.15, 10)
     x, y = np.full(10, root_x), root_y + 16 * np.sin(angle)
-    parts = []
+    heading = angle
+    parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     for generation in range(GENERATIONS):
         if generation:
             from_x, from_y, from_radius = parts[-1]

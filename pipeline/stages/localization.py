@@ -51,8 +51,10 @@ def run(task: Task, method: str) -> None:
     done = 0
     for maps in batches():
         rows = slice(done, done + len(maps))
-        names = [f"{image} {finding}" for image, finding in
-                 zip(samples["image"][rows], samples["finding"][rows], strict=True)]
+        names = [
+            f"{image} {finding}"
+            for image, finding in zip(samples["image"][rows], samples["finding"][rows], strict=True)
+        ]
         curves.append(localization.iou_curve(maps, masks[rows], thresholds, names))
         done += len(maps)
         task.progress(done, len(samples))

@@ -80,9 +80,9 @@ def report_content(
         banner = report.partial_banner(found, _NIH_FILMS)
         statement = [report.PARTIAL_STATEMENT]
     statement.append(
-        f"{found:,} films at {config.dataset.side} px; a DenseNet121 from {config.model.init} weights,"
-        f" trained for {config.train.epochs} epochs with {config.train.loss.value}; attribution by"
-        f" {', '.join(config.attribution.methods)}; seed {config.seed}."
+        f"{found:,} films at {config.dataset.side} px; a DenseNet121 from {config.model.init}"
+        f" weights, trained for {config.train.epochs} epochs with {config.train.loss.value};"
+        f" attribution by {', '.join(config.attribution.methods)}; seed {config.seed}."
     )
     alt_texts = json.loads((where["figures"] / ALT_TEXTS).read_text(encoding="utf-8"))
 
@@ -115,7 +115,9 @@ def report_content(
             "The classifier",
             (
                 *table("classification", "Classification"),
-                *figure("training", "Training", "The weights of the lowest validation loss are kept."),
+                *figure(
+                    "training", "Training", "The weights of the lowest validation loss are kept."
+                ),
             ),
         ),
         report.ReportSection(

@@ -42,6 +42,8 @@ def run(task: Task, tap: str) -> None:
     names = generator.permutation(train_names)[: settings.num_images].tolist()
     if len(names) < settings.num_images:
         task.note(f"{len(names):,} train films, fewer than the {settings.num_images:,} asked for")
-    batches = (normalise(batch) for batch in film_batches(films, names, settings.batch_size, device))
+    batches = (
+        normalise(batch) for batch in film_batches(films, names, settings.batch_size, device)
+    )
     statistics = estimate_statistics(model, tap, batches, settings, progress=task.progress)
     statistics.save(task.folder / "statistics.safetensors")

@@ -27,9 +27,9 @@ def test_equals_captums_layer_grad_cam(model, tap, layer):
         images, target=targets, relu_attributions=True
     )
     assert captums.amax() > 0
-    expected = F.interpolate(captums, (64, 64), mode="bilinear", align_corners=False)[:, 0]
-    scale = float(expected.max())
-    torch.testing.assert_close(ours.maps, expected.detach(), rtol=1e-4, atol=1e-5 * scale)
+    expected = F.interpolate(captums, (64, 64), mode="bilinear", align_corners=False)[:, 0].detach()
+    scale = expected.max().item()
+    torch.testing.assert_close(ours.maps, expected, rtol=1e-4, atol=1e-5 * scale)
 
 
 class TwoSpots(torch.nn.Module):

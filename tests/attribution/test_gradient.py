@@ -10,7 +10,7 @@ from models.densenet import DenseNet121
 def test_equals_captums_saliency_with_the_maximum_over_channels():
     torch.manual_seed(0)
     model = DenseNet121(3).eval()
-    images, targets = torch.randn(2, 3, 64, 64), torch.tensor([2, 0])
+    images, targets = torch.randn(2, 3, 32, 32), torch.tensor([2, 0])
     ours = Gradient(GradientConfig())(
         model, images, targets, score=SCORES[Score.logit], seeds=[0, 1]
     )

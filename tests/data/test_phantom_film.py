@@ -9,7 +9,7 @@ from data.phantom.anatomy import Thorax
 from data.phantom.cohort import Patient, Visit, draw_patient, draw_visits
 from data.phantom.film import render_film
 from data.phantom.frame import frame_of
-from data.phantom.lesions import FINDINGS
+from data.phantom.lesions import FINDINGS, effect, enlargement, scene_of
 from data.phantom.nih_layout import box_of
 
 CONFIG = PhantomConfig(side=96)
@@ -20,41 +20,47 @@ def _case(number: int) -> tuple[Patient, Visit]:
     return patient, draw_visits(patient, CONFIG.exposure_jitter)[0]
 
 
-def _near(mask: np.ndarray, pixels: int) -> np.ndarray:
-    kernel = np.ones((2 * pixels + 1,) * 2, np.uint8)
-    return cv2.dilate(mask.astype(np.uint8), kernel) > 0
+def _footprint(patient: Patient, visit: Visit, finding: str) -> np.ndarray:
+    """Where the finding changes the thickness of anything, and one pixel of detector blur."""
+    scene = scene_of(patient, visit, CONFIG)
+    if finding == "Cardiomegaly":
+        touched = scene.with_heart(enlargement(patient, visit)).lung != scene.lung
+    else:
+        act = effect(finding, scene, visit)
+        touched = ((act.filled > 0) | (act.emptied > 0)) & (scene.lung > 0) | (act.lining > 0)
+    return cv2.dilate(touched.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
 
 
 @pytest.mark.parametrize("finding", FINDINGS)
 def test_a_film_without_a_finding_differs_only_where_the_finding_acts(finding: str) -> None:
-    for number in (1, 2, 3):
+    others = tuple(f for f in ("Effusion", "Nodule", "Pneumonia") if f != finding)
+    for number in (1, 2):
         patient, visit = _case(number)
-        others = tuple(f for f in ("Effusion", "Nodule", "Pneumonia") if f != finding)
         with_it = render_film(patient, visit, (*others, finding), CONFIG)
         without = render_film(patient, visit, others, CONFIG)
-        changed = with_it.image.astype(int) - without.image.astype(int)
-        mask = with_it.masks[finding]
-        assert np.abs(changed[mask]).mean() > 1.5
-        # The outline leaves out a faint rim, never a remote part of the film.
-        rim = max(2, round(0.18 * np.sqrt(mask.sum())) + 3)
-        assert (changed[~_near(mask, rim)] == 0).all()
+        changed = np.abs(with_it.image.astype(int) - without.image.astype(int))
+        footprint, mask = _footprint(patient, visit, finding), with_it.masks[finding]
+        assert footprint.mean() < 0.5
+        assert (changed[~footprint] == 0).all()
+        # The outline holds most of the change, and the change is there to be seen.
+        assert changed[mask].mean() > 1.5
+        assert changed[mask].sum() > 0.6 * changed.sum()
         for other in others:
             np.testing.assert_array_equal(with_it.masks[other], without.masks[other])
 
 
 def test_opacities_brighten_and_a_pneumothorax_darkens_its_place() -> None:
     for finding in FINDINGS:
-        for number in (4, 5):
-            patient, visit = _case(number)
-            film = render_film(patient, visit, (finding,), CONFIG)
-            bare = render_film(patient, visit, (), CONFIG)
-            change = (film.image.astype(int) - bare.image.astype(int))[film.masks[finding]].mean()
-            assert (change < 0) == (finding == "Pneumothorax"), finding
+        patient, visit = _case(4)
+        film = render_film(patient, visit, (finding,), CONFIG)
+        bare = render_film(patient, visit, (), CONFIG)
+        change = (film.image.astype(int) - bare.image.astype(int))[film.masks[finding]].mean()
+        assert (change < 0) == (finding == "Pneumothorax"), finding
 
 
 def test_every_finding_of_many_patients_has_a_box_inside_the_frame() -> None:
-    config = dataclasses.replace(CONFIG, side=64)
-    for number in range(1, 41):
+    config = dataclasses.replace(CONFIG, side=48)
+    for number in range(1, 25):
         patient, visit = _case(number)
         for finding, mask in render_film(patient, visit, FINDINGS, config).masks.items():
             x, y, w, h = box_of(mask)

@@ -14,9 +14,7 @@ def test_layers_multiply_their_transmissions() -> None:
     rng = np.random.default_rng(0)
     one, two = rng.uniform(0, 3, (2, 8, 8)).astype(np.float32)
     both = projection.primary(one + two)
-    np.testing.assert_allclose(
-        both, projection.primary(one) * projection.primary(two), rtol=1e-5
-    )
+    np.testing.assert_allclose(both, projection.primary(one) * projection.primary(two), rtol=1e-5)
 
 
 def test_the_window_is_fixed_so_that_more_exposure_makes_a_film_darker() -> None:
@@ -26,9 +24,7 @@ def test_the_window_is_fixed_so_that_more_exposure_makes_a_film_darker() -> None
     # A constant factor is a constant shift of the logit of grey: no stretching to the film's range.
     logit = np.log(once / (255 - once)) - np.log(twice / (255 - twice))
     middle = (once > 40) & (twice < 215) & (twice > 40)
-    np.testing.assert_allclose(
-        logit[middle], np.log(2) / projection.WINDOW_WIDTH, atol=0.06
-    )
+    np.testing.assert_allclose(logit[middle], np.log(2) / projection.WINDOW_WIDTH, atol=0.06)
 
 
 def test_a_uniform_film_stays_uniform_and_does_not_become_mid_grey() -> None:

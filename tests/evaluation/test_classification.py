@@ -162,8 +162,8 @@ def test_resamples_cost_less_than_a_fifth_of_a_loop_over_scikit_learn():
     ranking_metrics(scores, positive, patients, counts)
     ours = (time.process_time() - start) / 2000
     start = time.process_time()
-    for count in counts[:20]:
+    for count in counts[:5]:
         weights = count[patients]
         roc_auc_score(positive, scores, sample_weight=weights)
         average_precision_score(positive, scores, sample_weight=weights)
-    assert ours < (time.process_time() - start) / 20 / 5
+    assert ours < (time.process_time() - start) / 5 / 5

@@ -59,6 +59,7 @@ def test_columns_that_say_the_same_in_every_row_move_below_the_table():
     assert [header.text for header in view.headers] == ["x", "IoU"]
     assert view.constants == (("n", "984"), ("paper", "n/a"))
     assert len(view_table(table.head(1)).headers) == 4  # one row repeats nothing
+    assert len(view_table(pd.concat([table.head(1)] * 2)).headers) == 4  # nor is all taken away
 
 
 def test_primary_rows_are_marked_only_where_there_are_others():

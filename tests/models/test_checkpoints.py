@@ -184,10 +184,11 @@ def test_imagenet_weights_come_under_a_fresh_seeded_classifier(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     published = densenet121(weights=None)
-    # torchvision's file spells norm1 as norm.1, which its loader mends.
+    # torchvision's file spells norm1 as norm.1 and counts no batches; its loader mends that.
     state = {
         key.replace("norm1", "norm.1").replace("conv1", "conv.1"): value
         for key, value in published.state_dict().items()
+        if not key.endswith("num_batches_tracked")
     }
     monkeypatch.setattr(DenseNet121_Weights, "get_state_dict", lambda *_, **__: dict(state))
     model = initial_model("imagenet", 3, seed=7)

@@ -50,7 +50,9 @@ def test_half_written_files_are_not_published(tmp_path):
     assert sorted(path.name for path in folder.rglob("*")) == ["file.bin", MANIFEST, "sub"]
 
 
-@pytest.mark.parametrize("damage", ["flipped bit", "file gone", "truncated manifest", "no manifest"])
+@pytest.mark.parametrize(
+    "damage", ["flipped bit", "file gone", "truncated manifest", "no manifest"]
+)
 def test_a_damaged_artifact_is_named_and_not_used(tmp_path, damage):
     store = Store(tmp_path)
     folder = publish(store)
