@@ -31,12 +31,9 @@ test: setup ## the whole test suite; CXR_REAL=<folder> adds the tests on real fi
 lint: setup ## ruff (format and rules) and mypy
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy
 
-clean-tmp: setup ## remove what interrupted runs left in the store
-	@$(BIN)/python -m pipeline.store $(ARGS)
-
 lock: ## compile the lock files anew (needs uv)
 	uv pip compile --universal --generate-hashes --python-version 3.11 requirements.in -o requirements.lock
 	uv pip compile --universal --generate-hashes --python-version 3.11 --extra lrp -c requirements.lock pyproject.toml -o requirements-lrp.lock
 
-compare report bench torture:
-	@echo "make $@ is not there yet: see the roadmap in README.md" >&2; exit 1
+clean-tmp compare report bench torture:
+	@echo "make $@ is not there yet: see "What stands" in README.md" >&2; exit 1
