@@ -4,8 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 EXTRAS ?=
-# Huge pages for the large blocks that films and feature maps are (ignored outside the GNU C library).
+# Films and feature maps are large blocks, which the GNU C library maps anew and unmaps again each
+# time; here freed blocks stay with the process, in huge pages. Ignored by other C libraries.
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
+export MALLOC_MMAP_MAX_ ?= 0
+export MALLOC_TRIM_THRESHOLD_ ?= 68719476736
+export MALLOC_TOP_PAD_ ?= 67108864
 
 .DEFAULT_GOAL := help
 .PHONY: help setup reproduce smoke status test lint lock clean-tmp compare report bench torture

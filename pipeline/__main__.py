@@ -11,14 +11,11 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from pipeline.allocator import keep_freed_memory
 from pipeline.config import CONF, register, to_dataclass
 from pipeline.progress import console, log, say
 from pipeline.run import run_pipeline
 
 _SIGNAL_EXIT = 128
-
-keep_freed_memory()  # at import, so that spawned workers, which import this module, do it too
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:

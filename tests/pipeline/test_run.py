@@ -34,7 +34,7 @@ def cli(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=1800,
     )
 
 
@@ -94,17 +94,6 @@ def test_another_beta_runs_attribution_and_what_follows_but_no_training(outputs)
     assert done.returncode == 0, done.stdout + done.stderr
     made = {title for title, hit in hits(outputs / "latest").items() if not hit}
     assert made == {"attribute iba", "evaluate localization iba", "tables", "figures"}
-
-
-def test_a_sweep_makes_a_run_folder_per_seed_and_shares_the_films(outputs):
-    done = cli("pipeline", *TINY, f"paths.outputs={outputs}", "seed=0,1", "-m")
-    assert done.returncode == 0, done.stdout + done.stderr
-    runs = sorted(path.parent for path in outputs.rglob("run.json") if "store" not in path.parts)
-    first, second = (keys(run) for run in runs[-2:])
-    assert {run.name for run in runs[-2:]} == {"0", "1"}
-    same = {title for title in first if first[title] == second[title]}
-    assert {"render", "index", "pack"} <= same
-    assert "train bce" not in same
 
 
 def test_status_says_what_is_there_and_what_is_not_without_running_it(outputs):
