@@ -146,8 +146,8 @@ def test_validation_auc_leaves_out_a_class_without_positives(
 
 @pytest.mark.parametrize(
     "stop",
-    [StopIn(1, 2), StopIn(2, 1)],
-    ids=["in the first epoch", "at the second's start"],
+    [StopIn(1, 2), StopIn(2, 1), StopIn(3, 2, KeyboardInterrupt)],
+    ids=["in the first epoch", "at the second's start", "in the last by an interrupt"],
 )
 def test_a_stopped_training_resumes_to_the_same_bits(
     uninterrupted: TrainedIn, tmp_path: Path, stop: StopIn
