@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 import random
+import signal
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -333,3 +334,18 @@ def test_what_cannot_be_trained_with_is_refused(
 def test_a_diverging_training_stops_and_names_the_learning_rate(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"loss is (nan|inf).*lower train\.learning_rate"):
         run(tmp_path, dataclasses.replace(PUBLISHED, learning_rate=1e30))
+
+
+def test_sigterm_ends_with_its_exit_code_and_resumes(
+    uninterrupted: TrainedIn, tmp_path: Path
+) -> None:
+    def terminate(epoch: int, _n: int, batch: int, *_: object) -> None:
+        if (epoch, batch) == (2, 2):
+            signal.raise_signal(signal.SIGTERM)
+
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    with pytest.raises(SystemExit) as caught:
+        run(tmp_path, PHANTOM, on_progress=terminate)
+    assert caught.value.code == 143
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert_same(run(tmp_path, PHANTOM), uninterrupted[:2])
