@@ -163,11 +163,10 @@ def test_the_largest_change_under_noise_is_captums_on_the_same_noise():
         toy(), explain, IMAGES, TARGETS, [1, 2, 3], SanityConfig(noise_draws=4)
     )
     noisy = torch.stack(seen[1:], dim=1).flatten(0, 1)
-    # captum wants a map of the input's shape: three channels alike change no ratio of lengths.
     theirs = sensitivity_max(
-        lambda x: (x[0].mul(x[0]).mean(1, keepdim=True).expand_as(x[0]),),
+        lambda x: (x[0].mul(x[0]).mean(1),),
         IMAGES,
-        perturb_func=lambda x: noisy,
+        perturb_func=lambda x: (noisy,),
         n_perturb_samples=4,
     )
     np.testing.assert_allclose(frame["noise_max"], theirs.numpy(), rtol=1e-5)
