@@ -52,8 +52,10 @@ class Comparison:
         return f"{self.metric}: {self.better} {sign} {self.worse or 0}{limit}"
 
 
-def _each(better: Iterable[str], worse: Iterable[str], *claim: str) -> list[Comparison]:
-    return [Comparison(*claim, a, b) for a in better for b in worse]
+def _each(
+    better: Iterable[str], worse: Iterable[str], family: str, source: str, metric: str
+) -> list[Comparison]:
+    return [Comparison(family, source, metric, a, b) for a in better for b in worse]
 
 
 _IBA = ("iba", "inverse_iba", "multilayer_iba")
@@ -138,7 +140,10 @@ def compare_methods(
     them, their thresholds chosen anew in each resample. The second frame: claim, where, reason.
     ValueError where the two sides of a comparison were measured on different samples.
     """
-    series = {key: group for key, group in observations.groupby(list(OBSERVED[:4]), sort=False)}
+    series: dict[tuple[str, ...], pd.DataFrame] = {
+        tuple(map(str, key)): group
+        for key, group in observations.groupby(list(OBSERVED[:4]), sort=False)
+    }
     places = dict.fromkeys((where, model) for where, model, _, _ in series)
     findings, left_out = [], []
     for comparison in comparisons:
@@ -152,7 +157,9 @@ def compare_methods(
             difference = _compare(
                 comparison,
                 [series[key] for key in keys],
-                [curves.get(key[:3]) for key in keys] if comparison.metric == "iou" else [],
+                [curves.get((where, model, method)) for method in sides]
+                if comparison.metric == "iou"
+                else [],
                 fold_seed,
                 config,
                 seed,
@@ -247,20 +254,22 @@ def _metric_differences(
     index, num_patients = patient_index(weighted["patient"])
     counts = patient_counts(num_patients, bootstrap.resamples, seed)
     counts = np.vstack([np.ones(num_patients), counts])
+    defined = [name for name in classes if plain[name].nunique() > 1]
     values = [
-        [
-            ranking_metrics(
-                frame[f"logit_{name}"].to_numpy(dtype=np.float64),
-                frame[name].to_numpy() == 1,
-                index,
-                counts,
-            )
-            for name in classes
-            if frame[name].nunique() > 1  # undefined with one label only
-        ]
+        np.array(
+            [
+                ranking_metrics(
+                    frame[f"logit_{name}"].to_numpy(dtype=np.float64),
+                    frame[name].to_numpy() == 1,
+                    index,
+                    counts,
+                )
+                for name in defined
+            ]
+        )
         for frame in (weighted, plain)
     ]
-    differences = np.nanmean(np.subtract(*values), axis=0)  # (2, B + 1)
+    differences = np.nanmean(np.subtract(values[0], values[1]), axis=0)  # (2, B + 1)
     return {"auc": differences[0], "ap": differences[1]}, num_patients
 
 
