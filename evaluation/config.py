@@ -35,9 +35,10 @@ class BootstrapConfig:
 
 @dataclass
 class LocalizationConfig:
-    """IoU of thresholded maps with boxes; maps are divided by their maximum first."""
+    """IoU of thresholded maps with boxes; relative thresholds are shares of a map's maximum."""
 
     thresholds: int = 99  # evenly spaced inside (0, 1): 0.01 ... 0.99
+    absolute_thresholds: int = 81  # ours: 0.0001 ... 1 bits/pixel, evenly spaced in their logarithm
     box_rounding: BoxRounding = BoxRounding.centre
     fold_seed: int = 0  # which patients choose the threshold for which others
 
@@ -48,8 +49,6 @@ class LocalizationMetricsConfig:
 
     # ours: shares of the map's maximum
     fixed_thresholds: list[float] = field(default_factory=lambda: [0.3, 0.5])
-    # ours (the published one is unknown): bits/pixel, for maps in that unit
-    absolute_thresholds: list[float] = field(default_factory=lambda: [0.02, 0.1])
     recall: float = 0.5  # ours: share of the lesion that the smallest area must hold
     area: float = 0.1  # ours: share of the film on which recalls are compared
     heat_floor: float = 0.1  # published code: less heat than this share of the maximum is none

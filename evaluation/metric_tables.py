@@ -68,21 +68,18 @@ def mean_table(
 def rule_table(samples: pd.DataFrame, bootstrap: BootstrapConfig, seed: int) -> pd.DataFrame:
     """Rows of table1.csv under the rules that fit no threshold, beside those of ``tables.table1``.
 
-    ``samples``: method, patient, finding and iou_<rule> columns of ``localization_metrics``; a
-    method for which a rule is not defined has NaN there throughout, and no row.
+    ``samples``: method, patient, finding and the iou_<rule> columns of ``localization_metrics``.
     """
     rules = [str(name) for name in samples if str(name).startswith("iou_")]
     rows = []
     for method, group in samples.groupby("method", sort=False):
         for column in rules:
-            if group[column].isna().all():
-                continue
             rule, _, threshold = column.removeprefix("iou_").partition("_")
-            known = rule in ("fixed", "absolute")
+            fixed = rule == "fixed"
             row = {
                 "method": method,
-                "rule": rule if known else column.removeprefix("iou_"),
-                "threshold": float(threshold) if known else np.nan,
+                "rule": rule if fixed else column.removeprefix("iou_"),
+                "threshold": float(threshold) if fixed else np.nan,
                 "paper": np.nan,
             }
             row |= interval_columns("iou", group[column], group["patient"], bootstrap, seed)
