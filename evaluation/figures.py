@@ -45,8 +45,10 @@ BASELINES = frozenset(
 """Rows that explain no prediction and keep a table honest."""
 
 BLUE, VERMILION, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#6b6b6b"
-_STYLED = ("agg", "axes", "errorbar", "figure", "font", "grid", "hatch", "image", "legend", "lines")
-_STYLED += ("markers", "mathtext", "patch", "path", "savefig", "text", "xtick", "ytick")
+_STYLED = (
+    *("agg", "axes", "errorbar", "figure", "font", "grid", "hatch", "image", "legend", "lines"),
+    *("markers", "mathtext", "patch", "path", "savefig", "text", "xtick", "ytick"),
+)
 _STYLE = {k: v for k, v in matplotlib.rcParamsDefault.items() if k.split(".")[0] in _STYLED} | {
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -169,6 +171,6 @@ def _with_interval(value: float, low: float, high: float) -> str:
     return f"{value:.3f}" + ("" if pd.isna(low) else f" [{low:.3f}, {high:.3f}]")
 
 
-def _beside(axes: Axes, x: float, y: float, text: str, **font: str) -> None:
+def _beside(axes: Axes, x: float, y: float, text: str, **font: Any) -> None:
     """Text right of the axes: x as a fraction of their width, y in rows."""
     axes.text(x, y, text, transform=axes.get_yaxis_transform(), va="center", fontsize=10, **font)

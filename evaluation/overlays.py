@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -152,7 +153,7 @@ def mosaic(examples: Sequence[Example]) -> Figure:
                 (left / width, 1 - (top + PANEL) / height, across / width, PANEL / height)
             )
 
-        def write(left: int, top: int, text: str, size: float, **font: str) -> None:
+        def write(left: int, top: int, text: str, size: float, **font: Any) -> None:
             figure.text(left / width, 1 - top / height, text, fontsize=size, va="baseline", **font)
 
         for row, example in enumerate(examples):

@@ -69,7 +69,8 @@ def format_value(value: object, digits: int = 3) -> str:
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
     if isinstance(value, Integral):
-        return str(value) if abs(value) < 10_000 else f"{int(value):,}"
+        whole = int(value)
+        return str(whole) if abs(whole) < 10_000 else f"{whole:,}"
     if isinstance(value, Real):
         number = float(value)
         if number and abs(number) < 0.5 * 10**-digits:

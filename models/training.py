@@ -22,12 +22,11 @@ import safetensors.torch
 import torch
 from pytorch_lightning.plugins.environments import LightningEnvironment
 from pytorch_lightning.utilities.exceptions import SIGTERMException
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from models.checkpoints import load_weights
 from models.config import Loss, TrainConfig
-from models.densenet import DenseNet121
 from models.epoch_order import EpochFilms, EpochOrder, FilmDataset
 from models.training_loop import (
     BEST,
@@ -55,7 +54,7 @@ class TrainResult:
 
 
 def train(
-    model: DenseNet121,
+    model: nn.Module,
     train_data: FilmDataset,
     val_data: FilmDataset,
     config: TrainConfig,
@@ -69,7 +68,7 @@ def train(
     """Train ``model`` in place; leave it on the CPU with the weights of the lowest validation loss.
 
     ``folder`` keeps last.ckpt and best.safetensors; calling again with the same arguments resumes
-    there and ends in the same bytes, on the same device and number of threads. ``pos_weight`` (C,),
+    there and ends in the same bytes on the same device and number of threads. ``pos_weight`` (C,),
     from losses.positive_weights, goes with the loss weighted_bce and with no other. A rest of films
     that does not fill a batch sits out its epoch: batch norm cannot learn from a batch of one.
 
@@ -151,7 +150,7 @@ def _check(
 
 
 def _settings(
-    model: DenseNet121,
+    model: nn.Module,
     config: TrainConfig,
     seed: int,
     num_train: int,

@@ -13,11 +13,11 @@ import torch
 from numpy.typing import NDArray
 from pytorch_lightning.callbacks import Checkpoint
 from sklearn.metrics import roc_auc_score
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.checkpoints import save_weights
 from models.config import Optimizer, Schedule, TrainConfig
-from models.densenet import DenseNet121, normalise
+from models.densenet import normalise
 from models.epoch_order import EpochOrder, Stream, derived_seed
 from models.losses import classification_loss
 
@@ -36,11 +36,11 @@ class TrainingError(ValueError):
 
 
 class ClassificationLoop(pl.LightningModule):
-    """A DenseNet121 as Lightning trains it; ``history`` gets a row per epoch (see TrainResult)."""
+    """A classifier as Lightning trains it; ``history`` gets a row per epoch (see TrainResult)."""
 
     def __init__(
         self,
-        model: DenseNet121,
+        model: nn.Module,
         config: TrainConfig,
         seed: int,
         settings: dict[str, Any],

@@ -53,7 +53,7 @@ def run(task: Task, methods: tuple[str, ...]) -> None:
     if table1.exists():
         table = pd.read_csv(table1, na_values=["n/a"])
         (task.folder / "table1.png").write_bytes(png(table1_figure(table)))
-        best = table.loc[table["iou"].idxmax()]
+        best = table.iloc[int(table["iou"].argmax())]
         alt_texts["table1"] = (
             f"Bars of the mean IoU of {len(table)} methods and baselines with intervals;"
             f" the highest is {best['method']} with {best['iou']:.3f}."
@@ -61,7 +61,7 @@ def run(task: Task, methods: tuple[str, ...]) -> None:
     history_file = task.inputs["train"] / "history.csv"
     if history_file.exists():
         history = pd.read_csv(history_file)
-        kept = int(history.loc[history["val_loss"].idxmin(), "epoch"])
+        kept = int(history["epoch"].iloc[int(history["val_loss"].argmin())])
         (task.folder / "training.png").write_bytes(png(training_curves(history, kept)))
         alt_texts["training"] = (
             f"Training and validation loss and validation AUC over {len(history)} epochs;"
