@@ -265,14 +265,14 @@ def _boxes_of(
 
     reasons = pd.Series("", index=boxes.index, dtype=object)
     for wrong, reason in (
-        (~boxes["image"].isin(named).to_numpy(), "no usable row names this film: box skipped"),
-        (~boxes["finding"].isin(findings).to_numpy(), "unknown finding: box skipped"),
+        (~boxes["image"].isin(named), "no usable row names this film: box skipped"),
+        (~boxes["finding"].isin(findings), "unknown finding: box skipped"),
         (~np.isfinite(values).all(axis=1), "not four finite numbers: box skipped"),
         (~(size > 0).all(axis=1), "width and height must be positive: box skipped"),
         (empty, f"wholly outside the {FRAME}-px frame: box skipped"),
-        (boxes.duplicated().to_numpy(), "the same box stands above: box skipped"),
+        (boxes.duplicated(), "the same box stands above: box skipped"),
     ):
-        reasons[(reasons == "") & wrong] = reason
+        reasons[np.asarray(wrong) & (reasons == "")] = reason
     usable = reasons == ""
     reasons[usable & outside] = f"reaches outside the {FRAME}-px frame: clipped"
 
