@@ -1,10 +1,12 @@
 """Which stages a configuration asks for, in an order in which they can run."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from attribution.config import required_taps
 from data.config import Source
+from models.config import Loss
 from pipeline.config import PRIORS, PipelineConfig
 from pipeline.graph import RawFolder, Stage
 from pipeline.keys import DigestCache
@@ -24,6 +26,18 @@ from pipeline.stages import (
     train,
 )
 
+TABLE3_METHOD = "inverse_iba"  # paper: what Table 3 compares the losses by
+
+
+@dataclass(frozen=True)
+class ModelStages:
+    """What is done with the model of one loss."""
+
+    train: Stage
+    predict: Stage
+    classification: Stage
+    attribute: dict[str, Stage]  # by method
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -32,10 +46,8 @@ class Plan:
     films: Stage | RawFolder
     index: Stage
     pack: Stage
-    train: Stage
-    predict: Stage
+    models: dict[Loss, ModelStages]
     select: Stage
-    attribute: dict[str, Stage]
     localization: dict[str, Stage]
     tables: Stage
     figures: Stage
@@ -64,53 +76,74 @@ def plan_run(config: PipelineConfig, digests: DigestCache) -> Plan:
         films = nih_films(Path(config.paths.nih), digests)
     index_stage = index.stage(config, films)
     pack_stage = pack.stage(config, films, index_stage)
-    train_stage = train.stage(config, index_stage, pack_stage)
-    predict_stage = predict.stage(config, train_stage, index_stage, pack_stage)
     select_stage = select.stage(config, index_stage, pack_stage)
-    taps = {
-        method: required_taps(method, config.attribution) for method in config.attribution.methods
-    }
-    statistics_stages = {
-        tap: statistics.stage(config, tap, train_stage, index_stage, pack_stage)
-        for tap in sorted({tap for wanted in taps.values() for tap in wanted})
-    }
-    attribute_stages = {
-        method: attribute.stage(
-            config,
-            method,
-            train_stage,
-            pack_stage,
-            select_stage,
-            {tap: statistics_stages[tap] for tap in wanted},
+    pretrain = None
+    if config.train.pretrain_epochs:
+        pretrain = train.pretrain_stage(config, index_stage, pack_stage)
+
+    methods, primary = config.attribution.methods, config.train.primary
+    compared = [method for method in methods if method == TABLE3_METHOD]
+
+    def model_stages(loss: Loss, explained_by: Sequence[str]) -> ModelStages:
+        train_stage = train.stage(config, loss, index_stage, pack_stage, pretrain)
+        predict_stage = predict.stage(config, loss, train_stage, index_stage, pack_stage)
+        taps = {method: required_taps(method, config.attribution) for method in explained_by}
+        of_tap = {
+            tap: statistics.stage(config, loss, tap, train_stage, index_stage, pack_stage)
+            for tap in sorted({tap for wanted in taps.values() for tap in wanted})
+        }
+        return ModelStages(
+            train=train_stage,
+            predict=predict_stage,
+            classification=classification.stage(config, loss, predict_stage, index_stage),
+            attribute={
+                method: attribute.stage(
+                    config,
+                    method,
+                    loss,
+                    train_stage,
+                    pack_stage,
+                    select_stage,
+                    {tap: of_tap[tap] for tap in wanted},
+                )
+                for method, wanted in taps.items()
+            },
         )
-        for method, wanted in taps.items()
+
+    models = {
+        loss: model_stages(loss, methods if loss is primary else compared)
+        for loss in config.train.losses
     }
     localization_stages = {
-        method: localization.stage(config, method, select_stage, attribute_stages.get(method))
-        for method in (*config.attribution.methods, *PRIORS)
+        method: localization.stage(
+            config, method, select_stage, models[primary].attribute.get(method)
+        )
+        for method in (*methods, *PRIORS)
         if "localization" in config.evaluation.metrics
     }
-    classification_stage = classification.stage(config, predict_stage, index_stage)
-    tables_stage = tables.stage(config, select_stage, classification_stage, localization_stages)
-    figures_stage = figures.stage(
+    trained = {loss.value: stages.train for loss, stages in models.items()}
+    tables_stage = tables.stage(
         config,
-        films,
-        pack_stage,
-        train_stage,
-        predict_stage,
         select_stage,
-        attribute_stages,
-        tables_stage,
+        {loss.value: stages.classification for loss, stages in models.items()},
+        localization_stages,
     )
     return Plan(
         films=films,
         index=index_stage,
         pack=pack_stage,
-        train=train_stage,
-        predict=predict_stage,
+        models=models,
         select=select_stage,
-        attribute=attribute_stages,
         localization=localization_stages,
         tables=tables_stage,
-        figures=figures_stage,
+        figures=figures.stage(
+            config,
+            films,
+            pack_stage,
+            {**({"pretrain": pretrain} if pretrain else {}), **trained},
+            models[primary].predict,
+            select_stage,
+            models[primary].attribute,
+            tables_stage,
+        ),
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from models.config import Loss
 from pipeline.config import PipelineConfig, section
 from pipeline.graph import Stage, Task
 from pipeline.shards import run_shards, shard_folders
@@ -14,6 +15,7 @@ from pipeline.shards import run_shards, shard_folders
 def stage(
     config: PipelineConfig,
     method: str,
+    loss: Loss,
     train: Stage,
     pack: Stage,
     select: Stage,
@@ -39,7 +41,7 @@ def stage(
         },
         run=lambda task: run(task, method, tuple(statistics)),
         sources=("attribution", "models/densenet.py"),
-        variant=method,
+        variant=method if loss is config.train.primary else f"{method} {loss.value}",
     )
 
 

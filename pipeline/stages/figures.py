@@ -16,7 +16,7 @@ def stage(
     config: PipelineConfig,
     films: Stage | RawFolder,
     pack: Stage,
-    train: Stage,
+    train: dict[str, Stage],
     predict: Stage,
     select: Stage,
     attribute: dict[str, Stage],
@@ -30,18 +30,18 @@ def stage(
             # A contact sheet is made of phantoms only, and needs their masks.
             **({"phantoms": films} if isinstance(films, Stage) else {}),
             "pack": pack,
-            "train": train,
+            **{f"train_{name}": stage for name, stage in train.items()},
             "predict": predict,
             "select": select,
             "tables": tables,
             **{f"maps_{method}": stage for method, stage in attribute.items()},
         },
-        run=lambda task: run(task, tuple(attribute)),
+        run=lambda task: run(task, tuple(train), tuple(attribute)),
         sources=("evaluation/figures.py", "evaluation/overlays.py"),
     )
 
 
-def run(task: Task, methods: tuple[str, ...]) -> None:
+def run(task: Task, trainings: tuple[str, ...], methods: tuple[str, ...]) -> None:
     from evaluation.figures import png, table1_figure, training_curves
     from evaluation.overlays import mosaic
 
@@ -58,12 +58,14 @@ def run(task: Task, methods: tuple[str, ...]) -> None:
             f"Bars of the mean IoU of {len(table)} methods and baselines with intervals;"
             f" the highest is {best['method']} with {best['iou']:.3f}."
         )
-    history_file = task.inputs["train"] / "history.csv"
-    if history_file.exists():
+    for name in trainings:
+        history_file = task.inputs[f"train_{name}"] / "history.csv"
+        if not history_file.exists():  # no epoch was asked for
+            continue
         history = pd.read_csv(history_file)
         kept = int(history["epoch"].iloc[int(history["val_loss"].argmin())])
-        (task.folder / "training.png").write_bytes(png(training_curves(history, kept)))
-        alt_texts["training"] = (
+        (task.folder / f"training_{name}.png").write_bytes(png(training_curves(history, kept)))
+        alt_texts[f"training_{name}"] = (
             f"Training and validation loss and validation AUC over {len(history)} epochs;"
             f" the weights of epoch {kept} were kept."
         )

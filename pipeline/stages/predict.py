@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from models.config import Loss
 from pipeline.config import PipelineConfig
 from pipeline.graph import Stage, Task
 from pipeline.shards import run_shards, shard_folders
@@ -13,7 +14,7 @@ _SHARD = 1024
 _BATCH = 32
 
 
-def stage(config: PipelineConfig, train: Stage, index: Stage, pack: Stage) -> Stage:
+def stage(config: PipelineConfig, loss: Loss, train: Stage, index: Stage, pack: Stage) -> Stage:
     return Stage(
         name="predict",
         version=1,
@@ -21,6 +22,7 @@ def stage(config: PipelineConfig, train: Stage, index: Stage, pack: Stage) -> St
         inputs={"train": train, "index": index, "pack": pack},
         run=run,
         sources=("models/densenet.py", "models/prediction.py"),
+        variant=loss.value,
     )
 
 

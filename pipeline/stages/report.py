@@ -81,7 +81,9 @@ def report_content(
         statement = [report.PARTIAL_STATEMENT]
     statement.append(
         f"{found:,} films at {config.dataset.side} px; a DenseNet121 from {config.model.init}"
-        f" weights, trained for {config.train.epochs} epochs with {config.train.loss.value};"
+        f" weights{_pretraining(config)}, trained for {config.train.epochs} epochs with each of"
+        f" {', '.join(loss.value for loss in config.train.losses)}; the model of"
+        f" {config.train.primary.value} is explained;"
         f" attribution by {', '.join(config.attribution.methods)}; seed {config.seed}."
     )
     alt_texts = json.loads((where["figures"] / ALT_TEXTS).read_text(encoding="utf-8"))
@@ -115,8 +117,14 @@ def report_content(
             "The classifier",
             (
                 *table("classification", "Classification"),
-                *figure(
-                    "training", "Training", "The weights of the lowest validation loss are kept."
+                *(
+                    part
+                    for name in ("pretrain", *(loss.value for loss in config.train.losses))
+                    for part in figure(
+                        f"training_{name}",
+                        f"Training, {name}",
+                        "The weights of the lowest validation loss are kept.",
+                    )
                 ),
             ),
         ),
@@ -175,6 +183,11 @@ def report_content(
             "python -m pipeline seed=0,1,2 -m": "three seeds, one run folder each",
         },
     )
+
+
+def _pretraining(config: PipelineConfig) -> str:
+    epochs = config.train.pretrain_epochs
+    return f", pre-trained for {epochs} epochs with bce" if epochs else ""
 
 
 def _facts(config: PipelineConfig, found: int) -> dict[str, object]:

@@ -2,11 +2,14 @@
 
 import numpy as np
 
+from models.config import Loss
 from pipeline.config import PipelineConfig, section
 from pipeline.graph import Stage, Task
 
 
-def stage(config: PipelineConfig, tap: str, train: Stage, index: Stage, pack: Stage) -> Stage:
+def stage(
+    config: PipelineConfig, loss: Loss, tap: str, train: Stage, index: Stage, pack: Stage
+) -> Stage:
     return Stage(
         name="statistics",
         version=1,
@@ -19,7 +22,7 @@ def stage(config: PipelineConfig, tap: str, train: Stage, index: Stage, pack: St
         inputs={"train": train, "index": index, "pack": pack},
         run=lambda task: run(task, tap),
         sources=("models/densenet.py", "attribution/statistics.py"),
-        variant=tap,
+        variant=f"{tap} {loss.value}",
     )
 
 

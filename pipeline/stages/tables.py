@@ -1,7 +1,5 @@
 """tables: the contract tables, with the per-sample rows that each number comes from."""
 
-import shutil
-
 from pipeline.config import PipelineConfig, section
 from pipeline.graph import Stage, Task
 from pipeline.stages.attribute import read_samples
@@ -9,7 +7,10 @@ from pipeline.stages.localization import read_curves
 
 
 def stage(
-    config: PipelineConfig, select: Stage, classification: Stage, localization: dict[str, Stage]
+    config: PipelineConfig,
+    select: Stage,
+    classification: dict[str, Stage],
+    localization: dict[str, Stage],
 ) -> Stage:
     return Stage(
         name="tables",
@@ -22,21 +23,24 @@ def stage(
         },
         inputs={
             "select": select,
-            "classification": classification,
+            **{f"classification_{loss}": stage for loss, stage in classification.items()},
             **{f"localization_{method}": stage for method, stage in localization.items()},
         },
-        run=lambda task: run(task, tuple(localization)),
+        run=lambda task: run(task, tuple(classification), tuple(localization)),
         sources=("evaluation/tables.py", "evaluation/bootstrap.py", "evaluation/paper_values.csv"),
     )
 
 
-def run(task: Task, methods: tuple[str, ...]) -> None:
+def run(task: Task, losses: tuple[str, ...], methods: tuple[str, ...]) -> None:
     from evaluation.localization import threshold_grid
     from evaluation.tables import table1, write_csv
 
     evaluation = task.config.evaluation
     for name in ("classification.csv", "classification_samples.csv"):
-        shutil.copyfile(task.inputs["classification"] / name, task.folder / name)
+        parts = [task.inputs[f"classification_{loss}"] / name for loss in losses]
+        texts = [part.read_text(encoding="utf-8").split("\n", 1) for part in parts]
+        rows = "".join(text[1] for text in texts)
+        (task.folder / name).write_text(f"{texts[0][0]}\n{rows}", encoding="utf-8")
     if methods:
         table, samples = table1(
             read_samples(task.inputs["select"]),
