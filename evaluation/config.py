@@ -11,6 +11,20 @@ class BoxRounding(Enum):
     truncated = "truncated"  # published code: x, y, w, h cut to integers; loses 1.4 % at 224 px
 
 
+class Baseline(Enum):
+    """What stands where pixels were taken away."""
+
+    blur = "blur"  # paper (insertion), published code (both games)
+    zero = "zero"  # ours: 0 in normalised space, the mean grey; the Sensitivity-N of published code
+
+
+class CurveRule(Enum):
+    """Which states an insertion or deletion curve holds, and how its area is taken."""
+
+    full = "full"  # ours: from no pixel to all of them, both ends included, trapezoid
+    published_code = "published_code"  # 13 states up to half the pixels; 224 px only
+
+
 @dataclass
 class BootstrapConfig:
     """Resampling of patients, the unit that is independent."""
@@ -29,11 +43,117 @@ class LocalizationConfig:
 
 
 @dataclass
+class LocalizationMetricsConfig:
+    """IoU under thresholds that nobody chose, and metrics without a threshold."""
+
+    # ours: shares of the map's maximum
+    fixed_thresholds: list[float] = field(default_factory=lambda: [0.3, 0.5])
+    # ours (the published one is unknown): bits/pixel, for maps in that unit
+    absolute_thresholds: list[float] = field(default_factory=lambda: [0.02, 0.1])
+    recall: float = 0.5  # ours: share of the lesion that the smallest area must hold
+    area: float = 0.1  # ours: share of the film on which recalls are compared
+    heat_floor: float = 0.1  # published code: less heat than this share of the maximum is none
+    heat_levels: int = 11  # published code: quantiles 0, 0.1, ..., 1 of the Effective Heat Ratio
+
+
+@dataclass
+class BlurConfig:
+    """Gaussian blur in pixels at 224 px; lengths scale with the side."""
+
+    sigma: float = 10.0  # published code
+    kernel: int = 81  # ours: 4 sigma to each side; published code 19, which is nearly a box
+
+
+@dataclass
+class InsertionDeletionConfig:
+    """Pixels brought back into a baseline, or taken out of the film, the highest ranked first."""
+
+    baselines: list[Baseline] = field(default_factory=lambda: [Baseline.blur, Baseline.zero])
+    rule: CurveRule = CurveRule.full
+    steps: int = 48  # ours: at 224 px, scales with the side; rule=published_code has its own
+    min_score: float | None = None  # published code 0.6: samples that score less are left out
+    blur: BlurConfig = field(default_factory=BlurConfig)
+    batch_size: int = 32  # films in one forward pass; part of the key: it moves last bits
+
+
+def published_insertion_deletion() -> InsertionDeletionConfig:
+    """The preset of the published code, for 224 px."""
+    return InsertionDeletionConfig(
+        baselines=[Baseline.blur],
+        rule=CurveRule.published_code,
+        min_score=0.6,
+        blur=BlurConfig(kernel=19),
+    )
+
+
+@dataclass
+class EqualAreaConfig:
+    """The same number of pixels removed by every map (Discussion of the paper)."""
+
+    fractions: list[float] = field(default_factory=lambda: [0.05, 0.1, 0.2])  # ours
+    baseline: Baseline = Baseline.blur  # ours, as in insertion/deletion
+    blur: BlurConfig = field(default_factory=BlurConfig)
+    batch_size: int = 32
+
+
+@dataclass
+class SensitivityNConfig:
+    """Output change under random masks of n pixels against the map's sum under them."""
+
+    baseline: Baseline = Baseline.zero  # published code (its --blur is never used)
+    points: int = 50  # published code: int(logspace(0, 4.7, 50)) at 224 px, 46 of them different
+    masks: int = 100  # published code for regression (30 for classification)
+    seed: int = 0  # the same masks for every film and method
+    blur: BlurConfig = field(default_factory=BlurConfig)
+    batch_size: int = 32
+
+
+@dataclass
+class SanityConfig:
+    """Controls that no explanation of a model may fail."""
+
+    ssim_window: int = 5  # published code
+    noise_draws: int = 10  # ours
+    noise_std: float = 0.05  # ours: normalised units, about 3 grey levels of 255
+    seed: int = 0
+
+
+@dataclass
+class ROADConfig:
+    """Remove and debias (Rong et al. 2022): removed pixels are imputed from their neighbours."""
+
+    # ours; the publication takes 0.1, 0.2, ..., 0.9
+    fractions: list[float] = field(default_factory=lambda: [0.1, 0.3, 0.5, 0.7, 0.9])
+    noise_std: float = 0.01  # publication
+    seed: int = 0
+    batch_size: int = 32
+
+
+@dataclass
+class ClaimsConfig:
+    """What makes a claim hold, fail or stay undecided."""
+
+    resamples: int = 10_000  # ours: p-values below 0.001 survive Holm's factor
+    alpha: float = 0.05
+    min_patients: int = 30  # fewer decide nothing
+    equivalence_margin: float = 0.02  # ours, AUC or AP; the paper calls 0.002 and 0.007 equivalent
+
+
+@dataclass
 class EvaluationConfig:
     metrics: list[str] = field(default_factory=lambda: ["localization"])
     max_images: int | None = None  # samples taken at most, spread evenly over findings
     bootstrap: BootstrapConfig = field(default_factory=BootstrapConfig)
     localization: LocalizationConfig = field(default_factory=LocalizationConfig)
+    localization_metrics: LocalizationMetricsConfig = field(
+        default_factory=LocalizationMetricsConfig
+    )
+    insertion_deletion: InsertionDeletionConfig = field(default_factory=InsertionDeletionConfig)
+    equal_area: EqualAreaConfig = field(default_factory=EqualAreaConfig)
+    sensitivity_n: SensitivityNConfig = field(default_factory=SensitivityNConfig)
+    sanity: SanityConfig = field(default_factory=SanityConfig)
+    road: ROADConfig = field(default_factory=ROADConfig)
+    claims: ClaimsConfig = field(default_factory=ClaimsConfig)
 
 
 @dataclass

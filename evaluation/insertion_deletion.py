@@ -1,0 +1,126 @@
+"""Insertion and deletion (Petsiuk et al. 2018): the score while pixels come or go by their rank."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from evaluation.config import Baseline, CurveRule, InsertionDeletionConfig
+from evaluation.perturbation import (
+    REFERENCE_SIDE,
+    Scorer,
+    baseline_images,
+    check_images,
+    pixel_ranks,
+    replaced_scores,
+)
+
+PUBLISHED_BATCH = 80 * 25  # pixels: 80 references to one live tensor, 25 px a step: one state
+PUBLISHED_STATES, PUBLISHED_LAST = 12, 44  # 12 full batches, then 44 steps to half the pixels
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """At how many changed pixels a curve is taken (S,), and what its area weighs them with (S,)."""
+
+    counts: NDArray[np.intp]
+    weights: NDArray[np.float64]
+
+
+def schedule(config: InsertionDeletionConfig, side: int) -> Schedule:
+    """The states of a curve on films of ``side``.
+
+    ``full``: ``steps`` (scaled by side / 224) equal steps from 0 to all pixels, and the trapezoid
+    over the fraction of pixels. ``published_code``: its 1,004 scores of the upper half of the
+    pixels, which are 13 different ones (80 at 2,000, ..., 80 at 24,000, 44 at 25,088 pixels),
+    without the start, under its trapezoid of width 1/1004. ValueError for that at another side.
+    """
+    pixels = side * side
+    if config.rule is CurveRule.published_code:
+        if side != REFERENCE_SIDE:
+            raise ValueError(
+                f"evaluation.insertion_deletion.rule=published_code is defined at {REFERENCE_SIDE} "
+                f"px, not at {side}: take rule=full, whose lengths scale"
+            )
+        counts = np.r_[PUBLISHED_BATCH * np.arange(1, PUBLISHED_STATES + 1), pixels // 2]
+        repeats = np.r_[np.full(PUBLISHED_STATES, PUBLISHED_BATCH // 25), PUBLISHED_LAST]
+        weights = repeats.astype(np.float64)
+        weights[[0, -1]] -= 0.5  # the trapezoid halves the first and the last score
+        return Schedule(counts, weights / repeats.sum())
+    steps = min(max(round(config.steps * side / REFERENCE_SIDE), 1), pixels)
+    counts = np.rint(np.linspace(0, pixels, steps + 1)).astype(np.intp)
+    widths = np.diff(counts) / pixels
+    return Schedule(counts, np.r_[widths, 0] / 2 + np.r_[0, widths] / 2)
+
+
+@dataclass(frozen=True)
+class Curves:
+    """float64 scores of N films: of the film itself (N,), and at each state of the games (N, S)."""
+
+    original: NDArray[np.float64]
+    insertion: NDArray[np.float64]
+    deletion: NDArray[np.float64]
+
+
+def insertion_deletion(
+    score: Scorer,
+    images: Tensor,
+    targets: Tensor,
+    maps: Tensor,
+    baseline: Baseline,
+    config: InsertionDeletionConfig,
+) -> Curves:
+    """Both curves of ``maps`` (N, H, W) on normalised ``images`` (N, 3, H, W), at ``schedule``.
+
+    Deletion replaces the highest-ranked pixels of the film by the baseline's, insertion those of
+    the baseline by the film's.
+    """
+    check_images(images, targets, maps)
+    base = baseline_images(images, baseline, config.blur)
+    ranks = pixel_ranks(maps.to(images.device))
+    counts = torch.as_tensor(schedule(config, images.shape[2]).counts, device=images.device)
+    num, states = len(images), len(counts)
+    rows = torch.arange(num, device=images.device).repeat_interleave(states)
+    count = counts.repeat(num)[:, None]
+
+    def curve(deleting: bool) -> NDArray[np.float64]:
+        def replaced(part: slice) -> Tensor:
+            return (ranks[rows[part]] < count[part]) == deleting
+
+        scores = replaced_scores(score, images, targets, base, rows, replaced, config.batch_size)
+        return scores.view(num, states).numpy()
+
+    nothing = torch.zeros(1, dtype=torch.bool, device=images.device).expand(ranks.shape[1])
+    original = replaced_scores(
+        score,
+        images,
+        targets,
+        base,
+        torch.arange(num, device=images.device),
+        lambda part: nothing,
+        config.batch_size,
+    )
+    return Curves(original.numpy(), curve(deleting=False), curve(deleting=True))
+
+
+def insertion_deletion_samples(
+    samples: pd.DataFrame, curves: Curves, config: InsertionDeletionConfig, side: int
+) -> pd.DataFrame:
+    """Per-sample rows: the columns of ``samples`` (N rows), score, insertion_auc, deletion_auc.
+
+    Samples that score less than ``config.min_score`` are left out.
+    """
+    if len(samples) != len(curves.original):
+        raise ValueError(f"{len(samples)} samples, but curves of {len(curves.original)}")
+    weights = schedule(config, side).weights
+    frame = samples.reset_index(drop=True).assign(
+        score=curves.original,
+        insertion_auc=curves.insertion @ weights,
+        deletion_auc=curves.deletion @ weights,
+    )
+    if config.min_score is not None:
+        frame = frame[frame["score"] >= config.min_score].reset_index(drop=True)
+    return frame
