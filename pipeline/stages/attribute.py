@@ -46,21 +46,13 @@ def stage(
 
 
 def run(task: Task, method: str, taps: tuple[str, ...]) -> None:
-    import torch
-
     from attribution.base import SCORES
     from attribution.methods import build_method
     from attribution.statistics import FeatureStatistics
-    from data.packing import PackedFilms
-    from models.checkpoints import load_checkpoint
-    from models.densenet import normalise
-    from pipeline.torch_runtime import start_torch
+    from pipeline.loaded_model import LoadedModel
 
     config = task.config.attribution
-    device = start_torch(task.config)
-    model, _ = load_checkpoint(task.inputs["train"] / "model.safetensors")
-    model.to(device).eval()
-    films = PackedFilms(task.inputs["pack"])
+    loaded = LoadedModel.of(task)
     samples = read_samples(task.inputs["select"])
     statistics = {
         tap: FeatureStatistics.load(task.inputs[f"statistics_{tap}"] / "statistics.safetensors")
@@ -72,10 +64,12 @@ def run(task: Task, method: str, taps: tuple[str, ...]) -> None:
         maps, diagnostics = [], []
         for start in range(rows.start, rows.stop, config.batch_size):
             batch = samples.iloc[start : min(start + config.batch_size, rows.stop)]
-            images = normalise(torch.from_numpy(films.load(batch["image"].tolist())).to(device))
-            targets = torch.tensor(batch["target"].to_numpy(), device=device)
             result = explain(
-                model, images, targets, score=SCORES[config.score], seeds=batch["seed"].tolist()
+                loaded.model,
+                loaded.images(batch),
+                loaded.targets(batch),
+                score=SCORES[config.score],
+                seeds=batch["seed"].tolist(),
             )
             maps.append(result.maps.numpy())
             values = {name: value.numpy() for name, value in result.diagnostics.items()}

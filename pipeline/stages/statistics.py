@@ -28,25 +28,21 @@ def stage(
 
 def run(task: Task, tap: str) -> None:
     from attribution.statistics import estimate_statistics
-    from data.packing import PackedFilms
-    from models.checkpoints import load_checkpoint
     from models.densenet import normalise
     from pipeline.films import film_batches, readable_images
-    from pipeline.torch_runtime import start_torch
+    from pipeline.loaded_model import LoadedModel
 
-    device = start_torch(task.config)
+    loaded = LoadedModel.of(task)
     settings = task.config.attribution.statistics
-    model, _ = load_checkpoint(task.inputs["train"] / "model.safetensors")
-    model.to(device).eval()
-    films = PackedFilms(task.inputs["pack"])
-    images = readable_images(task.inputs["index"], films)
+    images = readable_images(task.inputs["index"], loaded.films)
     train_names = images.loc[images["fold"] == "train", "image"].to_numpy()
     generator = np.random.default_rng(task.config.seed)
     names = generator.permutation(train_names)[: settings.num_images].tolist()
     if len(names) < settings.num_images:
         task.note(f"{len(names):,} train films, fewer than the {settings.num_images:,} asked for")
     batches = (
-        normalise(batch) for batch in film_batches(films, names, settings.batch_size, device)
+        normalise(batch)
+        for batch in film_batches(loaded.films, names, settings.batch_size, loaded.device)
     )
-    statistics = estimate_statistics(model, tap, batches, settings, progress=task.progress)
+    statistics = estimate_statistics(loaded.model, tap, batches, settings, progress=task.progress)
     statistics.save(task.folder / "statistics.safetensors")
