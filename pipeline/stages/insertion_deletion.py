@@ -65,6 +65,9 @@ def run(task: Task) -> None:
 def read_measured(folder: Path) -> pd.DataFrame:
     """The per-sample rows of a finished evaluate stage that is cut in shards."""
     return pd.concat(
-        [pd.read_csv(shard / "samples.csv", dtype={"image": str}) for shard in shard_folders(folder)],
+        [
+            pd.read_csv(shard / "samples.csv", dtype={"image": str})
+            for shard in shard_folders(folder)
+        ],
         ignore_index=True,
     )
