@@ -51,7 +51,7 @@ def select_samples(
 
 
 def first_turns(samples: pd.DataFrame, max_samples: int | None) -> pd.DataFrame:
-    """The samples whose turn came first, in the order of ``samples``: for what is costly to measure.
+    """The samples whose turn came first, in the order of ``samples``: for what costs much.
 
     Like all of them, they are spread as evenly over the findings as the boxes allow.
     """

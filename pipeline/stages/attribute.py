@@ -100,11 +100,3 @@ def read_maps(folder: Path, samples: list[int], shard_size: int) -> np.ndarray:
             for sample in samples
         ]
     )
-
-
-def read_diagnostics(folder: Path) -> pd.DataFrame:
-    """The method's diagnostics per sample."""
-    return pd.concat(
-        [pd.read_csv(shard / "diagnostics.csv") for shard in shard_folders(folder)],
-        ignore_index=True,
-    )

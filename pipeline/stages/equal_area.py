@@ -1,4 +1,4 @@
-"""evaluate: how far the output falls when each method's map takes away the same number of pixels."""
+"""evaluate: how far the output falls when each map takes away the same number of pixels."""
 
 from pathlib import Path
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from pipeline.config import PipelineConfig, section
 from pipeline.graph import Stage, Task
-from pipeline.shards import run_shards, shard_folders
+from pipeline.shards import run_shards
 from pipeline.stages.attribute import read_maps, read_samples
 
 _SHARD = 4  # samples; part of the key through the batches that it fills
@@ -60,14 +60,3 @@ def run(task: Task) -> None:
         pd.concat(frames).to_csv(folder / "samples.csv", index=False)
 
     run_shards(task.folder, len(samples), _SHARD, compute, task.progress)
-
-
-def read_measured(folder: Path) -> pd.DataFrame:
-    """The per-sample rows of a finished evaluate stage that is cut in shards."""
-    return pd.concat(
-        [
-            pd.read_csv(shard / "samples.csv", dtype={"image": str})
-            for shard in shard_folders(folder)
-        ],
-        ignore_index=True,
-    )
