@@ -14,13 +14,16 @@ from pipeline.raw import nih_films
 from pipeline.stages import (
     attribute,
     classification,
+    equal_area,
     figures,
     index,
+    insertion_deletion,
     localization,
     pack,
     predict,
     render,
     select,
+    sensitivity_n,
     statistics,
     tables,
     train,
@@ -48,7 +51,7 @@ class Plan:
     pack: Stage
     models: dict[Loss, ModelStages]
     select: Stage
-    localization: dict[str, Stage]
+    measured: dict[str, dict[str, Stage]]  # metric -> method -> its evaluate stage
     tables: Stage
     figures: Stage
 
@@ -114,19 +117,13 @@ def plan_run(config: PipelineConfig, digests: DigestCache) -> Plan:
         loss: model_stages(loss, methods if loss is primary else compared)
         for loss in config.train.losses
     }
-    localization_stages = {
-        method: localization.stage(
-            config, method, select_stage, models[primary].attribute.get(method)
-        )
-        for method in (*methods, *PRIORS)
-        if "localization" in config.evaluation.metrics
-    }
+    measured = _measured(config, pack_stage, select_stage, models[primary])
     trained = {loss.value: stages.train for loss, stages in models.items()}
     tables_stage = tables.stage(
         config,
         select_stage,
         {loss.value: stages.classification for loss, stages in models.items()},
-        localization_stages,
+        measured,
     )
     return Plan(
         films=films,
@@ -134,7 +131,7 @@ def plan_run(config: PipelineConfig, digests: DigestCache) -> Plan:
         pack=pack_stage,
         models=models,
         select=select_stage,
-        localization=localization_stages,
+        measured=measured,
         tables=tables_stage,
         figures=figures.stage(
             config,
@@ -147,3 +144,32 @@ def plan_run(config: PipelineConfig, digests: DigestCache) -> Plan:
             tables_stage,
         ),
     )
+
+
+def _measured(
+    config: PipelineConfig, pack_stage: Stage, select_stage: Stage, model: ModelStages
+) -> dict[str, dict[str, Stage]]:
+    """The evaluate stages of the model that is explained."""
+    maps = model.attribute
+    by_model = {"insertion_deletion": insertion_deletion.stage, "equal_area": equal_area.stage}
+    measured: dict[str, dict[str, Stage]] = {}
+    for metric in config.evaluation.metrics:
+        if metric == "localization":
+            measured[metric] = {
+                method: localization.stage(config, method, select_stage, maps.get(method))
+                for method in (*maps, *PRIORS)
+            }
+        elif metric == "sensitivity_n":
+            changes = sensitivity_n.changes_stage(config, model.train, pack_stage, select_stage)
+            measured[metric] = {
+                method: sensitivity_n.stage(config, method, changes, select_stage, stage)
+                for method, stage in maps.items()
+            }
+        else:
+            measured[metric] = {
+                method: by_model[metric](
+                    config, method, model.train, pack_stage, select_stage, stage
+                )
+                for method, stage in maps.items()
+            }
+    return measured

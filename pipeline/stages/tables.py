@@ -10,7 +10,7 @@ def stage(
     config: PipelineConfig,
     select: Stage,
     classification: dict[str, Stage],
-    localization: dict[str, Stage],
+    measured: dict[str, dict[str, Stage]],
 ) -> Stage:
     return Stage(
         name="tables",
@@ -19,12 +19,16 @@ def stage(
             "localization": section(config.evaluation.localization),
             "bootstrap": section(config.evaluation.bootstrap),
             "seed": config.seed,
-            "methods": list(localization),
+            "methods": {metric: list(stages) for metric, stages in measured.items()},
         },
         inputs={
             "select": select,
             **{f"classification_{loss}": stage for loss, stage in classification.items()},
-            **{f"localization_{method}": stage for method, stage in localization.items()},
+            **{
+                f"{metric}_{method}": stage
+                for metric, stages in measured.items()
+                for method, stage in stages.items()
+            },
         },
         run=lambda task: run(task, tuple(classification), tuple(localization)),
         sources=("evaluation/tables.py", "evaluation/bootstrap.py", "evaluation/paper_values.csv"),
