@@ -112,6 +112,17 @@ class SensitivityNConfig:
 class SanityConfig:
     """Controls that no explanation of a model may fail."""
 
+    # Cascading randomisation reaches down to each of these in turn, and all that lies above it.
+    layers: list[str] = field(
+        default_factory=lambda: [
+            "classifier",
+            "features.denseblock4",
+            "features.denseblock3",
+            "features.denseblock2",
+            "features.denseblock1",
+            "features.conv0",
+        ]
+    )
     ssim_window: int = 5  # published code
     noise_draws: int = 10  # ours
     noise_std: float = 0.05  # ours: normalised units, about 3 grey levels of 255
