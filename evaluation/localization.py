@@ -73,16 +73,19 @@ def iou_curve(
     truth: NDArray[np.bool_],
     thresholds: ArrayLike,
     names: Sequence[object] | None = None,
+    scale: float | None = None,
 ) -> NDArray[np.float64]:
     """IoU (N, T) of ``map / max(map) > t`` with ``truth``, for maps (N, H, W) and thresholds (T,).
 
-    A map without positive values predicts nothing: IoU 0. ``names`` (N,) only names samples in
-    errors. ValueError for a map that is not finite, an empty truth mask, or thresholds that do not
-    rise inside [0, 1).
+    With ``scale``, which all maps share, ``map / scale > t``. A map without positive values
+    predicts nothing: IoU 0. ``names`` (N,) only names samples in errors. ValueError for a map that
+    is not finite, an empty truth mask, or thresholds that do not rise inside [0, 1), or from 0 on
+    with a scale.
     """
     levels = np.asarray(thresholds, dtype=np.float64)
-    if levels.ndim != 1 or not len(levels) or levels[0] < 0 or levels[-1] >= 1:
-        raise ValueError(f"thresholds must be one row of numbers in [0, 1), got {levels}")
+    limit = 1 if scale is None else np.inf
+    if levels.ndim != 1 or not len(levels) or levels[0] < 0 or levels[-1] >= limit:
+        raise ValueError(f"thresholds must be one row of numbers in [0, {limit}), got {levels}")
     if np.any(np.diff(levels) <= 0):
         raise ValueError("thresholds must rise strictly")
     if maps.ndim != 3 or maps.shape != truth.shape:
@@ -99,17 +102,18 @@ def iou_curve(
             raise ValueError(f"truth mask of sample {name} is empty")
         if peak <= 0:
             continue
-        predicted = _passing(values, peak, levels)
-        hit = _passing(values[inside], peak, levels)
+        unit = peak if scale is None else scale
+        predicted = _passing(values, unit, levels)
+        hit = _passing(values[inside], unit, levels)
         curves[i] = hit / (predicted + inside.sum() - hit)
     return curves
 
 
 def _passing(
-    values: NDArray[np.floating], peak: float, levels: NDArray[np.float64]
+    values: NDArray[np.floating], unit: float, levels: NDArray[np.float64]
 ) -> NDArray[np.intp]:
-    """How many values are, divided by ``peak``, above each level (T,): one sort holds them all."""
-    share = np.sort(values).astype(np.float64) / peak
+    """How many values are, divided by ``unit``, above each level (T,): one sort holds them all."""
+    share = np.sort(values).astype(np.float64) / unit
     return len(share) - np.searchsorted(share, levels, side="right")
 
 

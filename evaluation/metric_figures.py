@@ -1,4 +1,4 @@
-"""Charts of the importance metrics: insertion over deletion (Fig. 2) and Sensitivity-N (Fig. 3b)."""
+"""Charts of the importance metrics: insertion over deletion (Fig. 2), Sensitivity-N (Fig. 3b)."""
 
 from itertools import cycle
 

@@ -19,7 +19,9 @@ from models.config import ModelConfig, TrainConfig
 CONF = Path(__file__).resolve().parent.parent / "conf"
 METHODS = ("gradient", "grad_cam", "random", "iba")
 PRIORS = ("whole_image", "location_prior", "class_prior")
-METRICS = ("localization",)
+METRICS = (
+    *("localization", "insertion_deletion", "sensitivity_n", "equal_area", "sanity", "road"),
+)
 
 
 class ConfigError(ValueError):

@@ -13,6 +13,7 @@ from pipeline.keys import DigestCache
 from pipeline.raw import nih_films
 from pipeline.stages import (
     attribute,
+    claims,
     classification,
     equal_area,
     figures,
@@ -22,9 +23,12 @@ from pipeline.stages import (
     pack,
     predict,
     render,
+    road,
+    sanity,
     select,
     sensitivity_n,
     statistics,
+    table3,
     tables,
     train,
 )
@@ -53,6 +57,7 @@ class Plan:
     select: Stage
     measured: dict[str, dict[str, Stage]]  # metric -> method -> its evaluate stage
     tables: Stage
+    claims: Stage
     figures: Stage
 
     @property
@@ -117,14 +122,24 @@ def plan_run(config: PipelineConfig, digests: DigestCache) -> Plan:
         loss: model_stages(loss, methods if loss is primary else compared)
         for loss in config.train.losses
     }
-    measured = _measured(config, pack_stage, select_stage, models[primary])
+    measured = _measured(config, index_stage, pack_stage, select_stage, models[primary])
     trained = {loss.value: stages.train for loss, stages in models.items()}
+    table3_stage = None
+    if compared and len(models) > 1 and "localization" in measured:
+        table3_stage = table3.stage(
+            config,
+            select_stage,
+            {loss.value: stages.attribute[TABLE3_METHOD] for loss, stages in models.items()},
+        )
     tables_stage = tables.stage(
         config,
         select_stage,
         {loss.value: stages.classification for loss, stages in models.items()},
+        models[primary].attribute,
         measured,
+        table3_stage,
     )
+    claims_stage = claims.stage(config, tables_stage, measured.get("localization", {}))
     return Plan(
         films=films,
         index=index_stage,
@@ -133,6 +148,7 @@ def plan_run(config: PipelineConfig, digests: DigestCache) -> Plan:
         select=select_stage,
         measured=measured,
         tables=tables_stage,
+        claims=claims_stage,
         figures=figures.stage(
             config,
             films,
@@ -142,34 +158,48 @@ def plan_run(config: PipelineConfig, digests: DigestCache) -> Plan:
             select_stage,
             models[primary].attribute,
             tables_stage,
+            claims_stage,
         ),
     )
 
 
 def _measured(
-    config: PipelineConfig, pack_stage: Stage, select_stage: Stage, model: ModelStages
+    config: PipelineConfig,
+    index_stage: Stage,
+    pack_stage: Stage,
+    select_stage: Stage,
+    model: ModelStages,
 ) -> dict[str, dict[str, Stage]]:
     """The evaluate stages of the model that is explained."""
-    maps = model.attribute
-    by_model = {"insertion_deletion": insertion_deletion.stage, "equal_area": equal_area.stage}
-    measured: dict[str, dict[str, Stage]] = {}
-    for metric in config.evaluation.metrics:
+    evaluation, maps = config.evaluation, model.attribute
+    base = (model.train, pack_stage, select_stage)
+
+    def of_metric(metric: str) -> dict[str, Stage]:
         if metric == "localization":
-            measured[metric] = {
+            return {
                 method: localization.stage(config, method, select_stage, maps.get(method))
                 for method in (*maps, *PRIORS)
             }
-        elif metric == "sensitivity_n":
-            changes = sensitivity_n.changes_stage(config, model.train, pack_stage, select_stage)
-            measured[metric] = {
+        if metric == "sensitivity_n":
+            changes = sensitivity_n.changes_stage(config, *base)
+            return {
                 method: sensitivity_n.stage(config, method, changes, select_stage, stage)
                 for method, stage in maps.items()
             }
-        else:
-            measured[metric] = {
-                method: by_model[metric](
-                    config, method, model.train, pack_stage, select_stage, stage
+        if metric == "sanity":
+            return {
+                method: sanity.stage(
+                    config, method, model.train, index_stage, pack_stage, select_stage, maps[method]
                 )
-                for method, stage in maps.items()
+                for method in evaluation.sanity.methods
+                if method in maps
             }
-    return measured
+        perturbing = {
+            "insertion_deletion": (insertion_deletion.stage, list(maps)),
+            "equal_area": (equal_area.stage, list(maps)),
+            "road": (road.stage, [m for m in evaluation.road.methods if m in maps]),
+        }
+        build, methods = perturbing[metric]
+        return {method: build(config, method, *base, maps[method]) for method in methods}
+
+    return {metric: of_metric(metric) for metric in evaluation.metrics}

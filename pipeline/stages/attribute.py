@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,17 +22,13 @@ def stage(
     select: Stage,
     statistics: dict[str, Stage],
 ) -> Stage:
-    attribution = config.attribution
     return Stage(
         name="attribute",
         version=1,
         settings={
-            "method": method,
-            "settings": section(getattr(attribution, method)),
-            "score": attribution.score.value,
-            "batch_size": attribution.batch_size,
-            "shard_size": attribution.shard_size,
-            "threads": config.threads,
+            **method_settings(config, method),
+            "batch_size": config.attribution.batch_size,
+            "shard_size": config.attribution.shard_size,
         },
         inputs={
             "train": train,
@@ -43,6 +40,17 @@ def stage(
         sources=("attribution", "models/densenet.py"),
         variant=method if loss is config.train.primary else f"{method} {loss.value}",
     )
+
+
+def method_settings(config: PipelineConfig, method: str) -> dict[str, Any]:
+    """What a method's maps depend on, beside model, films and samples."""
+    attribution = config.attribution
+    return {
+        "method": method,
+        "settings": section(getattr(attribution, method)),
+        "score": attribution.score.value,
+        "threads": config.threads,
+    }
 
 
 def run(task: Task, method: str, taps: tuple[str, ...]) -> None:

@@ -21,6 +21,7 @@ def stage(
     select: Stage,
     attribute: dict[str, Stage],
     tables: Stage,
+    claims: Stage,
 ) -> Stage:
     return Stage(
         name="figures",
@@ -34,29 +35,49 @@ def stage(
             "predict": predict,
             "select": select,
             "tables": tables,
+            "claims": claims,
             **{f"maps_{method}": stage for method, stage in attribute.items()},
         },
         run=lambda task: run(task, tuple(train), tuple(attribute)),
-        sources=("evaluation/figures.py", "evaluation/overlays.py"),
+        sources=(
+            "evaluation/figures.py",
+            "evaluation/metric_figures.py",
+            "evaluation/overlays.py",
+        ),
     )
 
 
 def run(task: Task, trainings: tuple[str, ...], methods: tuple[str, ...]) -> None:
     from evaluation.figures import png, table1_figure, training_curves
+    from evaluation.metric_figures import fig2_figure, sensitivity_n_figure
     from evaluation.overlays import mosaic
 
     alt_texts: dict[str, str] = {}
     examples = choose(task, methods)
     (task.folder / "examples.png").write_bytes(png(mosaic(examples)))
     alt_texts["examples"] = " ".join(example.describe() for example in examples)
-    table1 = task.inputs["tables"] / "table1.csv"
-    if table1.exists():
-        table = pd.read_csv(table1, na_values=["n/a"])
+    tables = task.inputs["tables"]
+    if (tables / "table1.csv").exists():
+        table = pd.read_csv(tables / "table1.csv", na_values=["n/a"])
         (task.folder / "table1.png").write_bytes(png(table1_figure(table)))
         best = table.iloc[int(table["iou"].argmax())]
         alt_texts["table1"] = (
             f"Bars of the mean IoU of {len(table)} methods and baselines with intervals;"
             f" the highest is {best['method']} with {best['iou']:.3f}."
+        )
+    if (tables / "fig2.csv").exists():
+        table = pd.read_csv(tables / "fig2.csv", na_values=["n/a"])
+        (task.folder / "fig2.png").write_bytes(png(fig2_figure(table)))
+        alt_texts["fig2"] = "Insertion over deletion area of each method: " + "; ".join(
+            f"{row.method}, {row.baseline}: {row.insertion_auc:.3f} over {row.deletion_auc:.3f}"
+            for row in table.itertuples()
+        )
+    if (tables / "sensitivity_n.csv").exists():
+        table = pd.read_csv(tables / "sensitivity_n.csv", na_values=["n/a"])
+        (task.folder / "sensitivity_n.png").write_bytes(png(sensitivity_n_figure(table)))
+        means = table.groupby("method", sort=False)["correlation"].mean()
+        alt_texts["sensitivity_n"] = "Mean correlation over n of each method: " + "; ".join(
+            f"{method}: {value:.3f}" for method, value in means.items()
         )
     for name in trainings:
         history_file = task.inputs[f"train_{name}"] / "history.csv"

@@ -1,10 +1,17 @@
 """statistics: mean and deviation of a tap's feature map over train films."""
 
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from models.config import Loss
 from pipeline.config import PipelineConfig, section
-from pipeline.graph import Stage, Task
+from pipeline.graph import Progress, Stage, Task
+
+if TYPE_CHECKING:  # torch is imported when the stage runs
+    from attribution.statistics import FeatureStatistics
+    from pipeline.loaded_model import LoadedModel
 
 
 def stage(
@@ -27,22 +34,35 @@ def stage(
 
 
 def run(task: Task, tap: str) -> None:
-    from attribution.statistics import estimate_statistics
-    from models.densenet import normalise
-    from pipeline.films import film_batches, readable_images
     from pipeline.loaded_model import LoadedModel
 
     loaded = LoadedModel.of(task)
-    settings = task.config.attribution.statistics
+    wanted = task.config.attribution.statistics.num_images
+    statistics = train_statistics(task, loaded, tap, wanted, task.progress)
+    if statistics.num_images < wanted:
+        task.note(f"{statistics.num_images:,} train films, fewer than the {wanted:,} asked for")
+    statistics.save(task.folder / "statistics.safetensors")
+
+
+def train_statistics(
+    task: Task,
+    loaded: "LoadedModel",
+    tap: str,
+    num_images: int,
+    progress: Progress | None = None,
+) -> "FeatureStatistics":
+    """Statistics over the first films of the train fold in a seeded order."""
+    from attribution.statistics import estimate_statistics
+    from models.densenet import normalise
+    from pipeline.films import film_batches, readable_images
+
+    settings = replace(task.config.attribution.statistics, num_images=num_images)
     images = readable_images(task.inputs["index"], loaded.films)
     train_names = images.loc[images["fold"] == "train", "image"].to_numpy()
     generator = np.random.default_rng(task.config.seed)
-    names = generator.permutation(train_names)[: settings.num_images].tolist()
-    if len(names) < settings.num_images:
-        task.note(f"{len(names):,} train films, fewer than the {settings.num_images:,} asked for")
+    names = generator.permutation(train_names)[:num_images].tolist()
     batches = (
         normalise(batch)
         for batch in film_batches(loaded.films, names, settings.batch_size, loaded.device)
     )
-    statistics = estimate_statistics(loaded.model, tap, batches, settings, progress=task.progress)
-    statistics.save(task.folder / "statistics.safetensors")
+    return estimate_statistics(loaded.model, tap, batches, settings, progress=progress)
