@@ -70,7 +70,8 @@ class Plan:
                     visit(source)
                 found[stage.key] = stage
 
-        visit(self.figures)
+        for last in (self.claims, self.figures):
+            visit(last)
         return list(found.values())
 
 
@@ -158,7 +159,6 @@ def plan_run(config: PipelineConfig, digests: DigestCache) -> Plan:
             select_stage,
             models[primary].attribute,
             tables_stage,
-            claims_stage,
         ),
     )
 

@@ -21,7 +21,6 @@ def stage(
     select: Stage,
     attribute: dict[str, Stage],
     tables: Stage,
-    claims: Stage,
 ) -> Stage:
     return Stage(
         name="figures",
@@ -35,7 +34,6 @@ def stage(
             "predict": predict,
             "select": select,
             "tables": tables,
-            "claims": claims,
             **{f"maps_{method}": stage for method, stage in attribute.items()},
         },
         run=lambda task: run(task, tuple(train), tuple(attribute)),
