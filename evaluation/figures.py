@@ -45,10 +45,9 @@ BASELINES = frozenset(
 """Rows that explain no prediction and keep a table honest."""
 
 BLUE, VERMILION, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#6b6b6b"
-_STYLED = (
-    *("agg", "axes", "errorbar", "figure", "font", "grid", "hatch", "image", "legend", "lines"),
-    *("markers", "mathtext", "patch", "path", "savefig", "text", "xtick", "ytick"),
-)
+_STYLED: tuple[str, ...]
+_STYLED = ("agg", "axes", "errorbar", "figure", "font", "grid", "hatch", "image", "legend", "lines")
+_STYLED += ("markers", "mathtext", "patch", "path", "savefig", "text", "xtick", "ytick")
 _STYLE = {k: v for k, v in matplotlib.rcParamsDefault.items() if k.split(".")[0] in _STYLED} | {
     "axes.spines.top": False,
     "axes.spines.right": False,

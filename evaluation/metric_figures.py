@@ -1,6 +1,7 @@
 """Charts of the importance metrics: insertion over deletion (Fig. 2), Sensitivity-N (Fig. 3b)."""
 
 from itertools import cycle
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "b
 _MARKERS = ("o", "s", "D", "^", "v", "P", "X", "<", ">")
 
 
-def _looks(methods: pd.Series) -> dict[str, dict[str, str]]:
+def _looks(methods: pd.Series) -> dict[str, dict[str, Any]]:
     """Colour and marker of each method, in order of first appearance; baselines are grey."""
     colours, markers = cycle(_COLOURS), cycle(_MARKERS)
     return {
@@ -41,17 +42,18 @@ def fig2_figure(table: pd.DataFrame) -> Figure:
         for axes, ((dataset, baseline), rows) in zip(
             figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
         ):
-            for row in rows.itertuples():
+            for method, row in rows.set_index("method").iterrows():
+                x, y = float(row["deletion_auc"]), float(row["insertion_auc"])
                 axes.errorbar(
-                    row.deletion_auc,
-                    row.insertion_auc,
-                    xerr=_reach(row.deletion_auc, row.deletion_ci_low, row.deletion_ci_high),
-                    yerr=_reach(row.insertion_auc, row.insertion_ci_low, row.insertion_ci_high),
-                    **looks[str(row.method)],
+                    x,
+                    y,
+                    xerr=_reach(x, row["deletion_ci_low"], row["deletion_ci_high"]),
+                    yerr=_reach(y, row["insertion_ci_low"], row["insertion_ci_high"]),
+                    **looks[str(method)],
                     markersize=8,
                     elinewidth=1.2,
                     linestyle="none",
-                    label=method_label(str(row.method)),
+                    label=method_label(str(method)),
                 )
             axes.annotate(
                 "best",

@@ -66,6 +66,32 @@ def mean_table(
     return pd.DataFrame(rows)
 
 
+def rule_table(samples: pd.DataFrame, bootstrap: BootstrapConfig, seed: int) -> pd.DataFrame:
+    """Rows of table1.csv under the rules that fit no threshold, beside those of ``tables.table1``.
+
+    ``samples``: method, patient, finding and iou_<rule> columns of ``localization_metrics``; a
+    method for which a rule is not defined has NaN there throughout, and no row.
+    """
+    rules = [str(name) for name in samples if str(name).startswith("iou_")]
+    rows = []
+    for method, group in samples.groupby("method", sort=False):
+        for column in rules:
+            if group[column].isna().all():
+                continue
+            rule, _, threshold = column.removeprefix("iou_").partition("_")
+            known = rule in ("fixed", "absolute")
+            row = {
+                "method": method,
+                "rule": rule if known else column.removeprefix("iou_"),
+                "threshold": float(threshold) if known else np.nan,
+                "paper": np.nan,
+            }
+            row |= interval_columns("iou", group[column], group["patient"], bootstrap, seed)
+            row |= {"primary": False, "iou_macro": group.groupby("finding")[column].mean().mean()}
+            rows.append(row)
+    return pd.DataFrame(rows).drop(columns="n_nan")
+
+
 def fig2_table(samples: pd.DataFrame, bootstrap: BootstrapConfig, seed: int) -> pd.DataFrame:
     """fig2.csv of rows of ``insertion_deletion.insertion_deletion_samples`` with dataset, method
     and baseline: both areas and their intervals. ``n`` counts the samples that passed the filter.
@@ -167,5 +193,5 @@ def pcc_table(
             counts = {"n": len(group), "n_patients": group["patient"].nunique(), "n_nan": 0}
             rows.append({"method": method, "variant": f"pooled_{area}"} | pooled | counts)
     table = pd.DataFrame(rows)
-    table.insert(3, "paper", [paper_value("pcc", str(m), "pcc") for m in table["method"]])
+    table.insert(2, "paper", [paper_value("pcc", str(m), "pcc") for m in table["method"]])
     return table

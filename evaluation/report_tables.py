@@ -17,6 +17,9 @@ HEADERS = {
     "paper_auc": "paper AUC",
     "paper_ap": "paper AP",
     "n_patients": "patients",
+    "n_nan": "undefined",
+    "p_holm": "p (Holm)",
+    "pcc": "PCC",
     "n_positive": "positives",
     "n_classes": "classes",
     "threshold_a": "threshold, fold A",
@@ -69,8 +72,7 @@ def format_value(value: object, digits: int = 3) -> str:
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
     if isinstance(value, Integral):
-        whole = int(value)
-        return str(whole) if abs(whole) < 10_000 else f"{whole:,}"
+        return str(value) if abs(int(value)) < 10_000 else f"{int(value):,}"
     if isinstance(value, Real):
         number = float(value)
         if number and abs(number) < 0.5 * 10**-digits:

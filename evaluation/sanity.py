@@ -85,22 +85,23 @@ def randomised(
     """
     copy = deepcopy(model)
     named = [(name, m) for name, m in copy.named_modules() if hasattr(m, "reset_parameters")]
-    done = len(named)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        for layer in layers:
-            own = [i for i, (n, _) in enumerate(named) if n == layer or n.startswith(f"{layer}.")]
-            if not own or own[0] >= done:
-                raise ValueError(
-                    f"evaluation.sanity.layers: {layer!r} must be a layer with weights, and nearer "
-                    "to the input than the one before it"
-                )
-            for _, module in reversed(named[own[0] : done]):
-                device = next(module.parameters()).device
+    done, device = len(named), next(copy.parameters()).device
+    for layer in layers:
+        own = [i for i, (n, _) in enumerate(named) if n == layer or n.startswith(f"{layer}.")]
+        if not own or own[0] >= done:
+            raise ValueError(
+                f"evaluation.sanity.layers: {layer!r} must be a layer with weights, and nearer to "
+                "the input than the one before it"
+            )
+        with torch.random.fork_rng(devices=[]):
+            for place in range(own[0], done):
+                module = named[place][1]
+                # A seed per module: what is drawn between two layers changes nothing.
+                torch.manual_seed(seed + place)
                 cast(_Resettable, module.cpu()).reset_parameters()
                 module.to(device)
-            done = own[0]
-            yield layer, copy
+        done = own[0]
+        yield layer, copy
 
 
 def cascading_randomisation(

@@ -11,6 +11,7 @@ from evaluation.metric_tables import (
     fig2_table,
     mean_table,
     pcc_table,
+    rule_table,
     sensitivity_n_table,
     table3,
 )
@@ -54,6 +55,34 @@ def test_undefined_samples_are_left_out_and_counted():
     assert table.loc[2, ["value", "ci_low", "ci_high"]].isna().all()
     with pytest.raises(ValueError, match="by method needs one per-sample row"):
         mean_table(samples.head(0), ["method"], CONFIG, seed=0)
+
+
+def test_rules_without_a_fitted_threshold_stand_beside_table_1():
+    rng = np.random.default_rng(0)
+    samples = pd.DataFrame(
+        {
+            "method": np.repeat(["iba", "gradient"], 40),
+            "patient": np.tile(np.arange(40) // 2, 2),
+            "finding": np.tile(["Mass", "Nodule", "Nodule", "Nodule"], 20),
+            "iou_fixed_0.3": rng.random(80),
+            "iou_absolute_0.02": np.r_[rng.random(40), np.full(40, np.nan)],
+            "iou_box_area": rng.random(80),
+        }
+    )
+    table = rule_table(samples, CONFIG, seed=0)
+    contract = "method,rule,threshold,paper,iou,ci_low,ci_high,n,n_patients,primary,iou_macro"
+    assert ",".join(table.columns) == contract
+    assert table[["method", "rule"]].to_numpy().tolist() == [
+        ["iba", "fixed"], ["iba", "absolute"], ["iba", "box_area"],
+        ["gradient", "fixed"], ["gradient", "box_area"],
+    ]  # fmt: skip
+    np.testing.assert_array_equal(table["threshold"], [0.3, 0.02, np.nan, 0.3, np.nan])
+    own = samples[:40]
+    assert table.loc[2, "iou"] == pytest.approx(own["iou_box_area"].mean())
+    assert table.loc[2, "iou_macro"] == pytest.approx(
+        own.groupby("finding")["iou_box_area"].mean().mean()
+    )
+    assert not table["primary"].any()
 
 
 def test_fig_2_has_both_areas_with_their_intervals_per_method_and_baseline():
@@ -145,7 +174,7 @@ def test_the_correlation_table_has_means_and_pooled_values_of_both_areas():
         frame, sums[method] = pcc_samples(samples, rng.random((8, 6, 6)), zones, scores)
         frames.append(frame.assign(method=method))
     table = pcc_table(pd.concat(frames), sums, CONFIG, seed=0)
-    assert list(table)[:6] == ["method", "variant", "pcc", "paper", "ci_low", "ci_high"]
+    assert list(table)[:6] == ["method", "variant", "paper", "pcc", "ci_low", "ci_high"]
     own = table[table["method"] == "random"].set_index("variant")
     assert list(own.index) == ["mean_film", "pooled_film", "mean_lungs", "pooled_lungs"]
     assert own.loc["mean_lungs", "pcc"] == pytest.approx(frames[1]["pcc_lungs"].mean())
