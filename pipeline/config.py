@@ -17,7 +17,22 @@ from evaluation.config import EvaluationConfig, ReportConfig
 from models.config import ModelConfig, TrainConfig
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
-METHODS = ("gradient", "grad_cam", "random", "iba")
+METHODS = (
+    "gradient",
+    "grad_cam",
+    "integrated_gradients",
+    "lrp",
+    "excitation_backprop",
+    "random",
+    "iba",
+    "iba_block1",
+    "iba_block2",
+    "inverse_iba",
+    "multilayer_iba",
+    "regression_iba_mse",
+    "regression_iba_rm",
+    "regression_iba_dv",
+)
 PRIORS = ("whole_image", "location_prior", "class_prior")
 METRICS = (
     *("localization", "insertion_deletion", "sensitivity_n", "equal_area", "sanity", "road"),
