@@ -27,13 +27,17 @@ def stage(config: PipelineConfig, tables: Stage, localization: dict[str, Stage])
             **{f"localization_{method}": stage for method, stage in localization.items()},
         },
         run=lambda task: run(task, tuple(localization)),
-        sources=("evaluation/claims.py", "evaluation/bootstrap.py", "docs/claims.md"),
+        sources=(
+            "evaluation/claims.py",
+            "evaluation/verdicts.py",
+            "evaluation/bootstrap.py",
+        ),
     )
 
 
 def run(task: Task, methods: tuple[str, ...]) -> None:
-    from evaluation.claims import claims_table, compare_losses, compare_methods
     from evaluation.tables import write_csv
+    from evaluation.verdicts import claims_table, compare_losses, compare_methods
 
     config = task.config
     settings, where = config.evaluation.claims, dataset_name(config)
@@ -69,7 +73,7 @@ def run(task: Task, methods: tuple[str, ...]) -> None:
 
 def observations(task: Task, where: str, model: str) -> pd.DataFrame:
     """Long rows of everything measured per sample that a claim may compare."""
-    from evaluation.claims import observe
+    from evaluation.verdicts import observe
 
     folder = task.inputs["tables"]
 
