@@ -83,7 +83,7 @@ def observations(task: Task, where: str, model: str) -> pd.DataFrame:
 
     def wide(frame: pd.DataFrame, column: str, value: str) -> pd.DataFrame:
         index = ["method", "sample", "patient"]
-        return frame.pivot_table(value, index, column, sort=False, dropna=False).reset_index()
+        return frame.pivot(index=index, columns=column, values=value).reset_index()
 
     parts = []
     if (frame := read("table1")) is not None:

@@ -15,7 +15,7 @@ from pipeline.stages.localization import read_curves
 Methods = Mapping[str, tuple[str, ...]]
 """Metric -> the methods that it was measured for."""
 
-_NAMES = ["method", "sample", "image", "patient", "finding"]
+_NAMES = ["sample", "image", "patient", "finding"]
 
 
 def stage(
@@ -97,13 +97,11 @@ def run(task: Task, losses: tuple[str, ...], methods: Methods) -> None:
             config.seed,
         )
         write("table1", samples, lambda: table)
-    metrics = rows("localization", lambda folder: pd.read_csv(folder / "samples.csv"))
-    if len(metrics):
-        metrics = metrics.melt(id_vars=_NAMES, var_name="metric").dropna(subset="value")
+    metrics = rows("localization", lambda folder: _long(pd.read_csv(folder / "samples.csv")))
     write("localization", metrics, by_metric(metrics))
 
     curves = rows("insertion_deletion", _shard_samples)
-    curves.insert(0, "dataset", dataset_name(config))
+    curves = curves.assign(dataset=dataset_name(config))
     write("fig2", curves, lambda: metric_tables.fig2_table(curves, bootstrap, config.seed))
 
     correlations = rows("sensitivity_n", lambda folder: pd.read_csv(folder / "samples.csv"))
@@ -117,10 +115,11 @@ def run(task: Task, losses: tuple[str, ...], methods: Methods) -> None:
     checks = pd.concat([rows("sanity", _sanity_samples), rows("road", _shard_samples)])
     write("sanity", checks, by_metric(checks))
 
+    named = read_samples(task.inputs["select"])[_NAMES]
     diagnostics = rows(
-        "diagnostics", lambda folder: read_shard_tables(folder, "diagnostics.csv")
-    ).merge(read_samples(task.inputs["select"])[_NAMES[1:]], on="sample")
-    diagnostics = diagnostics.melt(id_vars=_NAMES, var_name="metric").dropna(subset="value")
+        "diagnostics",
+        lambda folder: _long(named.merge(read_shard_tables(folder, "diagnostics.csv"))),
+    )
     write("diagnostics", diagnostics, by_metric(diagnostics))
 
     if "table3" in task.inputs:
@@ -134,6 +133,10 @@ def _join_classification(task: Task, losses: tuple[str, ...]) -> None:
         texts = [part.read_text(encoding="utf-8").split("\n", 1) for part in parts]
         rows = "".join(text[1] for text in texts)
         (task.folder / name).write_text(f"{texts[0][0]}\n{rows}", encoding="utf-8")
+
+
+def _long(samples: pd.DataFrame) -> pd.DataFrame:
+    return samples.melt(id_vars=_NAMES, var_name="metric")
 
 
 def _shard_samples(folder: Path) -> pd.DataFrame:
