@@ -5,7 +5,7 @@ Zones are label maps int (N, H, W): 0 outside the lungs, k + 1 in the k-th zone.
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 
 from evaluation.bootstrap import Interval, patient_counts, patient_index, percentile_interval
@@ -23,6 +23,22 @@ def severity_maps(zones: NDArray[np.integer], scores: NDArray[np.number]) -> NDA
         )
     palette = np.pad(scores.astype(np.float64), ((0, 0), (1, 0)))
     return np.take_along_axis(palette, zones.reshape(len(zones), -1), axis=1).reshape(zones.shape)
+
+
+def mean_severity(
+    zones: NDArray[np.integer], scores: NDArray[np.number], patients: ArrayLike
+) -> NDArray[np.float64]:
+    """The baseline that knows no film: each zone painted with its mean score over the films of all
+    other patients, (N, H, W). ValueError for fewer than two patients.
+    """
+    index, num_patients = patient_index(patients)
+    if num_patients < 2:
+        raise ValueError("mean_severity needs films of other patients, and there are none")
+    own = np.zeros((num_patients, scores.shape[1]))
+    np.add.at(own, index, scores)
+    films = np.bincount(index)[:, None]
+    others = (own.sum(axis=0) - own) / (films.sum() - films)
+    return severity_maps(zones, others[index])
 
 
 def moments(

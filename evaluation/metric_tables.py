@@ -28,17 +28,16 @@ def interval_columns(
     patients: ArrayLike,
     bootstrap: BootstrapConfig,
     seed: int,
-    prefix: str = "",
 ) -> dict[str, float | int]:
-    """``name``, ``<prefix>ci_low``, ``<prefix>ci_high``, n, n_patients, n_nan of values (N,)."""
+    """``name`` (the mean), ci_low, ci_high, n, n_patients, n_nan of values (N,)."""
     numbers = np.asarray(values, dtype=np.float64)
     known = ~np.isnan(numbers)
     numbers, owners = numbers[known], np.asarray(patients)[known]
     interval = patient_bootstrap(numbers, owners, bootstrap, seed) if len(numbers) else UNDEFINED
     return {
         name: float(numbers.mean()) if len(numbers) else np.nan,
-        f"{prefix}ci_low": interval.low,
-        f"{prefix}ci_high": interval.high,
+        "ci_low": interval.low,
+        "ci_high": interval.high,
         "n": len(numbers),
         "n_patients": len(np.unique(owners)),
         "n_nan": int((~known).sum()),

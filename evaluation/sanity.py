@@ -131,7 +131,8 @@ def input_independence(
     maps: NDArray[np.floating], targets: ArrayLike, patients: ArrayLike
 ) -> NDArray[np.float64]:
     """Mean Spearman correlation (N,) of each map with those of other patients' films for the same
-    target: 1 for a method that does not look at the film. NaN where there is no such film.
+    target: 1 for a method that does not look at the film. NaN where there is no such film. Holds
+    all maps as float64 at once.
     """
     kinds, owners = np.asarray(targets), np.asarray(patients)
     ranks = standard_ranks(maps)

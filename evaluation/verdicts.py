@@ -82,7 +82,7 @@ def compare_methods(
             if not where.startswith(comparison.where) or not all(key in series for key in keys):
                 continue
             found = True
-            paired = [curves.get((where, model, method)) for method in sides]
+            paired = [curves[k] for m in sides if (k := (where, model, m)) in curves]
             difference = _compare(
                 comparison,
                 [series[key] for key in keys],
@@ -99,11 +99,7 @@ def compare_methods(
             )
         if not found:
             absent = [m for m in sides if not any(k[2:] == (m, comparison.metric) for k in series)]
-            what = (
-                f"no {comparison.metric} of {' and '.join(absent)}"
-                if absent
-                else "never both sides"
-            )
+            what = f"no {comparison.metric} of {' and '.join(absent)}" if absent else "not both"
             left_out.append((comparison.claim, comparison.where or "any", f"{what} in this run"))
     return findings, pd.DataFrame(left_out, columns=["claim", "where", "reason"])
 
@@ -111,7 +107,7 @@ def compare_methods(
 def _compare(
     comparison: Comparison,
     sides: Sequence[pd.DataFrame],
-    curves: Sequence[NDArray[np.floating] | None],
+    curves: Sequence[NDArray[np.floating]],
     fold_seed: int,
     config: ClaimsConfig,
     seed: int,
@@ -124,11 +120,11 @@ def _compare(
         raise ValueError(f"{comparison.claim}: the two sides do not have the same samples")
     patients = first["patient"].to_numpy()
     bootstrap = BootstrapConfig(resamples=config.resamples, confidence=1 - config.alpha)
-    if len(curves) == 2 and curves[0] is not None and curves[1] is not None:
+    if len(curves) == 2 and len(np.unique(patients)) > 1:
         if not len(curves[0]) == len(curves[1]) == len(first):
             raise ValueError(f"{comparison.claim}: curves are of other samples than the rows")
-        if len(np.unique(patients)) > 1:
-            return cross_fit_difference(*curves, patients, fold_seed, bootstrap, seed)
+        high, low = curves if comparison.higher else curves[::-1]
+        return cross_fit_difference(high, low, patients, fold_seed, bootstrap, seed)
     better = first["value"].to_numpy(dtype=np.float64)
     worse = np.zeros(len(first)) if len(frames) == 1 else last["value"].to_numpy(dtype=np.float64)
     a, b = (better, worse) if comparison.higher else (worse, better)

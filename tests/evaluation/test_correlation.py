@@ -8,6 +8,7 @@ from scipy import stats
 from evaluation.config import BootstrapConfig
 from evaluation.correlation import (
     correlation_of,
+    mean_severity,
     moments,
     pcc_samples,
     pooled_correlation,
@@ -41,6 +42,17 @@ def test_each_zone_is_painted_with_its_own_score(scene):
             assert (painted[i][zones[i] == k + 1] == scores[i, k]).all()
     with pytest.raises(ValueError, match=r"zones must be 0 \.\.\. 5, got 0 \.\.\. 6"):
         severity_maps(zones, scores[:, :5])
+
+
+def test_the_mean_severity_of_a_film_is_that_of_the_other_patients_films(scene):
+    _, zones, scores, samples = scene
+    maps = mean_severity(zones, scores, samples["patient"])
+    expected = [scores[2:].mean(axis=0)] * 2 + [
+        np.delete(scores, i, 0).mean(axis=0) for i in (2, 3, 4)
+    ]
+    np.testing.assert_allclose(maps, severity_maps(zones, np.array(expected)))
+    with pytest.raises(ValueError, match="films of other patients"):
+        mean_severity(zones[:2], scores[:2], [0, 0])
 
 
 def test_the_correlation_of_each_film_is_numpys_with_and_without_background(scene):

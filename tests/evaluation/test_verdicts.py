@@ -97,6 +97,14 @@ def test_what_a_run_did_not_measure_is_left_out_with_its_reason():
     )
 
 
+def test_sides_measured_in_different_places_are_not_compared():
+    rows = measured(IOU, 0.5)
+    rows.loc[rows["method"] == "iba", "where"] = "brixia"
+    findings, left_out = compare_methods(rows, {}, 0, CONFIG, 0, [IOU])
+    assert not findings
+    assert left_out.to_numpy().tolist() == [[IOU.claim, "any", "not both in this run"]]
+
+
 def test_a_claim_about_brixia_is_not_judged_on_nih():
     brixia = Comparison("localization", "Table 2", "iou", "inverse_iba", "iba", where="brixia")
     rows = measured(brixia, 0.5)
