@@ -130,7 +130,7 @@ def own_prediction(model: TappedModel, images: Tensor) -> Tensor:
 
 
 @contextmanager
-def frozen(model: TappedModel) -> Iterator[None]:
+def frozen(model: TappedModel | nn.Module) -> Iterator[None]:
     """Evaluation mode and no parameter gradients inside; both as they were afterwards.
 
     Frozen parameters save their share of every backward pass; evaluation mode is what keeps the

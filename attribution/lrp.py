@@ -35,7 +35,8 @@ class LRP:
     Maps of either sign, in units of the score; their sum is the start less what biases keep.
     Diagnostics per image: score; relevance, the map's sum; conservation_ratio, that sum over what
     it should be; conservation_error, the difference over the sum of |relevance|, which stays
-    meaningful for a logit near 0. Raises ValueError for an operation without a rule.
+    meaningful for a logit near 0 (both NaN where there is nothing to share). Raises ValueError for
+    an operation without a rule.
     """
 
     def __init__(self, config: LRPConfig) -> None:

@@ -74,7 +74,8 @@ class MultilayerIBA:
         check_batch(images, targets, seeds)
         taps = self.config.taps
         side = (images.shape[2], images.shape[3])
-        maps, diagnostics = [], {}
+        maps: list[Tensor] = []
+        diagnostics: dict[str, Tensor] = {}
         with frozen(model):
             with torch.no_grad():
                 features = model.forward_to_all(taps, images)

@@ -45,7 +45,7 @@ def by_contribution(
     """Inputs share by their contribution to the output, of either sign; so does the bias."""
     leaf = inputs.detach().requires_grad_()
     with torch.enable_grad():
-        outputs = layer.forward(leaf)
+        outputs: Tensor = layer.forward(leaf)
     quotient = relevance / _away_from_zero(outputs.detach(), epsilon)
     (gradient,) = torch.autograd.grad(outputs, leaf, quotient)
     bias = getattr(layer, "bias", None)
@@ -59,17 +59,16 @@ def by_positive_contribution(
     """z+ (alpha1-beta0): only contributions that raise the output share; a bias gets nothing."""
     positive = inputs.detach().clamp(min=0).requires_grad_()
     negative = inputs.detach().clamp(max=0).requires_grad_()
-    parts = [(positive, layer.weight.clamp(min=0)), (negative, layer.weight.clamp(max=0))]
-    if not negative.any():
-        parts = parts[:1]
+    weight = layer.get_parameter("weight")
     with torch.enable_grad():
-        outputs = sum(_weighted_sum(layer, part, weight) for part, weight in parts)
-    assert isinstance(outputs, Tensor)
+        outputs = _weighted_sum(layer, positive, weight.clamp(min=0))
+        if negative.any():  # behind a ReLU there is nothing
+            outputs = outputs + _weighted_sum(layer, negative, weight.clamp(max=0))
     quotient = relevance / (outputs.detach() + epsilon)
-    leaves = [part for part, _ in parts]
-    gradients = torch.autograd.grad(outputs, leaves, quotient)
-    shares = sum(leaf.detach() * gradient for leaf, gradient in zip(leaves, gradients, strict=True))
-    assert isinstance(shares, Tensor)
+    of_positive, of_negative = torch.autograd.grad(
+        outputs, (positive, negative), quotient, materialize_grads=True
+    )
+    shares = positive.detach() * of_positive + negative.detach() * of_negative
     return shares, relevance.new_zeros(len(relevance))
 
 
@@ -79,7 +78,7 @@ def evenly(
     """Flat: all inputs that an output sees get the same, whatever their value and weight."""
     leaf = torch.ones_like(inputs).requires_grad_()
     with torch.enable_grad():
-        outputs = _weighted_sum(layer, leaf, torch.ones_like(layer.weight))
+        outputs = _weighted_sum(layer, leaf, torch.ones_like(layer.get_parameter("weight")))
     (gradient,) = torch.autograd.grad(outputs, leaf, relevance / outputs.detach())
     return gradient, relevance.new_zeros(len(relevance))
 

@@ -1,4 +1,9 @@
-"""Any nn.Module with a named layer, cut in two there: a model of one's own to explain."""
+"""Any nn.Module with a named layer, cut in two there: a model of one's own to explain.
+
+model = TappedModule(resnet50)
+statistics = estimate_statistics(model, "layer3", batches, StatisticsConfig())
+IBA(IBAConfig(tap="layer3"), statistics)(model, images, targets, score=..., seeds=...)
+"""
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
@@ -118,7 +123,7 @@ def _split(model: nn.Module, tap: str) -> fx.GraphModule | None:
             return name == tap or super().is_leaf_module(module, name)
 
     try:
-        with frozen(model):  # type: ignore[arg-type]  # only its parameters and modules are used
+        with frozen(model):
             graph = Tracer().trace(model)
     except Exception:  # tracing runs foreign code on stand-ins: it fails in as many ways
         return None
