@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from attribution.config import required_taps
+from attribution.config import MultilayerIBAConfig, required_taps
 from data.config import Source
 from models.config import Loss
 from pipeline.config import PRIORS, PipelineConfig
@@ -96,27 +96,28 @@ def plan_run(config: PipelineConfig, digests: DigestCache) -> Plan:
     def model_stages(loss: Loss, explained_by: Sequence[str]) -> ModelStages:
         train_stage = train.stage(config, loss, index_stage, pack_stage, pretrain)
         predict_stage = predict.stage(config, loss, train_stage, index_stage, pack_stage)
-        taps = {method: required_taps(method, config.attribution) for method in explained_by}
+        taps = {tap for m in explained_by for tap in required_taps(m, config.attribution)}
         of_tap = {
             tap: statistics.stage(config, loss, tap, train_stage, index_stage, pack_stage)
-            for tap in sorted({tap for wanted in taps.values() for tap in wanted})
+            for tap in sorted(taps)
         }
+
+        def attribute_stage(method: str) -> Stage:
+            settings = getattr(config.attribution, method)
+            if isinstance(settings, MultilayerIBAConfig):
+                layers = {layer: attribute_stage(layer) for layer in settings.layers}
+                return attribute.joined_stage(config, method, loss, layers)
+            wanted = required_taps(method, config.attribution)
+            statistics_stages = {tap: of_tap[tap] for tap in wanted}
+            return attribute.stage(
+                config, method, loss, train_stage, pack_stage, select_stage, statistics_stages
+            )
+
         return ModelStages(
             train=train_stage,
             predict=predict_stage,
             classification=classification.stage(config, loss, predict_stage, index_stage),
-            attribute={
-                method: attribute.stage(
-                    config,
-                    method,
-                    loss,
-                    train_stage,
-                    pack_stage,
-                    select_stage,
-                    {tap: of_tap[tap] for tap in wanted},
-                )
-                for method, wanted in taps.items()
-            },
+            attribute={method: attribute_stage(method) for method in explained_by},
         )
 
     models = {
