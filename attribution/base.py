@@ -11,14 +11,19 @@ from torch import Tensor, nn
 from attribution.config import Score
 
 ScoreFunction = Callable[[Tensor, Tensor], Tensor]
-"""(outputs (N, C), targets (N,) int64) -> scores (N,), differentiable in the outputs."""
+"""(outputs (N, C), targets (N,)) -> scores (N,), differentiable in the outputs."""
 
 
 class TappedModel(Protocol):
-    """An nn.Module that can be cut in two at a named feature map (models.densenet.DenseNet121)."""
+    """An nn.Module that can be cut in two at a named feature map.
+
+    models.densenet.DenseNet121 is one; attribution.tapped.TappedModule makes one of any nn.Module.
+    forward_from takes the feature maps of N images, or K of each image in a row (N K).
+    """
 
     def __call__(self, images: Tensor) -> Any: ...
     def forward_to(self, tap: str, images: Tensor) -> Tensor: ...
+    def forward_to_all(self, taps: Sequence[str], images: Tensor) -> dict[str, Tensor]: ...
     def forward_from(self, tap: str, feature_map: Tensor) -> Tensor: ...
     def parameters(self) -> Iterator[nn.Parameter]: ...
     def modules(self) -> Iterator[nn.Module]: ...
@@ -55,8 +60,10 @@ class Attribution:
 class AttributionMethod(Protocol):
     """A method with its settings. A sample's map depends on its own image, target and seed only.
 
-    images float32 (N, 3, H, W), normalised, and targets int64 (N,), both on the model's device; one
-    seed per image, used where there is randomness. The model comes back as it was.
+    images float32 (N, 3, H, W), normalised, and targets (N,), both on the model's device; one seed
+    per image, used where there is randomness. Targets of a classifier are int64, the output to
+    explain; of a regressor (one output) float32, a reference score, which only L_MSE and the score
+    ``squared_deviation`` read. The model comes back as it was.
     """
 
     def __call__(
@@ -71,7 +78,15 @@ class AttributionMethod(Protocol):
 
 
 def target_output(outputs: Tensor, targets: Tensor) -> Tensor:
-    """The targets' raw outputs (N,). Raises ValueError for a target that the model has not."""
+    """The targets' raw outputs (N,).
+
+    Raises ValueError for a target that the model has not, or that is no index.
+    """
+    if targets.dtype != torch.int64:
+        raise ValueError(
+            f"targets are {targets.dtype}, a regressor's reference scores: this score needs int64, "
+            "the output to explain; a regressor has the scores output and squared_deviation"
+        )
     if int(targets.min()) < 0 or int(targets.max()) >= outputs.shape[1]:
         raise ValueError(
             f"targets {sorted(set(targets.tolist()))} do not fit a model with "
@@ -80,15 +95,42 @@ def target_output(outputs: Tensor, targets: Tensor) -> Tensor:
     return outputs.gather(1, targets[:, None]).squeeze(1)
 
 
+def regression_output(outputs: Tensor) -> Tensor:
+    """The only output (N,) of a regressor. Raises ValueError where there are several."""
+    if outputs.ndim != 2 or outputs.shape[1] != 1:
+        raise ValueError(
+            f"the model's outputs are of shape {tuple(outputs.shape)}, but a regressor's are "
+            "(N, 1); explain a classifier by the score logit or sigmoid"
+        )
+    return outputs.squeeze(1)
+
+
+def _squared_deviation(outputs: Tensor, targets: Tensor) -> Tensor:
+    if not targets.is_floating_point():
+        raise ValueError(
+            f"targets are {targets.dtype}, but squared_deviation needs float32 reference scores: "
+            "own_prediction(model, images), or the true ones"
+        )
+    return (regression_output(outputs) - targets).square()
+
+
 SCORES: Mapping[Score, ScoreFunction] = {
     Score.logit: target_output,
     Score.sigmoid: lambda outputs, targets: target_output(outputs, targets).sigmoid(),
-    Score.output: target_output,
+    Score.output: lambda outputs, _: regression_output(outputs),
+    Score.squared_deviation: _squared_deviation,
 }
 
 
+def own_prediction(model: TappedModel, images: Tensor) -> Tensor:
+    """A regressor's output (N,) for each image: the targets that make ``squared_deviation`` measure
+    the distance from what the model itself says. Raises ValueError for several outputs."""
+    with frozen(model), torch.no_grad():
+        return regression_output(model(images))
+
+
 @contextmanager
-def frozen(model: TappedModel) -> Iterator[None]:
+def frozen(model: TappedModel | nn.Module) -> Iterator[None]:
     """Evaluation mode and no parameter gradients inside; both as they were afterwards.
 
     Frozen parameters save their share of every backward pass; evaluation mode is what keeps the
@@ -116,10 +158,10 @@ def check_batch(images: Tensor, targets: Tensor, seeds: Sequence[int]) -> None:
             f"images must be floating-point (N, 3, H, W) with N > 0, got {images.dtype} "
             f"{tuple(images.shape)}"
         )
-    if targets.shape != images.shape[:1] or targets.dtype != torch.int64:
+    if targets.shape != images.shape[:1] or targets.dtype not in (torch.int64, torch.float32):
         raise ValueError(
-            f"targets must be int64 ({len(images)},), one per image, got {targets.dtype} "
-            f"{tuple(targets.shape)}"
+            f"targets must be int64 (a classifier's) or float32 (a regressor's) ({len(images)},), "
+            f"one per image, got {targets.dtype} {tuple(targets.shape)}"
         )
     if len(seeds) != len(images):
         raise ValueError(f"{len(images)} images need as many seeds, got {len(seeds)}")

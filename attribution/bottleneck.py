@@ -1,4 +1,4 @@
-"""The information bottleneck at one feature map: mask, capacity and injection (Eq. 1-3).
+"""The information bottleneck at one feature map: mask, capacity and injection (Eq. 1-3, 5).
 
 Z = lambda R + (1 - lambda) eps with eps ~ N(mu, sigma^2) per neuron, and the capacity
 KL(P(Z|R) || N(mu, sigma^2)) bounds the information that passes (Schulz et al. 2020).
@@ -78,11 +78,16 @@ class Bottleneck:
         divergence = 0.5 * noise_share.square() - noise_share.log() - 0.5
         return self.active * torch.addcmul(divergence, kept.square(), self._half_squared)
 
-    def inject(self, noise_share: Tensor, noise: Tensor) -> Tensor:
-        """Z (N K, C, h, w), an image's K samples in a row, of normal noise (N, K, C, h, w)."""
-        eps = torch.addcmul(self._mean, self._std, noise)
-        kept = ((1 - noise_share) * self.active_features).unsqueeze(1)
-        return torch.addcmul(kept, noise_share.unsqueeze(1), eps).flatten(0, 1)
+    def inject(self, noise_share: Tensor, noise: Tensor, *, inverse: bool = False) -> Tensor:
+        """Z (N K, C, h, w), an image's K samples in a row, of normal noise (N, K, C, h, w).
+
+        Eq. 1; inverse: Eq. 5, where lambda is the share of the noise instead.
+        """
+        kept, added = 1 - noise_share, noise_share
+        if inverse:
+            kept, added = added, kept
+        centre = torch.addcmul(kept * self.active_features, added, self._mean).unsqueeze(1)
+        return torch.addcmul(centre, (added * self._std).unsqueeze(1), noise).flatten(0, 1)
 
 
 def bits_per_pixel(capacity: Tensor, side: tuple[int, int]) -> Tensor:

@@ -9,7 +9,8 @@ class Score(Enum):
 
     logit = "logit"
     sigmoid = "sigmoid"
-    output = "output"  # a regression head's raw value
+    output = "output"  # a regressor's raw value
+    squared_deviation = "squared_deviation"  # (regressor's value - target)^2
 
 
 class ModelLoss(Enum):
@@ -22,6 +23,20 @@ class ModelLoss(Enum):
 
 class Reduction(Enum):
     max_abs = "max_abs"  # published code (torchray): max over the channels of |gradient|
+
+
+class PathReduction(Enum):
+    """How integrated gradients of the three channels become one map."""
+
+    abs_sum = "abs_sum"  # ours: the published code's negative values wrapped in 8 bits
+    signed_mean = "signed_mean"  # published code
+
+
+class Intersection(Enum):
+    """How Multi-layer IBA joins the maps of its taps."""
+
+    binary = "binary"  # paper, Eq. 7: every map thresholded; 1 where all are above
+    soft = "soft"  # published code: the first map in bits/pixel, where all others are above
 
 
 @dataclass
@@ -48,8 +63,34 @@ class RandomConfig:
 
 
 @dataclass
-class IBAConfig:
-    """Information bottleneck attribution (Eq. 1-4)."""
+class IntegratedGradientsConfig:
+    """Gradients along the straight path from the mean-grey image (0 after normalisation)."""
+
+    steps: int = 50  # published code (captum's default), Gauss-Legendre
+    internal_batch_size: int = 8  # ours: points of the path in one forward; bounds the memory
+    reduction: PathReduction = PathReduction.abs_sum
+
+
+@dataclass
+class LRPConfig:
+    """z+ on convolutions, flat on the first, epsilon on linear layers and average pools."""
+
+    epsilon: float = 1e-6  # ours (zennit's default); the published code has no LRP
+
+
+@dataclass
+class ExcitationBackpropConfig:
+    """alpha1-beta0 from the output down to a feature map, starting from 1."""
+
+    tap: str = "final"  # published code: norm5, in effect after the ReLU
+
+
+@dataclass
+class BottleneckConfig:
+    """A bottleneck at one tap, and how its mask is fitted.
+
+    How beta was chosen stands in conf/attribution.
+    """
 
     tap: str = "block3"  # paper
     beta: float = 10.0  # published code
@@ -60,7 +101,37 @@ class IBAConfig:
     sigma: float = 1.0  # published code: Gaussian smoothing of lambda, in feature-map pixels
     min_std: float = 0.01  # published code
     active_threshold: float = 0.01  # published code: neurons non-zero less often carry nothing
+
+
+@dataclass
+class IBAConfig(BottleneckConfig):
+    """Information bottleneck attribution (Eq. 1-4)."""
+
     model_loss: ModelLoss = ModelLoss.target
+
+
+@dataclass
+class InverseIBAConfig(IBAConfig):
+    """Inverse IBA (Eq. 5-6)."""
+
+    beta: float = 30.0  # published code
+
+
+@dataclass
+class RegressionIBAConfig(BottleneckConfig):
+    """Regression IBA; its losses are in squared units of the score, published betas are unknown."""
+
+
+@dataclass
+class MultilayerIBAConfig:
+    """Multi-layer IBA (Eq. 7): the maps of IBA at several taps, from the finest to the coarsest."""
+
+    # Methods of one tap each, with their own settings (paper: IBA at dense blocks 1, 2 and 3).
+    layers: list[str] = field(default_factory=lambda: ["iba_block1", "iba_block2", "iba"])
+    # Multiples of each map's root mean square. Published code: 0.006 of the L2 norm of a 224-px
+    # map, which is 0.006 * 224.
+    thresholds: list[float] = field(default_factory=lambda: [1.344, 1.344, 1.344])
+    mode: Intersection = Intersection.soft
 
 
 @dataclass
@@ -74,10 +145,25 @@ class AttributionConfig:
     statistics: StatisticsConfig = field(default_factory=StatisticsConfig)
     gradient: GradientConfig = field(default_factory=GradientConfig)
     grad_cam: GradCAMConfig = field(default_factory=GradCAMConfig)
+    integrated_gradients: IntegratedGradientsConfig = field(
+        default_factory=IntegratedGradientsConfig
+    )
+    lrp: LRPConfig = field(default_factory=LRPConfig)
+    excitation_backprop: ExcitationBackpropConfig = field(default_factory=ExcitationBackpropConfig)
     random: RandomConfig = field(default_factory=RandomConfig)
     iba: IBAConfig = field(default_factory=IBAConfig)
+    iba_block1: IBAConfig = field(default_factory=lambda: IBAConfig(tap="block1"))
+    iba_block2: IBAConfig = field(default_factory=lambda: IBAConfig(tap="block2"))
+    inverse_iba: InverseIBAConfig = field(default_factory=InverseIBAConfig)
+    multilayer_iba: MultilayerIBAConfig = field(default_factory=MultilayerIBAConfig)
+    regression_iba_mse: RegressionIBAConfig = field(default_factory=RegressionIBAConfig)
+    regression_iba_rm: RegressionIBAConfig = field(default_factory=RegressionIBAConfig)
+    regression_iba_dv: RegressionIBAConfig = field(default_factory=RegressionIBAConfig)
 
 
 def required_taps(method: str, config: AttributionConfig) -> tuple[str, ...]:
     """The taps whose feature statistics a method needs."""
-    return (config.iba.tap,) if method == "iba" else ()
+    settings = getattr(config, method)
+    if isinstance(settings, MultilayerIBAConfig):
+        return tuple(tap for layer in settings.layers for tap in required_taps(layer, config))
+    return (settings.tap,) if isinstance(settings, BottleneckConfig) else ()

@@ -1,6 +1,8 @@
-"""Information bottleneck attribution: the mask that keeps a prediction with few bits (Eq. 4)."""
+"""Information bottleneck attribution: the few bits that keep a prediction (IBA, Eq. 4), or all
+that must go to lose it (Inverse IBA, Eq. 6)."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -15,9 +17,10 @@ from attribution.base import (
     check_batch,
     frozen,
     generators,
+    target_output,
 )
 from attribution.bottleneck import Bottleneck, bits_per_pixel
-from attribution.config import IBAConfig, ModelLoss
+from attribution.config import BottleneckConfig, IBAConfig, ModelLoss
 from attribution.statistics import FeatureStatistics
 
 
@@ -52,72 +55,113 @@ class FittedMask(NamedTuple):
     losses: dict[str, Tensor]  # (N,) each: {model_loss, information}_{first, last}
 
 
+class Objective(NamedTuple):
+    """What a mask is judged by."""
+
+    tail: Callable[[Tensor], Tensor]  # Z (N K, C, h, w) -> outputs (N K, outputs)
+    model_loss: Callable[[Tensor], Tensor]  # outputs -> (N K,)
+    beta: float
+    inverse: bool  # Eq. 5-6: the model loss is to be high, with noise for the share lambda
+
+
+class Losses(NamedTuple):
+    total: Tensor  # (), summed over images
+    model_loss: Tensor  # (N,), mean over an image's samples
+    information: Tensor  # (N,), mean capacity in nats a neuron
+    outputs: Tensor  # (N K, outputs)
+
+
+def mask_losses(
+    alpha: Tensor, noise: Tensor, bottleneck: Bottleneck, objective: Objective
+) -> Losses:
+    """Eq. 4 (inverse: Eq. 6) for alpha (N, C, h, w) and normal noise (N, K, C, h, w)."""
+    share = bottleneck.noise_share(alpha)
+    information = bottleneck.capacity(share).mean((1, 2, 3))
+    outputs = objective.tail(bottleneck.inject(share, noise, inverse=objective.inverse))
+    model_loss = objective.model_loss(outputs).view(noise.shape[:2]).mean(1)
+    signed = -model_loss if objective.inverse else model_loss
+    total = (signed + objective.beta * information).sum()
+    return Losses(total, model_loss, information, outputs)
+
+
 def fit_mask(
-    tail: Callable[[Tensor], Tensor],
-    model_loss: Callable[[Tensor], Tensor],
     bottleneck: Bottleneck,
-    config: IBAConfig,
+    objective: Objective,
+    config: BottleneckConfig,
     generators: Sequence[torch.Generator],
 ) -> FittedMask:
-    """Minimises mean_K model loss + beta mean_(C,h,w) capacity over each image's own alpha.
+    """Minimises the losses over each image's own alpha.
 
-    tail: Z (N K, C, h, w) -> outputs (N K, outputs); model_loss: outputs -> (N K,). The loss is
-    summed over images and Adam acts element by element: an image's mask is the one it gets alone.
+    They are summed over images and Adam acts element by element: an image's mask is the one it
+    gets alone.
     """
-    samples = config.noise_samples
-    alpha = torch.full_like(bottleneck.active_features, config.initial_alpha).requires_grad_()
+    features = bottleneck.active_features
+    noise = torch.empty(len(features), config.noise_samples, *features.shape[1:])
+    alpha = torch.full_like(features, config.initial_alpha).requires_grad_()
     optimiser = torch.optim.Adam([alpha], lr=config.learning_rate)
-    losses: dict[str, Tensor] = {}
+    reported: dict[str, Tensor] = {}
     for step in range(config.steps):
-        noise = standard_normal(generators, samples, alpha)
+        draw_normal(noise, generators)
         with torch.enable_grad():
-            share = bottleneck.noise_share(alpha)
-            information = bottleneck.capacity(share).mean((1, 2, 3))
-            outputs = tail(bottleneck.inject(share, noise))
-            per_image = model_loss(outputs).view(-1, samples).mean(1)
-            loss = (per_image + config.beta * information).sum()
-            (alpha.grad,) = torch.autograd.grad(loss, alpha)
+            losses = mask_losses(alpha, noise.to(features), bottleneck, objective)
+            (alpha.grad,) = torch.autograd.grad(losses.total, alpha)
         optimiser.step()
-        parts = {"model_loss": per_image.detach(), "information": information.detach()}
-        if step == 0:
-            losses = {f"{name}_first": value for name, value in parts.items()}
-    losses |= {f"{name}_last": value for name, value in parts.items()}
+        for when in ("first", "last") if step == 0 else ("last",):
+            reported[f"model_loss_{when}"] = losses.model_loss.detach()
+            reported[f"information_{when}"] = losses.information.detach()
     with torch.no_grad():
-        return FittedMask(bottleneck.noise_share(alpha), outputs.detach(), losses)
+        return FittedMask(bottleneck.noise_share(alpha), losses.outputs.detach(), reported)
 
 
-def standard_normal(generators: Sequence[torch.Generator], samples: int, like: Tensor) -> Tensor:
-    """Noise (N, samples, C, h, w), each image's from its own generator, as float32 on the CPU."""
-    shape = (samples, *like.shape[1:])
-    noise = torch.empty(len(generators), *shape)
+def draw_normal(noise: Tensor, generators: Sequence[torch.Generator]) -> None:
+    """Fills float32 noise (N, K, C, h, w) on the CPU, each image's from its own generator."""
     for row, generator in zip(noise, generators, strict=True):
-        torch.randn(shape, generator=generator, out=row)
-    return noise.to(like)
+        torch.randn(row.shape, generator=generator, out=row)
 
 
-class IBA:
-    """Bottleneck at ``config.tap``: minimises model loss + beta x mean capacity (Eq. 1-4).
+class Information(NamedTuple):
+    """What a fitted bottleneck says of each image."""
+
+    capacity: Tensor  # (N, C, h, w), nats per neuron, on the model's device
+    diagnostics: dict[str, Tensor]  # (N,) each, float32 on the CPU
+
+    def maps(self, side: tuple[int, int]) -> Tensor:
+        """Bits/pixel (N, H, W), float32 on the CPU."""
+        return bits_per_pixel(self.capacity, side).cpu()
+
+
+class BottleneckMethod(ABC):
+    """A bottleneck at ``config.tap``, fitted to each image of a batch at once.
 
     Maps in bits/pixel whose sum is the image's information in bits, of the mask after the last
     step (the published code returns the mask before it). Diagnostics per image: bits; score,
     without the bottleneck; bottleneck_score, the mean over the noise samples of the last step's
     forward; model_loss_first, model_loss_last, information_first and information_last (mean
     capacity in nats a neuron) of the first and the last step's forward.
-    Raises ValueError where the statistics do not fit the features.
+    Raises ValueError where the statistics do not fit the tap or the features.
     """
 
-    def __init__(self, config: IBAConfig, statistics: FeatureStatistics) -> None:
+    inverse = False
+
+    def __init__(self, config: BottleneckConfig, statistics: FeatureStatistics) -> None:
         if statistics.tap != config.tap:
             raise ValueError(
-                f"attribution.iba.tap is {config.tap}, the statistics are of {statistics.tap}"
+                f"the bottleneck's tap is {config.tap}, the statistics are of {statistics.tap}"
             )
         if config.steps < 1 or config.noise_samples < 1:
             raise ValueError(
-                "attribution.iba.steps and .noise_samples must be at least 1, got "
+                "steps and noise_samples of a bottleneck must be at least 1, got "
                 f"{config.steps} and {config.noise_samples}"
             )
         self.config = config
         self.statistics = statistics
+
+    @abstractmethod
+    def model_loss(self, outputs: Tensor, targets: Tensor) -> Callable[[Tensor], Tensor]:
+        """Outputs (N K, C) behind the bottleneck -> losses (N K,).
+
+        outputs: those without it (N, C); targets (N,).
+        """
 
     def __call__(
         self,
@@ -128,37 +172,83 @@ class IBA:
         score: ScoreFunction,
         seeds: Sequence[int],
     ) -> Attribution:
+        fit = self.fit(model, images, targets, score=score, seeds=seeds)
+        return Attribution(fit.maps((images.shape[2], images.shape[3])), fit.diagnostics)
+
+    def fit(
+        self,
+        model: TappedModel,
+        images: Tensor,
+        targets: Tensor,
+        *,
+        score: ScoreFunction,
+        seeds: Sequence[int],
+    ) -> Information:
+        """As the call, but with the capacity of every channel instead of a map."""
         check_batch(images, targets, seeds)
-        config = self.config
-        samples = config.noise_samples
-        model_loss = MODEL_LOSSES[config.model_loss]
-        repeated = targets.repeat_interleave(samples)
         with frozen(model):
             with torch.no_grad():
-                features = model.forward_to(config.tap, images)
-                plain_score = score(model.forward_from(config.tap, features), targets)
-            bottleneck = Bottleneck(
-                features,
-                self.statistics,
-                sigma=config.sigma,
-                min_std=config.min_std,
-                active_threshold=config.active_threshold,
-            )
-            fit = fit_mask(
-                lambda z: model.forward_from(config.tap, z),
-                lambda outputs: model_loss(outputs, repeated),
-                bottleneck,
-                config,
-                generators(seeds),
-            )
+                features = model.forward_to(self.config.tap, images)
+                outputs = model.forward_from(self.config.tap, features)
+            return self.fit_features(model, features, outputs, targets, score=score, seeds=seeds)
+
+    def fit_features(
+        self,
+        model: TappedModel,
+        features: Tensor,
+        outputs: Tensor,
+        targets: Tensor,
+        *,
+        score: ScoreFunction,
+        seeds: Sequence[int],
+    ) -> Information:
+        """The same from features (N, C, h, w) at the tap and outputs of a model already frozen."""
+        config = self.config
+        bottleneck = Bottleneck(
+            features,
+            self.statistics,
+            sigma=config.sigma,
+            min_std=config.min_std,
+            active_threshold=config.active_threshold,
+        )
+        objective = Objective(
+            tail=lambda z: model.forward_from(config.tap, z),
+            model_loss=self.model_loss(outputs, targets),
+            beta=config.beta,
+            inverse=self.inverse,
+        )
+        fit = fit_mask(bottleneck, objective, config, generators(seeds))
         capacity = bottleneck.capacity(fit.noise_share).clamp(min=0)  # not -1e-8 by rounding
+        repeated = targets.repeat_interleave(config.noise_samples)
         diagnostics = {
             "bits": capacity.double().sum((1, 2, 3)) / math.log(2),
-            "score": plain_score,
-            "bottleneck_score": score(fit.outputs, repeated).view(-1, samples).mean(1),
+            "score": score(outputs, targets),
+            "bottleneck_score": score(fit.outputs, repeated).view(-1, config.noise_samples).mean(1),
             **fit.losses,
         }
-        return Attribution(
-            bits_per_pixel(capacity, (images.shape[2], images.shape[3])).cpu(),
-            {name: value.float().cpu() for name, value in diagnostics.items()},
+        return Information(
+            capacity, {name: value.float().cpu() for name, value in diagnostics.items()}
         )
+
+
+class IBA(BottleneckMethod):
+    """Keeps what suffices for the prediction (Eq. 1-4): least model loss + beta x mean capacity."""
+
+    config: IBAConfig
+
+    def model_loss(self, outputs: Tensor, targets: Tensor) -> Callable[[Tensor], Tensor]:
+        target_output(outputs, targets)
+        model_loss = MODEL_LOSSES[self.config.model_loss]
+        repeated = targets.repeat_interleave(self.config.noise_samples)
+        return lambda z_outputs: model_loss(z_outputs, repeated)
+
+
+class InverseIBA(IBA):
+    """Removes whatever can predict (Eq. 5-6): most model loss, least mean capacity x beta.
+
+    lambda is the share that noise replaces, and the capacity that of Eq. 3 in lambda, as in the
+    published code: the information removed, not that of Z, which all noise would make zero.
+    ``bottleneck_score`` is the score once it is removed.
+    """
+
+    inverse = True

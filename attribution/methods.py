@@ -4,18 +4,33 @@ from collections.abc import Mapping
 from typing import Any
 
 from attribution.base import AttributionMethod
-from attribution.config import AttributionConfig, required_taps
+from attribution.config import AttributionConfig, MultilayerIBAConfig, required_taps
+from attribution.excitation_backprop import ExcitationBackprop
 from attribution.grad_cam import GradCAM
 from attribution.gradient import Gradient
-from attribution.iba import IBA
+from attribution.iba import IBA, InverseIBA
+from attribution.integrated_gradients import IntegratedGradients
+from attribution.lrp import LRP
+from attribution.multilayer_iba import MultilayerIBA
 from attribution.random_map import RandomMap
+from attribution.regression_iba import MSEIBA, DeviationIBA, MaximisingIBA
 from attribution.statistics import FeatureStatistics
 
 METHODS: dict[str, type] = {
     "gradient": Gradient,
     "grad_cam": GradCAM,
+    "integrated_gradients": IntegratedGradients,
+    "lrp": LRP,
+    "excitation_backprop": ExcitationBackprop,
     "random": RandomMap,
     "iba": IBA,
+    "iba_block1": IBA,
+    "iba_block2": IBA,
+    "inverse_iba": InverseIBA,
+    "multilayer_iba": MultilayerIBA,
+    "regression_iba_mse": MSEIBA,
+    "regression_iba_rm": MaximisingIBA,
+    "regression_iba_dv": DeviationIBA,
 }
 """A new method: a class of AttributionMethod's shape here, its settings in AttributionConfig under
 the same name."""
@@ -42,5 +57,8 @@ def build_method(
     missing = [tap for tap in taps if tap not in statistics]
     if missing:
         raise ValueError(f"{name} needs the feature statistics at {', '.join(missing)}")
-    method: AttributionMethod = METHODS[name](settings, *(statistics[tap] for tap in taps))
+    parts: list[Any] = [statistics[tap] for tap in taps]
+    if isinstance(settings, MultilayerIBAConfig):
+        parts = [[build_method(layer, config, statistics) for layer in settings.layers]]
+    method: AttributionMethod = METHODS[name](settings, *parts)
     return method

@@ -206,7 +206,7 @@ def _one_hot(entries: pd.DataFrame, label_file: str) -> tuple[pd.DataFrame, pd.D
     """uint8 column per finding and bool ``usable``, index of ``entries``; and the unusable rows."""
     codes, texts = pd.factorize(entries["labels"])
     values = np.zeros((len(texts), len(FINDINGS)), dtype=np.uint8)
-    reasons = []
+    text_reasons = []
     for row, text in enumerate(texts):
         labels = [ALIASES.get(label.strip(), label.strip()) for label in text.split("|")]
         unknown = [label for label in labels if label not in (*FINDINGS, NO_FINDING)]
@@ -215,14 +215,14 @@ def _one_hot(entries: pd.DataFrame, label_file: str) -> tuple[pd.DataFrame, pd.D
             reason = f"unknown finding {', '.join(map(repr, unknown))}: film skipped"
         elif NO_FINDING in labels and len(labels) > 1:
             reason = f"{text!r} contradicts itself: film skipped"
-        reasons.append(reason)
+        text_reasons.append(reason)
         values[row] = np.isin(FINDINGS, labels)
     table = pd.DataFrame(values[codes], columns=list(FINDINGS), index=entries.index)
-    reason = pd.Series(np.array(reasons, dtype=object)[codes], index=entries.index)
-    table["usable"] = reason == ""
-    wrong = reason != ""
+    reasons = pd.Series(np.array(text_reasons, dtype=object)[codes], index=entries.index)
+    table["usable"] = reasons == ""
+    wrong = reasons != ""
     field = f"{label_file} Finding Labels"
-    return table, list_problems(entries["image"][wrong], field, reason[wrong])
+    return table, list_problems(entries["image"][wrong], field, reasons[wrong])
 
 
 def _folds(
@@ -272,7 +272,7 @@ def _boxes_of(
         (empty, f"wholly outside the {FRAME}-px frame: box skipped"),
         (boxes.duplicated(), "the same box stands above: box skipped"),
     ):
-        reasons[wrong & (reasons == "")] = reason
+        reasons[np.asarray(wrong) & (reasons == "")] = reason
     usable = reasons == ""
     reasons[usable & outside] = f"reaches outside the {FRAME}-px frame: clipped"
 
@@ -280,9 +280,9 @@ def _boxes_of(
     boxes.loc[outside, ["x", "y", "w", "h"]] = np.hstack([low, high - low])[outside]
     kept = boxes[usable & boxes["image"].isin(images["image"])]
     kept = kept.join(films[["patient", "fold"]], on="image")
-    positions = films.index.get_indexer(kept["image"])
+    positions = films.index.get_indexer(pd.Index(kept["image"]))
     labels = films[list(findings)]
-    columns = labels.columns.get_indexer(kept["finding"])
+    columns = labels.columns.get_indexer(pd.Index(kept["finding"]))
     unlabelled = kept.index[labels.to_numpy()[positions, columns] == 0]
     reasons[unlabelled] += "; its film lacks this label: box kept"
     reasons = reasons.str.removeprefix("; ")

@@ -210,7 +210,7 @@ def _pack_shard(
                 rows.append(-1)
                 reasons.append(film)
             else:
-                file.write(np.ascontiguousarray(film))
+                file.write(film.tobytes())
                 rows.append(num_rows)
                 reasons.append("")
                 num_rows += 1

@@ -41,6 +41,7 @@ _IBA = ("iba", "inverse_iba", "multilayer_iba")
 _REGRESSION = ("regression_iba_mse", "regression_iba_rm", "regression_iba_dv")
 _LOCAL, _PERTURB, _SEVERITY = "localization", "perturbation", "severity"
 
+LOSS_METHOD = "inverse_iba"  # paper, Table 3
 LOSS_CLAIM = Comparison("loss", "4, Table 3", "iou", "inverse_iba@weighted_bce", "inverse_iba@bce")
 """Between two trainings: a side is method@loss."""
 

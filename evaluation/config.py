@@ -38,7 +38,6 @@ class LocalizationConfig:
     """IoU of thresholded maps with boxes; relative thresholds are shares of a map's maximum."""
 
     thresholds: int = 99  # evenly spaced inside (0, 1): 0.01 ... 0.99
-    absolute_thresholds: int = 81  # ours: 0.0001 ... 1 bits/pixel, evenly spaced in their logarithm
     box_rounding: BoxRounding = BoxRounding.centre
     fold_seed: int = 0  # which patients choose the threshold for which others
 
@@ -69,6 +68,7 @@ class InsertionDeletionConfig:
 
     baselines: list[Baseline] = field(default_factory=lambda: [Baseline.blur, Baseline.zero])
     rule: CurveRule = CurveRule.full
+    max_samples: int | None = None  # of those evaluated, spread over the findings; null: all
     steps: int = 48  # ours: at 224 px, scales with the side; rule=published_code has its own
     min_score: float | None = None  # published code 0.6: samples that score less are left out
     blur: BlurConfig = field(default_factory=BlurConfig)
@@ -101,6 +101,7 @@ class SensitivityNConfig:
 
     baseline: Baseline = Baseline.zero  # published code (its --blur is never used)
     points: int = 50  # published code: int(logspace(0, 4.7, 50)) at 224 px, 46 of them different
+    max_samples: int | None = None
     masks: int = 100  # published code for regression (30 for classification)
     seed: int = 0  # the same masks for every film and method
     blur: BlurConfig = field(default_factory=BlurConfig)
@@ -111,6 +112,10 @@ class SensitivityNConfig:
 class SanityConfig:
     """Controls that no explanation of a model may fail."""
 
+    # ours: the cheap ones and the method that the others build on
+    methods: list[str] = field(default_factory=lambda: ["gradient", "grad_cam", "random", "iba"])
+    max_samples: int | None = None
+    statistics_images: int = 64  # ours: a bottleneck's statistics, anew for each randomised model
     # Cascading randomisation reaches down to each of these in turn, and all that lies above it.
     layers: list[str] = field(
         default_factory=lambda: [
@@ -132,6 +137,9 @@ class SanityConfig:
 class ROADConfig:
     """Remove and debias (Rong et al. 2022): removed pixels are imputed from their neighbours."""
 
+    # ours: the cheap ones and the method that the others build on
+    methods: list[str] = field(default_factory=lambda: ["gradient", "grad_cam", "random", "iba"])
+    max_samples: int | None = None
     # ours; the publication takes 0.1, 0.2, ..., 0.9
     fractions: list[float] = field(default_factory=lambda: [0.1, 0.3, 0.5, 0.7, 0.9])
     noise_std: float = 0.01  # publication

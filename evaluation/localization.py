@@ -11,6 +11,9 @@ from evaluation.config import BoxRounding
 
 FRAME = 1024.0  # NIH boxes are given in this frame, whatever the film's size
 
+BITS_PER_PIXEL = np.logspace(-4, 1, 101)
+"""Absolute thresholds, for maps in that unit (``scale=1`` of ``iou_curve``)."""
+
 
 def box_mask(
     x: float,
@@ -68,28 +71,24 @@ def threshold_grid(count: int) -> NDArray[np.float64]:
     return np.arange(1, count + 1) / (count + 1)
 
 
-def absolute_grid(count: int) -> NDArray[np.float64]:
-    """Thresholds (count,) from 0.0001 to 1 bits/pixel, evenly spaced in their logarithm."""
-    return np.logspace(-4, 0, count)
-
-
 def iou_curve(
     maps: NDArray[np.floating],
     truth: NDArray[np.bool_],
     thresholds: ArrayLike,
     names: Sequence[object] | None = None,
-    relative: bool = True,
+    scale: float | None = None,
 ) -> NDArray[np.float64]:
     """IoU (N, T) of ``map / max(map) > t`` with ``truth``, for maps (N, H, W) and thresholds (T,).
 
-    Not ``relative``, of ``map > t``: for maps of one unit. A map without positive values predicts
-    nothing: IoU 0. ``names`` (N,) only names samples in errors. ValueError for a map that is not
-    finite, an empty truth mask, or thresholds that do not rise from 0 (relative: inside [0, 1)).
+    With ``scale``, which all maps share, ``map / scale > t``. A map without positive values
+    predicts nothing: IoU 0. ``names`` (N,) only names samples in errors. ValueError for a map that
+    is not finite, an empty truth mask, or thresholds that do not rise inside [0, 1), or from 0 on
+    with a scale.
     """
     levels = np.asarray(thresholds, dtype=np.float64)
-    end = 1.0 if relative else np.inf
-    if levels.ndim != 1 or not len(levels) or levels[0] < 0 or levels[-1] >= end:
-        raise ValueError(f"thresholds must be one row of numbers in [0, {end:g}), got {levels}")
+    limit = 1 if scale is None else np.inf
+    if levels.ndim != 1 or not len(levels) or levels[0] < 0 or levels[-1] >= limit:
+        raise ValueError(f"thresholds must be one row of numbers in [0, {limit}), got {levels}")
     if np.any(np.diff(levels) <= 0):
         raise ValueError("thresholds must rise strictly")
     if maps.ndim != 3 or maps.shape != truth.shape:
@@ -106,7 +105,7 @@ def iou_curve(
             raise ValueError(f"truth mask of sample {name} is empty")
         if peak <= 0:
             continue
-        unit = peak if relative else 1.0
+        unit = peak if scale is None else scale
         predicted = _passing(values, unit, levels)
         hit = _passing(values[inside], unit, levels)
         curves[i] = hit / (predicted + inside.sum() - hit)

@@ -154,6 +154,17 @@ def summarise_problems(problems: pd.DataFrame, groups: int) -> pd.DataFrame:
     return pd.concat([shown, pd.DataFrame([last])], ignore_index=True)
 
 
+def claims_verdict(claims: pd.DataFrame) -> str:
+    """claims.csv in a sentence: how many hold, fail and stay undecided."""
+    hold, fail, undecided = (
+        int((claims["verdict"] == verdict).sum()) for verdict in ("holds", "fails", "undecided")
+    )
+    return (
+        f"Of {len(claims)} comparisons behind the paper's claims, controls included, {hold} hold,"
+        f" {fail} fail and {undecided} stay undecided."
+    )
+
+
 def table1_verdict(table1: pd.DataFrame) -> str:
     """Table 1 in a sentence or two: the best method against the best baseline."""
     rows = table1[table1["primary"] & table1["iou"].notna()]

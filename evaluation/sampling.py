@@ -21,7 +21,8 @@ def select_samples(
 
     Returns
     -------
-    DataFrame with sample (int, from 0), image, patient, finding, target, x, y, w, h.
+    DataFrame with sample (int, from 0), image, patient, finding, target, x, y, w, h, and turn, the
+    place (from 0) at which it was taken.
 
     Raises
     ------
@@ -36,14 +37,24 @@ def select_samples(
     generator = np.random.default_rng(seed)
     drawn = boxes.assign(_order=generator.permutation(len(boxes)))
     drawn["_turn"] = drawn.groupby("finding")["_order"].rank(method="first")
-    chosen = drawn.sort_values(["_turn", "_order"]).head(max_samples or len(boxes)).sort_index()
-    chosen = chosen.reset_index(drop=True)
+    taken = drawn.sort_values(["_turn", "_order"]).head(max_samples or len(boxes))
+    chosen = taken.assign(turn=np.arange(len(taken))).sort_index().reset_index(drop=True)
     positions = {label: position for position, label in enumerate(labels)}
     return pd.DataFrame(
         {
             "sample": np.arange(len(chosen)),
             **{name: chosen[name] for name in ("image", "patient", "finding")},
             "target": chosen["finding"].map(positions),
-            **{name: chosen[name] for name in ("x", "y", "w", "h")},
+            **{name: chosen[name] for name in ("x", "y", "w", "h", "turn")},
         }
     )
+
+
+def first_turns(samples: pd.DataFrame, max_samples: int | None) -> pd.DataFrame:
+    """The samples whose turn came first, in the order of ``samples``: for what costs much.
+
+    Like all of them, they are spread as evenly over the findings as the boxes allow.
+    """
+    if max_samples is None:
+        return samples
+    return samples[samples["turn"] < max_samples].reset_index(drop=True)

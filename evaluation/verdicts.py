@@ -6,7 +6,7 @@ adjustment over its family, and is undecided otherwise, with few patients in any
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,7 @@ from evaluation.bootstrap import (
     patient_index,
     percentile_interval,
 )
-from evaluation.claims import COMPARISONS, LOSS_CLAIM, Comparison
+from evaluation.claims import COMPARISONS, LOSS_CLAIM, LOSS_METHOD, Comparison
 from evaluation.classification import ranking_metrics
 from evaluation.config import BootstrapConfig, ClaimsConfig
 
@@ -132,30 +132,31 @@ def _compare(
 
 
 def compare_losses(
-    observations: pd.DataFrame,
-    curves: Curves,
+    samples: pd.DataFrame,
     weighted: pd.DataFrame,
     plain: pd.DataFrame,
     classes: Sequence[str],
     where: str,
-    fold_seed: int,
     config: ClaimsConfig,
     bootstrap: BootstrapConfig,
     seed: int,
 ) -> list[Finding]:
     """Table 3 and the Discussion: weighted BCE has the higher IoU at an equivalent AUC and AP.
 
-    ``observations``: rows of ``observe`` with the iou of Inverse IBA of the models weighted_bce and
-    bce. ``weighted`` and ``plain``: the same films in the same order, with patient, a column of
-    labels per class and logit_<class>. ValueError where they are not.
+    ``samples``: rows of ``loss_comparison.table3_samples`` of the losses weighted_bce and bce. Each
+    rule is judged, and then whether they agree. ``weighted`` and ``plain``: the same films in the
+    same order, with patient, a column of labels per class and logit_<class>. ValueError where they
+    are not, or where a loss is absent.
     """
-    own = observations[observations["where"] == where].assign(
-        method=lambda rows: rows["method"] + "@" + rows["model"], model=""
-    )
-    trained = {(at, "", f"{method}@{model}"): c for (at, model, method), c in curves.items()}
-    findings, left_out = compare_methods(own, trained, fold_seed, config, seed, [LOSS_CLAIM])
-    if len(left_out):
-        raise ValueError(f"{LOSS_CLAIM.claim}: {left_out['reason'].iloc[0]}")
+    findings = []
+    for rule, rows in samples.groupby("rule", sort=False):
+        named = rows.assign(method=LOSS_METHOD + "@" + rows["loss"])
+        observed = observe(named, [LOSS_CLAIM.metric], where, "")
+        judged, left_out = compare_methods(observed, {}, 0, config, seed, [LOSS_CLAIM])
+        if len(left_out):
+            raise ValueError(f"{LOSS_CLAIM.claim}: {left_out['reason'].iloc[0]}")
+        findings += [replace(one, claim=f"{one.claim}, {rule}") for one in judged]
+    findings.insert(0, _agreement(findings))
     draws, num_patients = _metric_differences(weighted, plain, classes, bootstrap, seed)
     for metric, values in draws.items():
         interval = percentile_interval(values[1:], 1 - config.alpha, num_patients)
@@ -164,6 +165,18 @@ def compare_losses(
         name = f"{metric}: weighted_bce = bce within {config.equivalence_margin:g}"
         findings.append(Finding(name, "loss", "4", where, difference, equivalence=True))
     return findings
+
+
+def _agreement(findings: Sequence[Finding]) -> Finding:
+    """All findings as one: the weakest of them where they have one sign, else no evidence at all.
+
+    To reject every part is to reject their union, so the weakest part's p is that of the whole.
+    """
+    weakest = max(findings, key=lambda finding: finding.difference.p)
+    difference = weakest.difference
+    if len({np.sign(finding.difference.value) for finding in findings}) > 1:
+        difference = difference._replace(p=1.0)
+    return replace(weakest, claim=LOSS_CLAIM.claim, difference=difference)
 
 
 def _metric_differences(

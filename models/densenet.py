@@ -5,6 +5,8 @@ forward hook on ``norm5`` has stored and forbids backward hooks there. Here the 
 through modules, under the same state-dict keys, with bit-equal outputs.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torchvision.models import DenseNet
@@ -50,27 +52,34 @@ class DenseNet121(DenseNet):
 
     def forward_to(self, tap: str, images: Tensor) -> Tensor:
         """The feature map at ``tap`` (one of TAPS or FINAL); runs nothing that follows it."""
-        if tap == FINAL:
-            return self.final_feature_map(images)
-        before, _ = self._cut(tap)
-        return before(images)
+        return self.forward_to_all((tap,), images)[tap]
+
+    def forward_to_all(self, taps: Sequence[str], images: Tensor) -> dict[str, Tensor]:
+        """The feature maps at several taps in one pass, which ends at the last of them."""
+        feature_maps = {}
+        start, features = 0, images
+        for end, tap in sorted((self._end(tap), tap) for tap in taps):
+            features = self.features[start:end](features)
+            start = end
+            feature_maps[tap] = self.relu(features) if tap == FINAL else features
+        return feature_maps
 
     def forward_from(self, tap: str, feature_map: Tensor) -> Tensor:
         """Logits (N, C) from the feature map at ``tap``; runs only what follows it."""
         if tap == FINAL:
             return self._head(feature_map)
-        _, after = self._cut(tap)
-        return self._head(self.relu(after(feature_map)))
+        return self._head(self.relu(self.features[self._end(tap) :](feature_map)))
 
     def _head(self, final_feature_map: Tensor) -> Tensor:
         return self.classifier(torch.flatten(self.pool(final_feature_map), 1))
 
-    def _cut(self, tap: str) -> tuple[nn.Sequential, nn.Sequential]:
+    def _end(self, tap: str) -> int:
+        if tap == FINAL:
+            return len(self.features)
         if tap not in _MODULE_OF_TAP:
             raise ValueError(f"unknown tap {tap!r}: choose one of {', '.join((*TAPS, FINAL))}")
         names = [name for name, _ in self.features.named_children()]
-        end = names.index(_MODULE_OF_TAP[tap]) + 1
-        return self.features[:end], self.features[end:]
+        return names.index(_MODULE_OF_TAP[tap]) + 1
 
 
 def normalise(films: Tensor) -> Tensor:

@@ -22,13 +22,13 @@ import safetensors.torch
 import torch
 from pytorch_lightning.plugins.environments import LightningEnvironment
 from pytorch_lightning.utilities.exceptions import SIGTERMException
-from torch import Tensor
+from torch import nn
 from torch.utils.data import DataLoader
 
 from models.checkpoints import load_weights
-from models.config import Loss, TrainConfig
-from models.densenet import DenseNet121
+from models.config import TrainConfig
 from models.epoch_order import EpochFilms, EpochOrder, FilmDataset
+from models.losses import BinaryCrossEntropy
 from models.training_loop import (
     BEST,
     LAST,
@@ -39,6 +39,11 @@ from models.training_loop import (
 )
 
 log = logging.getLogger(__name__)
+# How films are loaded, and what chooses the loss and the initial weights that train() is given.
+_NOT_OF_ONE_TRAINING = (
+    *("num_workers", "losses", "primary", "pos_weight", "pos_weight_max"),
+    *("pretrain_epochs", "pretrain_learning_rate"),
+)
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ class TrainResult:
 
 
 def train(
-    model: DenseNet121,
+    model: nn.Module,
     train_data: FilmDataset,
     val_data: FilmDataset,
     config: TrainConfig,
@@ -63,20 +68,21 @@ def train(
     seed: int,
     folder: Path,
     device: torch.device,
-    pos_weight: Tensor | None = None,
+    loss: nn.Module | None = None,
     on_progress: OnProgress | None = None,
 ) -> TrainResult:
     """Train ``model`` in place; leave it on the CPU with the weights of the lowest validation loss.
 
     ``folder`` keeps last.ckpt and best.safetensors; calling again with the same arguments resumes
-    there and ends in the same bytes, on the same device and number of threads. ``pos_weight`` (C,),
-    from losses.positive_weights, goes with the loss weighted_bce and with no other. A rest of films
-    that does not fill a batch sits out its epoch: batch norm cannot learn from a batch of one.
+    there and ends in the same bytes on the same device and number of threads. ``loss``: logits
+    and labels (N, C) -> mean over both; plain binary cross-entropy by default. A rest of films that
+    does not fill a batch sits out its epoch: batch norm cannot learn from a batch of one.
 
     Raises TrainingError for data or settings that cannot be trained with, for a folder that holds
     another training, and where the loss is no longer finite. Interrupts pass through.
     """
-    _check(train_data, val_data, config, pos_weight)
+    _check(train_data, val_data, config)
+    loss = loss if loss is not None else BinaryCrossEntropy()
     num_films = _length(train_data)
     batch_size = min(config.batch_size, num_films)
     order = EpochOrder(num_films, seed)
@@ -88,9 +94,9 @@ def train(
         num_workers=config.num_workers,
     )
     val_loader = DataLoader(val_data, batch_size=config.batch_size, num_workers=config.num_workers)
-    settings = _settings(model, config, seed, num_films, _length(val_data), pos_weight)
+    settings = _settings(model, config, seed, num_films, _length(val_data), loss)
     module = ClassificationLoop(
-        model, config, seed, settings, order, len(train_loader), pos_weight, on_progress
+        model, config, seed, settings, order, len(train_loader), loss, on_progress
     )
     folder.mkdir(parents=True, exist_ok=True)
     resume = _resumable(folder, settings)
@@ -129,9 +135,7 @@ def _length(data: FilmDataset) -> int:
     return len(cast(Any, data))
 
 
-def _check(
-    train_data: FilmDataset, val_data: FilmDataset, config: TrainConfig, pos_weight: Tensor | None
-) -> None:
+def _check(train_data: FilmDataset, val_data: FilmDataset, config: TrainConfig) -> None:
     if config.epochs < 1:
         raise TrainingError(f"train.epochs is {config.epochs}: at least 1 is needed")
     if config.batch_size < 2:
@@ -145,22 +149,22 @@ def _check(
             "the validation fold is empty, so no epoch can be chosen: add images of more patients "
             "or raise the data set's validation fraction"
         )
-    if (config.loss is Loss.weighted_bce) != (pos_weight is not None):
-        needed = "needs" if pos_weight is None else "takes no"
-        raise TrainingError(f"train.loss={config.loss.value} {needed} pos_weight")
 
 
 def _settings(
-    model: DenseNet121,
+    model: nn.Module,
     config: TrainConfig,
     seed: int,
     num_train: int,
     num_val: int,
-    pos_weight: Tensor | None,
+    loss: nn.Module,
 ) -> dict[str, Any]:
     """What a training in a folder must agree in with the one that left its checkpoint there."""
-    values = {k: v.value if isinstance(v, Enum) else v for k, v in asdict(config).items()}
-    del values["num_workers"]
+    values = {
+        name: value.value if isinstance(value, Enum) else value
+        for name, value in asdict(config).items()
+        if name not in _NOT_OF_ONE_TRAINING
+    }
     weights = safetensors.torch.save({k: v.cpu() for k, v in model.state_dict().items()})
     return {
         **values,
@@ -168,7 +172,8 @@ def _settings(
         "train films": num_train,
         "validation films": num_val,
         "initial weights": hashlib.sha256(weights).hexdigest(),
-        "pos_weight": None if pos_weight is None else pos_weight.tolist(),
+        "loss": type(loss).__name__,
+        "loss weights": {name: value.tolist() for name, value in loss.named_buffers()},
     }
 
 

@@ -1,5 +1,6 @@
 """The training loop's own part: losses, history, learning rates, what is written after an epoch."""
 
+import copy
 import math
 import os
 import time
@@ -13,13 +14,12 @@ import torch
 from numpy.typing import NDArray
 from pytorch_lightning.callbacks import Checkpoint
 from sklearn.metrics import roc_auc_score
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.checkpoints import save_weights
 from models.config import Optimizer, Schedule, TrainConfig
-from models.densenet import DenseNet121, normalise
+from models.densenet import normalise
 from models.epoch_order import EpochOrder, Stream, derived_seed
-from models.losses import classification_loss
 
 LAST = "last.ckpt"
 BEST = "best.safetensors"
@@ -36,17 +36,17 @@ class TrainingError(ValueError):
 
 
 class ClassificationLoop(pl.LightningModule):
-    """A DenseNet121 as Lightning trains it; ``history`` gets a row per epoch (see TrainResult)."""
+    """A classifier as Lightning trains it; ``history`` gets a row per epoch (see TrainResult)."""
 
     def __init__(
         self,
-        model: DenseNet121,
+        model: nn.Module,
         config: TrainConfig,
         seed: int,
         settings: dict[str, Any],
         order: EpochOrder,
         batches: int,
-        pos_weight: Tensor | None,
+        loss: nn.Module,
         on_progress: OnProgress | None,
     ) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class ClassificationLoop(pl.LightningModule):
         self.settings = settings
         self.order = order
         self.batches = batches
-        self.register_buffer("pos_weight", pos_weight, persistent=False)
+        self.loss = loss
         self.on_progress = on_progress
         self.history: list[dict[str, float]] = []
         self.train_losses: list[float] = []
@@ -93,7 +93,7 @@ class ClassificationLoop(pl.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         films, labels = batch
-        loss = classification_loss(self.model(normalise(films)), labels, self._pos_weight())
+        loss: Tensor = self.loss(self.model(normalise(films)), labels)
         self.train_losses.append(self._finite(loss.item(), "training"))
         return loss
 
@@ -114,9 +114,8 @@ class ClassificationLoop(pl.LightningModule):
             torch.cat(parts).double() for parts in zip(*self.val_outputs, strict=True)
         )
         self.val_outputs = []
-        weight = self._pos_weight()
-        weight = None if weight is None else weight.cpu().double()
-        val_loss = self._finite(classification_loss(logits, labels, weight).item(), "validation")
+        exact = copy.deepcopy(self.loss).cpu().double()
+        val_loss = self._finite(exact(logits, labels).item(), "validation")
         self.history.append(
             {
                 "epoch": len(self.history) + 1,
@@ -133,9 +132,6 @@ class ClassificationLoop(pl.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.history = checkpoint["training"]["history"]
         self.order.set_epoch(checkpoint["global_step"] // self.batches)
-
-    def _pos_weight(self) -> Tensor | None:
-        return cast("Tensor | None", self.pos_weight)
 
     def _finite(self, loss: float, what: str) -> float:
         if not math.isfinite(loss):

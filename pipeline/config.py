@@ -17,9 +17,26 @@ from evaluation.config import EvaluationConfig, ReportConfig
 from models.config import ModelConfig, TrainConfig
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
-METHODS = ("gradient", "grad_cam", "random", "iba")
+METHODS = (
+    "gradient",
+    "grad_cam",
+    "integrated_gradients",
+    "lrp",
+    "excitation_backprop",
+    "random",
+    "iba",
+    "iba_block1",
+    "iba_block2",
+    "inverse_iba",
+    "multilayer_iba",
+    "regression_iba_mse",
+    "regression_iba_rm",
+    "regression_iba_dv",
+)
 PRIORS = ("whole_image", "location_prior", "class_prior")
-METRICS = ("localization",)
+METRICS = (
+    *("localization", "insertion_deletion", "sensitivity_n", "equal_area", "sanity", "road"),
+)
 
 
 class ConfigError(ValueError):
@@ -134,9 +151,17 @@ def _check(config: PipelineConfig) -> None:
     }.items():
         require(value >= 1, key, f"at least 1, not {value}")
     require(train.epochs >= 0, "train.epochs", "not negative (0 keeps the initial weights)")
+    require(train.pretrain_epochs >= 0, "train.pretrain_epochs", "not negative (0 for none)")
     require(config.seed >= 0, "seed", "not negative")
     limit = config.evaluation.max_images
     require(limit is None or limit >= 2, "evaluation.max_images", "at least 2, or null for all")
+    losses = [loss.value for loss in train.losses]
+    require(len(set(losses)) == len(losses), "train.losses", "names one entry twice")
+    require(
+        train.primary in train.losses,
+        "train.primary",
+        f"is {train.primary.value}, which train.losses={losses} does not train",
+    )
     for key, chosen, known in (
         ("attribution.methods", attribution.methods, METHODS),
         ("evaluation.metrics", config.evaluation.metrics, METRICS),

@@ -1,28 +1,49 @@
 """Which stages a configuration asks for, in an order in which they can run."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from attribution.config import required_taps
+from attribution.config import MultilayerIBAConfig, required_taps
 from data.config import Source
+from models.config import Loss
 from pipeline.config import PRIORS, PipelineConfig
 from pipeline.graph import RawFolder, Stage
 from pipeline.keys import DigestCache
 from pipeline.raw import nih_films
 from pipeline.stages import (
     attribute,
+    claims,
     classification,
+    equal_area,
     figures,
     index,
+    insertion_deletion,
     localization,
     pack,
     predict,
     render,
+    road,
+    sanity,
     select,
+    sensitivity_n,
     statistics,
+    table3,
     tables,
     train,
 )
+
+TABLE3_METHOD = "inverse_iba"  # paper: what Table 3 compares the losses by
+
+
+@dataclass(frozen=True)
+class ModelStages:
+    """What is done with the model of one loss."""
+
+    train: Stage
+    predict: Stage
+    classification: Stage
+    attribute: dict[str, Stage]  # by method
 
 
 @dataclass(frozen=True)
@@ -32,12 +53,11 @@ class Plan:
     films: Stage | RawFolder
     index: Stage
     pack: Stage
-    train: Stage
-    predict: Stage
+    models: dict[Loss, ModelStages]
     select: Stage
-    attribute: dict[str, Stage]
-    localization: dict[str, Stage]
+    measured: dict[str, dict[str, Stage]]  # metric -> method -> its evaluate stage
     tables: Stage
+    claims: Stage
     figures: Stage
 
     @property
@@ -50,7 +70,8 @@ class Plan:
                     visit(source)
                 found[stage.key] = stage
 
-        visit(self.figures)
+        for last in (self.claims, self.figures):
+            visit(last)
         return list(found.values())
 
 
@@ -64,53 +85,122 @@ def plan_run(config: PipelineConfig, digests: DigestCache) -> Plan:
         films = nih_films(Path(config.paths.nih), digests)
     index_stage = index.stage(config, films)
     pack_stage = pack.stage(config, films, index_stage)
-    train_stage = train.stage(config, index_stage, pack_stage)
-    predict_stage = predict.stage(config, train_stage, index_stage, pack_stage)
     select_stage = select.stage(config, index_stage, pack_stage)
-    taps = {
-        method: required_taps(method, config.attribution) for method in config.attribution.methods
-    }
-    statistics_stages = {
-        tap: statistics.stage(config, tap, train_stage, index_stage, pack_stage)
-        for tap in sorted({tap for wanted in taps.values() for tap in wanted})
-    }
-    attribute_stages = {
-        method: attribute.stage(
-            config,
-            method,
-            train_stage,
-            pack_stage,
-            select_stage,
-            {tap: statistics_stages[tap] for tap in wanted},
+    pretrain = None
+    if config.train.pretrain_epochs:
+        pretrain = train.pretrain_stage(config, index_stage, pack_stage)
+
+    methods, primary = config.attribution.methods, config.train.primary
+    compared = [method for method in methods if method == TABLE3_METHOD]
+
+    def model_stages(loss: Loss, explained_by: Sequence[str]) -> ModelStages:
+        train_stage = train.stage(config, loss, index_stage, pack_stage, pretrain)
+        predict_stage = predict.stage(config, loss, train_stage, index_stage, pack_stage)
+        taps = {tap for m in explained_by for tap in required_taps(m, config.attribution)}
+        of_tap = {
+            tap: statistics.stage(config, loss, tap, train_stage, index_stage, pack_stage)
+            for tap in sorted(taps)
+        }
+
+        def attribute_stage(method: str) -> Stage:
+            settings = getattr(config.attribution, method)
+            if isinstance(settings, MultilayerIBAConfig):
+                layers = {layer: attribute_stage(layer) for layer in settings.layers}
+                return attribute.joined_stage(config, method, loss, layers)
+            wanted = required_taps(method, config.attribution)
+            statistics_stages = {tap: of_tap[tap] for tap in wanted}
+            return attribute.stage(
+                config, method, loss, train_stage, pack_stage, select_stage, statistics_stages
+            )
+
+        return ModelStages(
+            train=train_stage,
+            predict=predict_stage,
+            classification=classification.stage(config, loss, predict_stage, index_stage),
+            attribute={method: attribute_stage(method) for method in explained_by},
         )
-        for method, wanted in taps.items()
+
+    models = {
+        loss: model_stages(loss, methods if loss is primary else compared)
+        for loss in config.train.losses
     }
-    localization_stages = {
-        method: localization.stage(config, method, select_stage, attribute_stages.get(method))
-        for method in (*config.attribution.methods, *PRIORS)
-        if "localization" in config.evaluation.metrics
-    }
-    classification_stage = classification.stage(config, predict_stage, index_stage)
-    tables_stage = tables.stage(config, select_stage, classification_stage, localization_stages)
-    figures_stage = figures.stage(
+    measured = _measured(config, index_stage, pack_stage, select_stage, models[primary])
+    trained = {loss.value: stages.train for loss, stages in models.items()}
+    table3_stage = None
+    if compared and len(models) > 1 and "localization" in measured:
+        table3_stage = table3.stage(
+            config,
+            select_stage,
+            {loss.value: stages.attribute[TABLE3_METHOD] for loss, stages in models.items()},
+        )
+    tables_stage = tables.stage(
         config,
-        films,
-        pack_stage,
-        train_stage,
-        predict_stage,
         select_stage,
-        attribute_stages,
-        tables_stage,
+        {loss.value: stages.classification for loss, stages in models.items()},
+        models[primary].attribute,
+        measured,
+        table3_stage,
     )
+    claims_stage = claims.stage(config, tables_stage, measured.get("localization", {}))
     return Plan(
         films=films,
         index=index_stage,
         pack=pack_stage,
-        train=train_stage,
-        predict=predict_stage,
+        models=models,
         select=select_stage,
-        attribute=attribute_stages,
-        localization=localization_stages,
+        measured=measured,
         tables=tables_stage,
-        figures=figures_stage,
+        claims=claims_stage,
+        figures=figures.stage(
+            config,
+            films,
+            pack_stage,
+            {**({"pretrain": pretrain} if pretrain else {}), **trained},
+            models[primary].predict,
+            select_stage,
+            models[primary].attribute,
+            tables_stage,
+        ),
     )
+
+
+def _measured(
+    config: PipelineConfig,
+    index_stage: Stage,
+    pack_stage: Stage,
+    select_stage: Stage,
+    model: ModelStages,
+) -> dict[str, dict[str, Stage]]:
+    """The evaluate stages of the model that is explained."""
+    evaluation, maps = config.evaluation, model.attribute
+    base = (model.train, pack_stage, select_stage)
+
+    def of_metric(metric: str) -> dict[str, Stage]:
+        if metric == "localization":
+            return {
+                method: localization.stage(config, method, select_stage, maps.get(method))
+                for method in (*maps, *PRIORS)
+            }
+        if metric == "sensitivity_n":
+            changes = sensitivity_n.changes_stage(config, *base)
+            return {
+                method: sensitivity_n.stage(config, method, changes, select_stage, stage)
+                for method, stage in maps.items()
+            }
+        if metric == "sanity":
+            return {
+                method: sanity.stage(
+                    config, method, model.train, index_stage, pack_stage, select_stage, maps[method]
+                )
+                for method in evaluation.sanity.methods
+                if method in maps
+            }
+        perturbing = {
+            "insertion_deletion": (insertion_deletion.stage, list(maps)),
+            "equal_area": (equal_area.stage, list(maps)),
+            "road": (road.stage, [m for m in evaluation.road.methods if m in maps]),
+        }
+        build, methods = perturbing[metric]
+        return {method: build(config, method, *base, maps[method]) for method in methods}
+
+    return {metric: of_metric(metric) for metric in evaluation.metrics}

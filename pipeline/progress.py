@@ -21,6 +21,7 @@ from rich.text import Text
 from pipeline.graph import Progress as ProgressCallback
 
 console = Console(highlight=False)
+_SECONDS_BETWEEN_LINES = 30
 log = logging.getLogger("pipeline")
 
 
@@ -31,7 +32,10 @@ class _RateColumn(ProgressColumn):
 
 @contextmanager
 def stage_progress(title: str) -> Iterator[ProgressCallback]:
-    """A callback ``(done, total)`` that moves a bar with rate and time left."""
+    """A callback ``(done, total)``: a bar with rate and time left, in a file a line at times."""
+    if not console.is_terminal:
+        yield _lines(title)
+        return
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -40,15 +44,30 @@ def stage_progress(title: str) -> Iterator[ProgressCallback]:
         _RateColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
+    with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(title, total=None)
 
         def report(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total)
 
         yield report
+
+
+def _lines(title: str) -> ProgressCallback:
+    watch, first, said = Stopwatch(), -1, 0.0
+
+    def report(done: int, total: int) -> None:
+        nonlocal first, said
+        if first < 0:
+            first = done  # what an earlier run had finished says nothing of the rate
+        seconds = watch.seconds
+        if seconds - said >= _SECONDS_BETWEEN_LINES and done > first:
+            said = seconds
+            rate = (done - first) / seconds
+            left = seconds_text((total - done) / rate)
+            say(f"{title}: {done:,} of {total:,}, {rate:.2g}/s, {left} left")
+
+    return report
 
 
 def say(text: str) -> None:

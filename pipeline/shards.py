@@ -5,6 +5,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
+
 from pipeline.graph import Progress
 
 SHARDS = "shards"
@@ -33,3 +35,9 @@ def run_shards(
 def shard_folders(folder: Path) -> list[Path]:
     """The shards of a finished stage, in order."""
     return sorted(path for path in (folder / SHARDS).iterdir() if path.suffix != ".tmp")
+
+
+def read_shard_tables(folder: Path, name: str) -> pd.DataFrame:
+    """The rows of one csv file of every shard, in order."""
+    tables = [pd.read_csv(shard / name, dtype={"image": str}) for shard in shard_folders(folder)]
+    return pd.concat(tables, ignore_index=True)

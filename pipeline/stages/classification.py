@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from models.config import Loss
 from pipeline.config import PipelineConfig, section
 from pipeline.graph import Stage, Task
 from pipeline.stages.predict import read_logits
@@ -12,7 +13,7 @@ def dataset_name(config: PipelineConfig) -> str:
     return {"phantoms": "nih_phantoms", "files": "nih"}[config.dataset.source.value]
 
 
-def stage(config: PipelineConfig, predict: Stage, index: Stage) -> Stage:
+def stage(config: PipelineConfig, loss: Loss, predict: Stage, index: Stage) -> Stage:
     return Stage(
         name="evaluate",
         version=1,
@@ -21,16 +22,16 @@ def stage(config: PipelineConfig, predict: Stage, index: Stage) -> Stage:
             "bootstrap": section(config.evaluation.bootstrap),
             "seed": config.seed,
             "dataset": dataset_name(config),
-            "model": config.train.loss.value,
+            "model": loss.value,
         },
         inputs={"predict": predict, "index": index},
-        run=run,
+        run=lambda task: run(task, loss),
         sources=("evaluation/classification.py", "evaluation/bootstrap.py"),
-        variant="classification",
+        variant=f"classification {loss.value}",
     )
 
 
-def run(task: Task) -> None:
+def run(task: Task, loss: Loss) -> None:
     from data.nih import FINDINGS
     from evaluation.classification import classification_table
     from evaluation.tables import write_csv
@@ -42,7 +43,7 @@ def run(task: Task) -> None:
     labels = list(FINDINGS[: config.dataset.num_labels])
     table = classification_table(
         dataset_name(config),
-        config.train.loss.value,
+        loss.value,
         labels,
         images[labels].to_numpy(),
         logits,
@@ -53,6 +54,7 @@ def run(task: Task) -> None:
     write_csv(table, task.folder / "classification.csv")
     scores = pd.DataFrame(logits, columns=[f"logit_{label}" for label in labels])
     labelled = images[["patient", *labels]].reset_index()
+    labelled.insert(0, "model", loss.value)
     scores = pd.concat([labelled, scores], axis="columns")
     scores.to_csv(task.folder / "classification_samples.csv", index=False)
     undefined = table.loc[table["auc"].isna(), "class"].tolist()

@@ -16,7 +16,7 @@ def stage(
     config: PipelineConfig,
     films: Stage | RawFolder,
     pack: Stage,
-    train: Stage,
+    train: dict[str, Stage],
     predict: Stage,
     select: Stage,
     attribute: dict[str, Stage],
@@ -30,40 +30,61 @@ def stage(
             # A contact sheet is made of phantoms only, and needs their masks.
             **({"phantoms": films} if isinstance(films, Stage) else {}),
             "pack": pack,
-            "train": train,
+            **{f"train_{name}": stage for name, stage in train.items()},
             "predict": predict,
             "select": select,
             "tables": tables,
             **{f"maps_{method}": stage for method, stage in attribute.items()},
         },
-        run=lambda task: run(task, tuple(attribute)),
-        sources=("evaluation/figures.py", "evaluation/overlays.py"),
+        run=lambda task: run(task, tuple(train), tuple(attribute)),
+        sources=(
+            "evaluation/figures.py",
+            "evaluation/metric_figures.py",
+            "evaluation/overlays.py",
+        ),
     )
 
 
-def run(task: Task, methods: tuple[str, ...]) -> None:
+def run(task: Task, trainings: tuple[str, ...], methods: tuple[str, ...]) -> None:
     from evaluation.figures import png, table1_figure, training_curves
+    from evaluation.metric_figures import fig2_figure, sensitivity_n_figure
     from evaluation.overlays import mosaic
 
     alt_texts: dict[str, str] = {}
     examples = choose(task, methods)
     (task.folder / "examples.png").write_bytes(png(mosaic(examples)))
     alt_texts["examples"] = " ".join(example.describe() for example in examples)
-    table1 = task.inputs["tables"] / "table1.csv"
-    if table1.exists():
-        table = pd.read_csv(table1, na_values=["n/a"])
+    tables = task.inputs["tables"]
+    if (tables / "table1.csv").exists():
+        table = pd.read_csv(tables / "table1.csv", na_values=["n/a"])
         (task.folder / "table1.png").write_bytes(png(table1_figure(table)))
-        best = table.loc[table["iou"].idxmax()]
+        best = table.iloc[int(table["iou"].argmax())]
         alt_texts["table1"] = (
             f"Bars of the mean IoU of {len(table)} methods and baselines with intervals;"
             f" the highest is {best['method']} with {best['iou']:.3f}."
         )
-    history_file = task.inputs["train"] / "history.csv"
-    if history_file.exists():
+    if (tables / "fig2.csv").exists():
+        table = pd.read_csv(tables / "fig2.csv", na_values=["n/a"])
+        (task.folder / "fig2.png").write_bytes(png(fig2_figure(table)))
+        alt_texts["fig2"] = "Insertion over deletion area of each method: " + "; ".join(
+            f"{row.method}, {row.baseline}: {row.insertion_auc:.3f} over {row.deletion_auc:.3f}"
+            for row in table.itertuples()
+        )
+    if (tables / "sensitivity_n.csv").exists():
+        table = pd.read_csv(tables / "sensitivity_n.csv", na_values=["n/a"])
+        (task.folder / "sensitivity_n.png").write_bytes(png(sensitivity_n_figure(table)))
+        means = table.groupby("method", sort=False)["correlation"].mean()
+        alt_texts["sensitivity_n"] = "Mean correlation over n of each method: " + "; ".join(
+            f"{method}: {value:.3f}" for method, value in means.items()
+        )
+    for name in trainings:
+        history_file = task.inputs[f"train_{name}"] / "history.csv"
+        if not history_file.exists():  # no epoch was asked for
+            continue
         history = pd.read_csv(history_file)
-        kept = int(history.loc[history["val_loss"].idxmin(), "epoch"])
-        (task.folder / "training.png").write_bytes(png(training_curves(history, kept)))
-        alt_texts["training"] = (
+        kept = int(history["epoch"].iloc[int(history["val_loss"].argmin())])
+        (task.folder / f"training_{name}.png").write_bytes(png(training_curves(history, kept)))
+        alt_texts[f"training_{name}"] = (
             f"Training and validation loss and validation AUC over {len(history)} epochs;"
             f" the weights of epoch {kept} were kept."
         )

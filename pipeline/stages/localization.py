@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
-from pipeline.config import PRIORS, PipelineConfig
+from pipeline.config import PRIORS, PipelineConfig, section
 from pipeline.graph import Stage, Task
 from pipeline.stages.attribute import map_shards, read_samples
 
@@ -15,28 +16,34 @@ _ROWS = 64  # prior maps held at a time
 def stage(config: PipelineConfig, method: str, select: Stage, maps: Stage | None) -> Stage:
     return Stage(
         name="evaluate",
-        version=1,
+        version=3,
         settings={
             "metric": "localization",
             "thresholds": config.evaluation.localization.thresholds,
             "box_rounding": config.evaluation.localization.box_rounding.value,
+            "metrics": section(config.evaluation.localization_metrics),
             # Maps arrive at this side; the priors are made at it.
             **({"prior": method, "side": config.dataset.side} if maps is None else {}),
         },
         inputs={"select": select, **({"maps": maps} if maps else {})},
         run=lambda task: run(task, method),
-        sources=("evaluation/localization.py", "evaluation/priors.py"),
+        sources=(
+            "evaluation/localization.py",
+            "evaluation/localization_metrics.py",
+            "evaluation/priors.py",
+        ),
         variant=f"localization {method}",
     )
 
 
 def run(task: Task, method: str) -> None:
     from evaluation import localization, priors
+    from evaluation.localization_metrics import localization_metrics
 
-    config = task.config.evaluation.localization
+    config = task.config.evaluation
     samples = read_samples(task.inputs["select"])
-    masks = localization.box_masks(samples, task.config.dataset.side, config.box_rounding)
-    thresholds = localization.threshold_grid(config.thresholds)
+    masks = box_masks_of(task, samples)
+    thresholds = localization.threshold_grid(config.localization.thresholds)
 
     def batches() -> Iterator[np.ndarray]:
         if method in PRIORS:
@@ -48,17 +55,34 @@ def run(task: Task, method: str) -> None:
             yield from map_shards(task.inputs["maps"])
 
     curves: list[np.ndarray] = []
+    metrics: list[pd.DataFrame] = []
     done = 0
     for maps in batches():
         rows = slice(done, done + len(maps))
-        names = [
-            f"{image} {finding}"
-            for image, finding in zip(samples["image"][rows], samples["finding"][rows], strict=True)
-        ]
+        names = batch_names(samples, rows)
         curves.append(localization.iou_curve(maps, masks[rows], thresholds, names))
+        metrics.append(localization_metrics(maps, masks[rows], config.localization_metrics, names))
         done += len(maps)
         task.progress(done, len(samples))
     np.save(task.folder / "curves.npy", np.concatenate(curves))
+    named = samples[["sample", "image", "patient", "finding"]]
+    named.join(pd.concat(metrics, ignore_index=True)).to_csv(
+        task.folder / "samples.csv", index=False
+    )
+
+
+def box_masks_of(task: Task, samples: pd.DataFrame) -> np.ndarray:
+    """Boxes of the samples as masks, bool (N, side, side)."""
+    from evaluation.localization import box_masks
+
+    rounding = task.config.evaluation.localization.box_rounding
+    return box_masks(samples, task.config.dataset.side, rounding)
+
+
+def batch_names(samples: pd.DataFrame, rows: slice) -> list[str]:
+    """What errors call these samples."""
+    pairs = zip(samples["image"][rows], samples["finding"][rows], strict=True)
+    return [f"{image} {finding}" for image, finding in pairs]
 
 
 def read_curves(folder: Path) -> np.ndarray:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from models.config import Loss
 from pipeline.config import PipelineConfig
 from pipeline.graph import Stage, Task
 from pipeline.shards import run_shards, shard_folders
@@ -13,7 +14,7 @@ _SHARD = 1024
 _BATCH = 32
 
 
-def stage(config: PipelineConfig, train: Stage, index: Stage, pack: Stage) -> Stage:
+def stage(config: PipelineConfig, loss: Loss, train: Stage, index: Stage, pack: Stage) -> Stage:
     return Stage(
         name="predict",
         version=1,
@@ -21,26 +22,25 @@ def stage(config: PipelineConfig, train: Stage, index: Stage, pack: Stage) -> St
         inputs={"train": train, "index": index, "pack": pack},
         run=run,
         sources=("models/densenet.py", "models/prediction.py"),
+        variant=loss.value,
     )
 
 
 def run(task: Task) -> None:
-    from data.packing import PackedFilms
-    from models.checkpoints import load_checkpoint
     from models.prediction import predict
     from pipeline.films import film_batches, readable_images
-    from pipeline.torch_runtime import start_torch
+    from pipeline.loaded_model import LoadedModel
 
-    device = start_torch(task.config)
-    model, _ = load_checkpoint(task.inputs["train"] / "model.safetensors")
-    films = PackedFilms(task.inputs["pack"])
+    loaded = LoadedModel.of(task)
+    films = loaded.films
     images = readable_images(task.inputs["index"], films)
     names = images.loc[images["fold"] == "test", "image"].tolist()
     if not names:
         raise ValueError("no film of the test fold is present: nothing to predict on")
 
     def compute(folder: Path, rows: slice) -> None:
-        logits = predict(model, film_batches(films, names[rows], _BATCH, device), device)
+        batches = film_batches(films, names[rows], _BATCH, loaded.device)
+        logits = predict(loaded.model, batches, loaded.device)
         np.save(folder / "logits.npy", logits)
 
     run_shards(task.folder, len(names), _SHARD, compute, task.progress)

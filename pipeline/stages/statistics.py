@@ -1,12 +1,22 @@
 """statistics: mean and deviation of a tap's feature map over train films."""
 
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
 import numpy as np
 
+from models.config import Loss
 from pipeline.config import PipelineConfig, section
-from pipeline.graph import Stage, Task
+from pipeline.graph import Progress, Stage, Task
+
+if TYPE_CHECKING:  # torch is imported when the stage runs
+    from attribution.statistics import FeatureStatistics
+    from pipeline.loaded_model import LoadedModel
 
 
-def stage(config: PipelineConfig, tap: str, train: Stage, index: Stage, pack: Stage) -> Stage:
+def stage(
+    config: PipelineConfig, loss: Loss, tap: str, train: Stage, index: Stage, pack: Stage
+) -> Stage:
     return Stage(
         name="statistics",
         version=1,
@@ -19,31 +29,40 @@ def stage(config: PipelineConfig, tap: str, train: Stage, index: Stage, pack: St
         inputs={"train": train, "index": index, "pack": pack},
         run=lambda task: run(task, tap),
         sources=("models/densenet.py", "attribution/statistics.py"),
-        variant=tap,
+        variant=f"{tap} {loss.value}",
     )
 
 
 def run(task: Task, tap: str) -> None:
+    from pipeline.loaded_model import LoadedModel
+
+    loaded = LoadedModel.of(task)
+    wanted = task.config.attribution.statistics.num_images
+    statistics = train_statistics(task, loaded, tap, wanted, task.progress)
+    if statistics.num_images < wanted:
+        task.note(f"{statistics.num_images:,} train films, fewer than the {wanted:,} asked for")
+    statistics.save(task.folder / "statistics.safetensors")
+
+
+def train_statistics(
+    task: Task,
+    loaded: "LoadedModel",
+    tap: str,
+    num_images: int,
+    progress: Progress | None = None,
+) -> "FeatureStatistics":
+    """Statistics over the first films of the train fold in a seeded order."""
     from attribution.statistics import estimate_statistics
-    from data.packing import PackedFilms
-    from models.checkpoints import load_checkpoint
     from models.densenet import normalise
     from pipeline.films import film_batches, readable_images
-    from pipeline.torch_runtime import start_torch
 
-    device = start_torch(task.config)
-    settings = task.config.attribution.statistics
-    model, _ = load_checkpoint(task.inputs["train"] / "model.safetensors")
-    model.to(device).eval()
-    films = PackedFilms(task.inputs["pack"])
-    images = readable_images(task.inputs["index"], films)
+    settings = replace(task.config.attribution.statistics, num_images=num_images)
+    images = readable_images(task.inputs["index"], loaded.films)
     train_names = images.loc[images["fold"] == "train", "image"].to_numpy()
     generator = np.random.default_rng(task.config.seed)
-    names = generator.permutation(train_names)[: settings.num_images].tolist()
-    if len(names) < settings.num_images:
-        task.note(f"{len(names):,} train films, fewer than the {settings.num_images:,} asked for")
+    names = generator.permutation(train_names)[:num_images].tolist()
     batches = (
-        normalise(batch) for batch in film_batches(films, names, settings.batch_size, device)
+        normalise(batch)
+        for batch in film_batches(loaded.films, names, settings.batch_size, loaded.device)
     )
-    statistics = estimate_statistics(model, tap, batches, settings, progress=task.progress)
-    statistics.save(task.folder / "statistics.safetensors")
+    return estimate_statistics(loaded.model, tap, batches, settings, progress=progress)

@@ -1,50 +1,148 @@
 """tables: the contract tables, with the per-sample rows that each number comes from."""
 
-import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pandas as pd
 
 from pipeline.config import PipelineConfig, section
 from pipeline.graph import Stage, Task
+from pipeline.shards import read_shard_tables
 from pipeline.stages.attribute import read_samples
+from pipeline.stages.classification import dataset_name
 from pipeline.stages.localization import read_curves
+
+Methods = Mapping[str, tuple[str, ...]]
+"""Metric -> the methods that it was measured for."""
+
+_NAMES = ["sample", "image", "patient", "finding"]
 
 
 def stage(
-    config: PipelineConfig, select: Stage, classification: Stage, localization: dict[str, Stage]
+    config: PipelineConfig,
+    select: Stage,
+    classification: dict[str, Stage],
+    attribute: dict[str, Stage],
+    measured: dict[str, dict[str, Stage]],
+    table3: Stage | None,
 ) -> Stage:
+    methods = {metric: tuple(stages) for metric, stages in measured.items()}
+    methods["diagnostics"] = tuple(attribute)
     return Stage(
         name="tables",
-        version=1,
+        version=2,
         settings={
             "localization": section(config.evaluation.localization),
             "bootstrap": section(config.evaluation.bootstrap),
             "seed": config.seed,
-            "methods": list(localization),
+            "dataset": dataset_name(config),
+            "methods": methods,
         },
         inputs={
             "select": select,
-            "classification": classification,
-            **{f"localization_{method}": stage for method, stage in localization.items()},
+            **{f"classification_{loss}": stage for loss, stage in classification.items()},
+            **{f"diagnostics_{method}": stage for method, stage in attribute.items()},
+            **{
+                f"{metric}_{method}": stage
+                for metric, stages in measured.items()
+                for method, stage in stages.items()
+            },
+            **({"table3": table3} if table3 else {}),
         },
-        run=lambda task: run(task, tuple(localization)),
-        sources=("evaluation/tables.py", "evaluation/bootstrap.py", "evaluation/paper_values.csv"),
+        run=lambda task: run(task, tuple(classification), methods),
+        sources=(
+            "evaluation/tables.py",
+            "evaluation/metric_tables.py",
+            "evaluation/bootstrap.py",
+            "evaluation/paper_values.csv",
+        ),
     )
 
 
-def run(task: Task, methods: tuple[str, ...]) -> None:
+def run(task: Task, losses: tuple[str, ...], methods: Methods) -> None:
+    from evaluation import metric_tables
     from evaluation.localization import threshold_grid
     from evaluation.tables import table1, write_csv
 
-    evaluation = task.config.evaluation
-    for name in ("classification.csv", "classification_samples.csv"):
-        shutil.copyfile(task.inputs["classification"] / name, task.folder / name)
-    if methods:
+    config, bootstrap = task.config, task.config.evaluation.bootstrap
+    _join_classification(task, losses)
+
+    def rows(metric: str, read: Callable[[Path], pd.DataFrame]) -> pd.DataFrame:
+        """Per-sample rows of all methods, by method; none where the metric was not asked for."""
+        frames = []
+        for method in methods.get(metric, ()):
+            frame = read(task.inputs[f"{metric}_{method}"])
+            frame.insert(0, "method", method)
+            frames.append(frame)
+        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+    def write(name: str, samples: pd.DataFrame, table: Callable[[], pd.DataFrame]) -> None:
+        if len(samples):
+            write_csv(samples, task.folder / f"{name}_samples.csv")
+            write_csv(table(), task.folder / f"{name}.csv")
+
+    def by_metric(samples: pd.DataFrame) -> Callable[[], pd.DataFrame]:
+        return lambda: metric_tables.mean_table(
+            samples, ["method", "metric"], bootstrap, config.seed
+        )
+
+    if methods.get("localization"):
+        localization = config.evaluation.localization
         table, samples = table1(
             read_samples(task.inputs["select"]),
-            {method: read_curves(task.inputs[f"localization_{method}"]) for method in methods},
-            threshold_grid(evaluation.localization.thresholds),
-            evaluation.localization,
-            evaluation.bootstrap,
-            task.config.seed,
+            {m: read_curves(task.inputs[f"localization_{m}"]) for m in methods["localization"]},
+            threshold_grid(localization.thresholds),
+            localization,
+            bootstrap,
+            config.seed,
         )
-        write_csv(table, task.folder / "table1.csv")
-        write_csv(samples, task.folder / "table1_samples.csv")
+        write("table1", samples, lambda: table)
+    metrics = rows("localization", lambda folder: _long(pd.read_csv(folder / "samples.csv")))
+    write("localization", metrics, by_metric(metrics))
+
+    curves = rows("insertion_deletion", _shard_samples)
+    curves = curves.assign(dataset=dataset_name(config))
+    write("fig2", curves, lambda: metric_tables.fig2_table(curves, bootstrap, config.seed))
+
+    correlations = rows("sensitivity_n", lambda folder: pd.read_csv(folder / "samples.csv"))
+    write(
+        "sensitivity_n",
+        correlations,
+        lambda: metric_tables.sensitivity_n_table(correlations, bootstrap, config.seed),
+    )
+    removed = rows("equal_area", _shard_samples)
+    write("equal_area", removed, by_metric(removed))
+    checks = pd.concat([rows("sanity", _sanity_samples), rows("road", _shard_samples)])
+    write("sanity", checks, by_metric(checks))
+
+    named = read_samples(task.inputs["select"])[_NAMES]
+    diagnostics = rows(
+        "diagnostics",
+        lambda folder: _long(named.merge(read_shard_tables(folder, "diagnostics.csv"))),
+    )
+    write("diagnostics", diagnostics, by_metric(diagnostics))
+
+    if "table3" in task.inputs:
+        compared = pd.read_csv(task.inputs["table3"] / "samples.csv")
+        write("table3", compared, lambda: metric_tables.table3(compared, bootstrap, config.seed))
+
+
+def _join_classification(task: Task, losses: tuple[str, ...]) -> None:
+    for name in ("classification.csv", "classification_samples.csv"):
+        parts = [task.inputs[f"classification_{loss}"] / name for loss in losses]
+        texts = [part.read_text(encoding="utf-8").split("\n", 1) for part in parts]
+        rows = "".join(text[1] for text in texts)
+        (task.folder / name).write_text(f"{texts[0][0]}\n{rows}", encoding="utf-8")
+
+
+def _long(samples: pd.DataFrame) -> pd.DataFrame:
+    return samples.melt(id_vars=_NAMES, var_name="metric")
+
+
+def _shard_samples(folder: Path) -> pd.DataFrame:
+    return read_shard_tables(folder, "samples.csv")
+
+
+def _sanity_samples(folder: Path) -> pd.DataFrame:
+    alike = pd.read_csv(folder / "input_independence.csv", dtype={"image": str})
+    return pd.concat([_shard_samples(folder), alike])

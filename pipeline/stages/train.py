@@ -1,42 +1,87 @@
-"""train: the classifier, from the configured initial weights, on the train fold."""
+"""pretrain, train: a classifier per loss on the train fold, all from the same initial weights."""
 
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from models.config import Loss
+from models.config import Loss, TrainConfig
 from pipeline.config import ConfigError, PipelineConfig, section
 from pipeline.graph import Stage, Task
 from pipeline.keys import file_sha256
 
 _NAMED_WEIGHTS = ("random", "imagenet")
+_SOURCES = ("models",)
+_NOT_OF_ONE_TRAINING = (
+    *("num_workers", "losses", "primary", "pretrain_epochs", "pretrain_learning_rate"),
+)
 
 
-def stage(config: PipelineConfig, index: Stage, pack: Stage) -> Stage:
-    settings = section(config.train)
-    del settings["num_workers"]
-    init, raw = config.model.init, {}
-    if init not in _NAMED_WEIGHTS:
-        if not Path(init).is_file():
-            raise ConfigError(f"model.init: {init} is neither a file nor random or imagenet")
-        init, raw = "file", {"init": file_sha256(Path(init))}
+def pretrain_stage(config: PipelineConfig, index: Stage, pack: Stage) -> Stage:
+    """The training whose weights all losses start from (``train.pretrain_epochs``)."""
+    recipe = replace(
+        config.train,
+        epochs=config.train.pretrain_epochs,
+        learning_rate=config.train.pretrain_learning_rate,
+    )
+    init, raw = _initial_weights(config)
     return Stage(
-        name="train",
+        name="pretrain",
         version=1,
-        settings={"init": init, "train": settings, "seed": config.seed, "threads": config.threads},
+        settings={"init": init, **_settings(config, recipe, Loss.bce)},
         inputs={"index": index, "pack": pack},
-        run=run,
-        sources=("models",),
-        variant=config.train.loss.value,
+        run=lambda task: run(task, recipe, Loss.bce),
+        sources=_SOURCES,
         raw=raw,
     )
 
 
-def run(task: Task) -> None:
+def stage(
+    config: PipelineConfig, loss: Loss, index: Stage, pack: Stage, pretrain: Stage | None
+) -> Stage:
+    init, raw = ("pretrain", {}) if pretrain else _initial_weights(config)
+    return Stage(
+        name="train",
+        version=2,
+        settings={"init": init, **_settings(config, config.train, loss)},
+        inputs={"index": index, "pack": pack, **({"pretrain": pretrain} if pretrain else {})},
+        run=lambda task: run(task, config.train, loss),
+        sources=_SOURCES,
+        variant=loss.value,
+        raw=raw,
+    )
+
+
+def _initial_weights(config: PipelineConfig) -> tuple[str, dict[str, str]]:
+    """``model.init`` as a key holds it: by name, or a file by its content."""
+    init = config.model.init
+    if init in _NAMED_WEIGHTS:
+        return init, {}
+    if not Path(init).is_file():
+        raise ConfigError(f"model.init: {init} is neither a file nor random or imagenet")
+    return "file", {"init": file_sha256(Path(init))}
+
+
+def _settings(config: PipelineConfig, recipe: TrainConfig, loss: Loss) -> dict[str, Any]:
+    settings = section(recipe)
+    for name in _NOT_OF_ONE_TRAINING:
+        del settings[name]
+    if loss is Loss.bce:
+        del settings["pos_weight"], settings["pos_weight_max"]
+    return {
+        "train": settings,
+        "loss": loss.value,
+        "seed": config.seed,
+        "threads": config.threads,
+    }
+
+
+def run(task: Task, recipe: TrainConfig, loss: Loss) -> None:
     from data.nih import FINDINGS
     from data.packing import PackedFilms
-    from models.checkpoints import initial_model, save_checkpoint
-    from models.losses import positive_weights
+    from models.checkpoints import initial_model, load_checkpoint, save_checkpoint
+    from models.losses import BinaryCrossEntropy, weighted_loss
     from models.training import train
     from pipeline.films import LabelledFilms, readable_images
     from pipeline.torch_runtime import start_torch
@@ -46,18 +91,23 @@ def run(task: Task) -> None:
     films = PackedFilms(task.inputs["pack"])
     images = readable_images(task.inputs["index"], films)
     labels = list(FINDINGS[: config.dataset.num_labels])
-    model = initial_model(config.model.init, len(labels), config.seed)
-    facts: dict[str, object] = {"side": films.side, "epochs": config.train.epochs}
-    if config.train.epochs == 0:
+    if "pretrain" in task.inputs:
+        model, _ = load_checkpoint(task.inputs["pretrain"] / "model.safetensors")
+    else:
+        model = initial_model(config.model.init, len(labels), config.seed)
+    facts: dict[str, object] = {"side": films.side, "loss": loss.value, "epochs": recipe.epochs}
+    if recipe.epochs == 0:
         task.note("train.epochs=0: the initial weights are used as they are")
     else:
         train_fold = LabelledFilms(films, images, "train", labels)
-        pos_weight = None
-        if config.train.loss is Loss.weighted_bce:
-            pos_weight, clipped = positive_weights(train_fold.labels, config.train.pos_weight_max)
+        criterion: Any = BinaryCrossEntropy()
+        if loss is Loss.weighted_bce:
+            criterion, clipped = weighted_loss(
+                recipe.pos_weight, train_fold.labels, recipe.pos_weight_max
+            )
             if clipped:
                 names = ", ".join(labels[position] for position in clipped)
-                task.note(f"positive weight clipped at {config.train.pos_weight_max:g}: {names}")
+                task.note(f"positive weight clipped at {recipe.pos_weight_max:g}: {names}")
 
         def on_progress(
             epoch: int, epochs: int, done: int, batches: int, losses: Mapping[str, float]
@@ -69,11 +119,11 @@ def run(task: Task) -> None:
             model,
             train_fold,
             LabelledFilms(films, images, "val", labels),
-            config.train,
+            recipe,
             seed=config.seed,
             folder=resume,
             device=device,
-            pos_weight=pos_weight,
+            loss=criterion,
             on_progress=on_progress,
         )
         # Seconds differ between equal runs; the manifest holds them, the artifact must not.

@@ -4,7 +4,14 @@ import pytest
 import torch
 from torch import nn
 
-from attribution.base import SCORES, Attribution, check_batch, frozen, generators
+from attribution.base import (
+    SCORES,
+    Attribution,
+    check_batch,
+    frozen,
+    generators,
+    own_prediction,
+)
 from attribution.config import Score
 
 
@@ -14,11 +21,39 @@ def test_scores_are_the_targets_logit_its_sigmoid_and_the_raw_output():
     assert SCORES[Score.logit](outputs, targets).tolist() == [-2.0, 3.0]
     expected = [1 / (1 + torch.e**2), 1 / (1 + torch.e**-3)]
     assert SCORES[Score.sigmoid](outputs, targets).tolist() == pytest.approx(expected)
-    severity = torch.tensor([[7.5], [11.0]])
-    assert SCORES[Score.output](severity, torch.zeros(2, dtype=torch.int64)).tolist() == [7.5, 11.0]
+    severity, reference = torch.tensor([[7.5], [11.0]]), torch.tensor([7.0, 14.0])
+    for any_targets in (torch.zeros(2, dtype=torch.int64), reference):
+        assert SCORES[Score.output](severity, any_targets).tolist() == [7.5, 11.0]
+    assert SCORES[Score.squared_deviation](severity, reference).tolist() == [0.25, 9.0]
 
 
-@pytest.mark.parametrize("score", list(Score))
+def test_the_squared_deviation_from_the_models_own_prediction_is_zero_at_the_image():
+    model = nn.Sequential(nn.Flatten(), nn.Dropout(), nn.Linear(12, 1)).train()
+    images = torch.randn(3, 3, 2, 2)
+    targets = own_prediction(model, images)
+    assert model.training
+    assert targets.dtype == torch.float32
+    assert not targets.requires_grad
+    outputs = model.eval()(images)
+    assert (SCORES[Score.squared_deviation](outputs, targets) == 0).all()
+    moved = SCORES[Score.squared_deviation](outputs - 2, targets)
+    torch.testing.assert_close(moved, torch.full((3,), 4.0))
+
+
+@pytest.mark.parametrize("score", [Score.output, Score.squared_deviation])
+def test_the_score_of_a_regressor_refuses_a_classifier(score):
+    with pytest.raises(ValueError, match=r"\(2, 3\), but a regressor's are \(N, 1\)"):
+        SCORES[score](torch.zeros(2, 3), torch.zeros(2))
+
+
+def test_targets_of_the_wrong_kind_are_refused_with_what_the_score_needs():
+    with pytest.raises(ValueError, match="needs int64"):
+        SCORES[Score.logit](torch.zeros(2, 3), torch.zeros(2))
+    with pytest.raises(ValueError, match="needs float32"):
+        SCORES[Score.squared_deviation](torch.zeros(2, 1), torch.zeros(2, dtype=torch.int64))
+
+
+@pytest.mark.parametrize("score", [Score.logit, Score.sigmoid])
 def test_a_target_that_the_model_does_not_have_is_named(score):
     with pytest.raises(ValueError, match=r"\[1, 2\].*2 output"):
         SCORES[score](torch.zeros(2, 2), torch.tensor([1, 2]))
@@ -57,7 +92,8 @@ def test_a_frozen_model_comes_back_as_it_was_even_after_an_error():
     ("images", "targets", "seeds", "message"),
     [
         (torch.zeros(2, 3, 4, 4), torch.zeros(1, dtype=torch.int64), [0, 1], "targets"),
-        (torch.zeros(2, 3, 4, 4), torch.zeros(2), [0, 1], "targets must be int64"),
+        (torch.zeros(2, 3, 4, 4), torch.zeros(2).double(), [0, 1], "int64.*float64"),
+        (torch.zeros(2, 3, 4, 4), torch.zeros(2), [0], "seeds"),
         (torch.zeros(2, 3, 4, 4), torch.zeros(2, dtype=torch.int64), [0], "seeds"),
         (torch.zeros(3, 4, 4), torch.zeros(3, dtype=torch.int64), [0, 1, 2], "images"),
         (torch.zeros(0, 3, 4, 4), torch.zeros(0, dtype=torch.int64), [], "images"),

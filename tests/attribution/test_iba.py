@@ -7,8 +7,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from attribution.base import SCORES
-from attribution.config import IBAConfig, ModelLoss, Score, StatisticsConfig
-from attribution.iba import IBA
+from attribution.bottleneck import Bottleneck
+from attribution.config import IBAConfig, InverseIBAConfig, ModelLoss, Score, StatisticsConfig
+from attribution.iba import IBA, InverseIBA, Objective, mask_losses
 from attribution.statistics import FeatureStatistics, estimate_statistics
 
 LOGIT = SCORES[Score.logit]
@@ -61,8 +62,9 @@ def targets_of(images):
     return torch.arange(len(images)) % 4
 
 
-def explain(model, images, statistics, seeds=None, targets=None, **settings):
-    return IBA(IBAConfig(**({"beta": BETA} | settings)), statistics)(
+def explain(model, images, statistics, seeds=None, targets=None, inverse=False, **settings):
+    method, config = (InverseIBA, InverseIBAConfig) if inverse else (IBA, IBAConfig)
+    return method(config(**({"beta": BETA} | settings)), statistics)(
         model,
         images,
         targets_of(images) if targets is None else targets,
@@ -71,65 +73,73 @@ def explain(model, images, statistics, seeds=None, targets=None, **settings):
     )
 
 
-def oracle(model, image, target, seed, statistics, config):
-    """Eq. 1-4 for one image, the noise samples one by one, in the order of the equations."""
-    with torch.no_grad():
-        r = model.head(image[None])[0]
-    mu, sigma = statistics.mean, statistics.std.clamp(min=config.min_std)
-    line = torch.arange(-2, 3, dtype=torch.float32)
-    kernel = torch.exp(-(line[:, None] ** 2 + line[None] ** 2) / 2)
-    kernel = (kernel / kernel.sum()).expand(len(r), 1, 5, 5)
-    alpha = torch.full_like(r, config.initial_alpha, requires_grad=True)
-    adam = torch.optim.Adam([alpha], lr=config.learning_rate)
-    generator = torch.Generator().manual_seed(seed)
-
-    def mask():
-        padded = F.pad(torch.sigmoid(alpha)[None], (2, 2, 2, 2), mode="reflect")
-        return F.conv2d(padded, kernel, groups=len(r))[0]
-
-    def capacity(lam):
-        passed = torch.distributions.Normal(lam * r + (1 - lam) * mu, (1 - lam) * sigma)
-        return torch.distributions.kl_divergence(passed, torch.distributions.Normal(mu, sigma))
-
-    for _ in range(config.steps):
-        lam = mask()
-        loss = config.beta * capacity(lam).mean()
-        noise = torch.randn(config.noise_samples, *r.shape, generator=generator)
-        for eps in noise:
-            z = lam * r + (1 - lam) * (mu + sigma * eps)
-            logits = model.classifier(model.rest(z[None]))[0]
-            loss = loss + {
-                ModelLoss.target: lambda x: -torch.log(torch.sigmoid(x[target])),
-                ModelLoss.softmax_ce: lambda x: -torch.log_softmax(x, 0)[target],
-                ModelLoss.bce_onehot: lambda x: torch.stack(
-                    [-torch.log(torch.sigmoid(v if k == target else -v)) for k, v in enumerate(x)]
-                ).mean(),
-            }[config.model_loss](logits) / len(noise)
-        adam.zero_grad()
-        loss.backward()
-        adam.step()
-    bits = capacity(mask()).detach().sum(0) / math.log(2)
-    area = bits.numel() / (image.shape[1] * image.shape[2])
-    return F.interpolate(bits[None, None] * area, image.shape[1:], mode="bilinear")[0, 0]
+PLAIN_LOSSES = {
+    ModelLoss.target: lambda x, target: -torch.log(torch.sigmoid(x[target])),
+    ModelLoss.softmax_ce: lambda x, target: -torch.log_softmax(x, 0)[target],
+    ModelLoss.bce_onehot: lambda x, target: torch.stack(
+        [-torch.log(torch.sigmoid(v if k == target else -v)) for k, v in enumerate(x)]
+    ).mean(),
+}
 
 
+@pytest.mark.parametrize("method", [IBA, InverseIBA])
 @pytest.mark.parametrize("model_loss", list(ModelLoss))
 def test_equals_a_plain_loop_over_the_equations_with_the_same_noise(
-    model, images, statistics, model_loss
+    model, images, statistics, plain_loop, model_loss, method
 ):
-    config = IBAConfig(model_loss=model_loss, noise_samples=4, beta=BETA)
-    found = IBA(config, statistics)(
+    settings = {"model_loss": model_loss, "noise_samples": 4, "beta": BETA}
+    config = (InverseIBAConfig if method is InverseIBA else IBAConfig)(**settings)
+    found = method(config, statistics)(
         model, images[:3], targets_of(images[:3]), score=LOGIT, seeds=[11, 12, 13]
     )
     for row in range(3):
-        expected = oracle(model, images[row], row, 11 + row, statistics, config)
+        with torch.no_grad():
+            features = model.head(images[row : row + 1])[0]
+        expected = plain_loop(
+            features,
+            lambda z: model.classifier(model.rest(z)),
+            lambda outputs, row=row: PLAIN_LOSSES[model_loss](outputs, row),
+            11 + row,
+            statistics,
+            config,
+            (30, 24),
+            inverse=method is InverseIBA,
+        )
         assert spearmanr(found.maps[row].flatten(), expected.flatten()).statistic > 0.999
         torch.testing.assert_close(found.maps[row], expected, rtol=2e-3, atol=1e-5)
 
 
+@pytest.mark.parametrize("inverse", [False, True])
+def test_the_gradient_of_the_loss_equals_finite_differences(inverse):
+    generator = torch.Generator().manual_seed(3)
+
+    def normal(*shape):
+        return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+    features, noise = normal(2, 2, 4, 3), normal(2, 3, 2, 4, 3)
+    statistics = FeatureStatistics(
+        "block3", normal(2, 4, 3), normal(2, 4, 3).abs() + 0.2, torch.ones(2, 4, 3), 1000
+    )
+    bottleneck = Bottleneck(features, statistics, sigma=1, min_std=0.01, active_threshold=0.01)
+    weight = normal(3, 24)
+    objective = Objective(
+        tail=lambda z: F.linear(z.flatten(1).tanh(), weight),
+        model_loss=lambda outputs: F.softplus(-outputs[:, 1]),
+        beta=0.7,
+        inverse=inverse,
+    )
+    alpha = (3 * normal(2, 2, 4, 3)).requires_grad_()
+    assert torch.autograd.gradcheck(
+        lambda alpha: mask_losses(alpha, noise, bottleneck, objective).total, alpha
+    )
+
+
+@pytest.mark.parametrize("inverse", [False, True])
 @pytest.mark.parametrize("size", [1, 2, 4])
-def test_a_map_does_not_depend_on_the_other_images_of_the_batch(model, images, statistics, size):
-    together = explain(model, images, statistics)
+def test_a_map_does_not_depend_on_the_other_images_of_the_batch(
+    model, images, statistics, size, inverse
+):
+    together = explain(model, images, statistics, inverse=inverse)
     for start in range(0, len(images), size):
         rows = slice(start, start + size)
         apart = explain(
@@ -138,6 +148,7 @@ def test_a_map_does_not_depend_on_the_other_images_of_the_batch(model, images, s
             statistics,
             seeds=range(len(images))[rows],
             targets=targets_of(images)[rows],
+            inverse=inverse,
         )
         for alone, among in zip(apart.maps, together.maps[rows], strict=True):
             assert spearmanr(alone.flatten(), among.flatten()).statistic > 0.999
@@ -166,9 +177,30 @@ def test_a_huge_beta_leaves_no_bits_and_no_beta_keeps_the_score(model, images, s
     assert (free["bottleneck_score"] > free["score"] - 0.05).all()
 
 
-def test_bits_fall_as_beta_rises(model, images, statistics):
+def test_nothing_removed_reproduces_the_models_output_and_everything_removed_all_bits(
+    model, images, statistics
+):
+    kept = explain(model, images, statistics, inverse=True, initial_alpha=-40.0, steps=1)
+    expected = model(images).gather(1, targets_of(images)[:, None])[:, 0].detach()
+    torch.testing.assert_close(kept.diagnostics["bottleneck_score"], expected, rtol=1e-5, atol=1e-5)
+    assert kept.diagnostics["bits"].max() < 1e-3
+    removed = explain(model, images, statistics, inverse=True, initial_alpha=40.0, steps=1)
+    assert removed.diagnostics["bits"].min() > 1e4
+
+
+def test_inverse_lowers_the_score_and_a_huge_beta_removes_nothing(model, images, statistics):
+    free = explain(model, images, statistics, inverse=True, beta=0.0).diagnostics
+    closed = explain(model, images, statistics, inverse=True, beta=1e6, steps=40).diagnostics
+    assert (free["bottleneck_score"] < free["score"]).all()
+    assert closed["bits"].max() < 1e-3
+    torch.testing.assert_close(closed["bottleneck_score"], closed["score"], rtol=1e-2, atol=1e-2)
+
+
+@pytest.mark.parametrize("inverse", [False, True])
+def test_bits_fall_as_beta_rises(model, images, statistics, inverse):
     bits = [
-        explain(model, images, statistics, beta=b).diagnostics["bits"] for b in (0.001, BETA, 1)
+        explain(model, images, statistics, beta=b, inverse=inverse).diagnostics["bits"]
+        for b in (0.001, BETA, 1)
     ]
     assert (bits[0] > bits[1]).all()
     assert (bits[1] > bits[2]).all()
@@ -199,13 +231,72 @@ def test_first_step_losses_are_those_of_the_initial_mask(model, images, statisti
     assert (found["information_last"] < found["information_first"]).all()
 
 
+@pytest.mark.parametrize("inverse", [False, True])
 @pytest.mark.parametrize("beta", [0.0, 1e8])
-def test_a_mask_driven_to_its_ends_stays_finite(model, images, statistics, beta):
+def test_a_mask_driven_to_its_ends_stays_finite(model, images, statistics, beta, inverse):
     found = explain(
-        model, images, statistics, beta=beta, learning_rate=50.0, steps=20, initial_alpha=80.0
+        model,
+        images,
+        statistics,
+        inverse=inverse,
+        beta=beta,
+        learning_rate=50.0,
+        steps=20,
+        initial_alpha=80.0,
     )
     assert found.maps.isfinite().all()
     assert all(values.isfinite().all() for values in found.diagnostics.values())
+
+
+def test_the_capacity_of_each_channel_adds_up_to_the_map(model, images, statistics):
+    arguments = {"score": LOGIT, "seeds": range(6)}
+    method = IBA(IBAConfig(beta=BETA), statistics)
+    fit = method.fit(model, images, targets_of(images), **arguments)
+    found = method(model, images, targets_of(images), **arguments)
+    assert fit.capacity.shape == (6, 8, 10, 8)
+    bits = fit.capacity.double().sum((1, 2, 3)) / math.log(2)
+    torch.testing.assert_close(found.maps.double().sum((1, 2)), bits, rtol=1e-5, atol=0)
+    assert fit.diagnostics.keys() == found.diagnostics.keys()
+
+
+class TwoPatches(nn.Module):
+    """The logit is that of the stronger of two patches: of two equal ones, either suffices."""
+
+    corners = ((slice(1, 4), slice(1, 4)), (slice(9, 12), slice(9, 12)))
+
+    def forward_to(self, tap, images):
+        return images.clone()
+
+    def forward_from(self, tap, feature_map):
+        patches = [
+            3 * feature_map[:, :, rows, columns].mean((1, 2, 3)) for rows, columns in self.corners
+        ]
+        return torch.stack(patches).logsumexp(0)[:, None]
+
+
+def test_of_two_sufficient_patches_inverse_removes_both():
+    images = torch.zeros(1, 3, 14, 14)
+    for rows, columns in TwoPatches.corners:
+        images[:, :, rows, columns] = 1
+    shape = (3, 14, 14)
+    statistics = FeatureStatistics(
+        "block3", torch.zeros(shape), torch.ones(shape), torch.ones(shape), 1000
+    )
+    found = explain(
+        TwoPatches(),
+        images,
+        statistics,
+        inverse=True,
+        targets=torch.zeros(1, dtype=torch.int64),
+        beta=0.1,
+        steps=20,
+    )
+    patches = [found.maps[0, rows, columns] for rows, columns in TwoPatches.corners]
+    elsewhere = (found.maps.sum() - sum(patch.sum() for patch in patches)) / (14 * 14 - 18)
+    assert min(patch.mean() for patch in patches) > 8 * elsewhere
+    # Two patches give log 2 + 3, one alone would still give log(1 + exp 3) = 3.05.
+    assert found.diagnostics["score"].item() == pytest.approx(math.log(2) + 3)
+    assert found.diagnostics["bottleneck_score"] < 1.5
 
 
 class PatchNet(nn.Module):
@@ -254,3 +345,8 @@ def test_statistics_of_another_tap_and_empty_optimisations_are_refused(statistic
         IBA(IBAConfig(steps=0), statistics)
     with pytest.raises(ValueError, match="noise_samples"):
         IBA(IBAConfig(noise_samples=0), statistics)
+
+
+def test_a_regressors_targets_are_refused_with_what_to_use(model, images, statistics):
+    with pytest.raises(ValueError, match=r"float32.*int64"):
+        explain(model, images, statistics, targets=torch.zeros(6))

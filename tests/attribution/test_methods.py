@@ -1,104 +1,89 @@
+import copy
+
 import pytest
 import torch
-from torch import nn
 
 from attribution.base import SCORES
-from attribution.config import AttributionConfig, Score, StatisticsConfig, required_taps
+from attribution.config import AttributionConfig, BottleneckConfig, Score, required_taps
 from attribution.methods import METHODS, build_method, method_config
-from attribution.statistics import estimate_statistics
 
-
-class SmallNet(nn.Module):
-    """Two cuts, and everything that must not be left switched on: BatchNorm and Dropout."""
-
-    def __init__(self):
-        super().__init__()
-        self.head = nn.Sequential(nn.Conv2d(3, 6, 3, stride=4, padding=1), nn.BatchNorm2d(6))
-        self.body = nn.Sequential(nn.ReLU(), nn.Conv2d(6, 8, 3, stride=2), nn.ReLU())
-        self.tail = nn.Sequential(
-            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(), nn.Linear(8, 3)
-        )
-
-    def forward_to(self, tap, images):
-        features = self.head(images)
-        return {"block3": lambda: features, "final": lambda: self.body(features)}[tap]()
-
-    def forward_from(self, tap, feature_map):
-        return self.tail({"block3": self.body, "final": nn.Identity()}[tap](feature_map))
-
-    def forward(self, images):
-        return self.forward_from("final", self.forward_to("final", images))
-
-
-@pytest.fixture(scope="module")
-def model():
-    torch.manual_seed(0)
-    return SmallNet().eval()
+OF_REGRESSORS = ("regression_iba_mse", "regression_iba_rm", "regression_iba_dv")
 
 
 @pytest.fixture(scope="module")
 def config():
     settings = AttributionConfig()
-    settings.iba.steps, settings.iba.noise_samples = 3, 2
+    for name in METHODS:
+        own = getattr(settings, name)
+        if isinstance(own, BottleneckConfig):
+            own.steps, own.noise_samples = 3, 2
+    settings.integrated_gradients.steps = 8
+    settings.multilayer_iba.thresholds = [0.5, 0.5, 0.5]
     return settings
 
 
 @pytest.fixture(scope="module")
-def statistics(model, config):
-    batch = torch.randn(8, 3, 64, 64, generator=torch.Generator().manual_seed(1))
-    return {
-        tap: estimate_statistics(model, tap, [batch], StatisticsConfig())
-        for name in METHODS
-        for tap in required_taps(name, config)
-    }
+def model_of(classifier, regressor):
+    """(method's name) -> a model of the kind that it explains."""
+    return lambda name: regressor if name in OF_REGRESSORS else classifier
 
 
-def explain(name, model, config, statistics, rows=slice(None)):
-    images = torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(2))
+@pytest.fixture(scope="module")
+def statistics(classifier, regressor, statistics_of):
+    """By kind of model and tap."""
+    return {id(model): statistics_of(model) for model in (classifier, regressor)}
+
+
+def explain(name, model, config, statistics, images, rows=slice(None)):
+    if name in OF_REGRESSORS:
+        targets, score = torch.tensor([3.0, 9.0, 0.0, 18.0]), Score.output
+    else:
+        targets, score = torch.tensor([0, 2, 1, 3]), Score.logit
     return build_method(name, config, statistics)(
-        model,
-        images[rows],
-        torch.tensor([0, 2, 1])[rows],
-        score=SCORES[Score.logit],
-        seeds=[7, 8, 9][rows],
+        model, images[rows], targets[rows], score=SCORES[score], seeds=[7, 8, 9, 10][rows]
     )
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_gives_float32_maps_of_the_images_size_and_repeats_itself(
-    name, model, config, statistics
+    name, model_of, config, statistics, images
 ):
-    first, second = (explain(name, model, config, statistics) for _ in range(2))
-    assert first.maps.shape == (3, 64, 64)
+    model = model_of(name)
+    first, second = (explain(name, model, config, statistics[id(model)], images) for _ in range(2))
+    assert first.maps.shape == (4, 32, 32)
     assert first.maps.dtype == torch.float32
     assert first.maps.max() > 0
     assert torch.equal(first.maps, second.maps)
     for values in first.diagnostics.values():
-        assert values.shape == (3,)
+        assert values.shape == (4,)
         assert values.dtype == torch.float32
         assert values.device.type == "cpu"
+        assert values.isfinite().all()
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_no_method_lets_the_images_of_a_batch_mix(name, model, config, statistics):
-    together = explain(name, model, config, statistics).maps
-    alone = explain(name, model, config, statistics, slice(1, 2)).maps
+def test_no_method_lets_the_images_of_a_batch_mix(name, model_of, config, statistics, images):
+    model = model_of(name)
+    together = explain(name, model, config, statistics[id(model)], images).maps
+    alone = explain(name, model, config, statistics[id(model)], images, slice(1, 2)).maps
     largest = float(together[1].max())
     torch.testing.assert_close(alone[0], together[1], rtol=1e-3, atol=1e-3 * largest)
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_every_method_leaves_the_model_as_it_was(name, config, statistics):
-    torch.manual_seed(0)
-    net = SmallNet().train()
-    net.head[1].eval()
-    net.head[0].weight.requires_grad_(False)
+def test_every_method_leaves_the_model_as_it_was(name, model_of, config, statistics, images):
+    original = model_of(name)
+    net = copy.deepcopy(original).train()
+    net.block2[2].eval()
+    net.block1[0].weight.requires_grad_(False)
     state = {key: value.clone() for key, value in net.state_dict().items()}
+    attributes = [set(vars(module)) for module in net.modules()]
     training = [module.training for module in net.modules()]
     trainable = [parameter.requires_grad for parameter in net.parameters()]
-    explain(name, net, config, statistics)
+    explain(name, net, config, statistics[id(original)], images)
     assert [module.training for module in net.modules()] == training
     assert [parameter.requires_grad for parameter in net.parameters()] == trainable
+    assert [set(vars(module)) for module in net.modules()] == attributes
     assert all(parameter.grad is None for parameter in net.parameters())
     assert all(torch.equal(value, state[key]) for key, value in net.state_dict().items())
     for module in net.modules():
@@ -113,17 +98,24 @@ def test_every_method_has_settings_under_its_name(config):
         assert method_config(name, config) is getattr(config, name)
 
 
-def test_only_the_bottleneck_needs_statistics_and_says_so(config):
-    assert {name: required_taps(name, config) for name in METHODS} == {
-        "gradient": (),
-        "grad_cam": (),
-        "random": (),
+def test_only_bottlenecks_need_statistics_and_say_so(config):
+    needed = {name: required_taps(name, config) for name in METHODS}
+    assert {name: taps for name, taps in needed.items() if taps} == {
         "iba": ("block3",),
+        "iba_block1": ("block1",),
+        "iba_block2": ("block2",),
+        "inverse_iba": ("block3",),
+        "multilayer_iba": ("block1", "block2", "block3"),
+        "regression_iba_mse": ("block3",),
+        "regression_iba_rm": ("block3",),
+        "regression_iba_dv": ("block3",),
     }
     with pytest.raises(ValueError, match="iba needs the feature statistics at block3"):
         build_method("iba", config, {})
+    with pytest.raises(ValueError, match=r"multilayer_iba needs the .* block1, block2, block3"):
+        build_method("multilayer_iba", config, {})
 
 
 def test_an_unknown_method_is_refused_with_the_known_ones(config):
-    with pytest.raises(ValueError, match=r"'lime'.*gradient, grad_cam, random, iba"):
+    with pytest.raises(ValueError, match=r"'lime'.*gradient, grad_cam, .*regression_iba_dv"):
         build_method("lime", config, {})

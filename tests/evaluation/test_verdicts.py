@@ -164,11 +164,12 @@ def test_sides_of_different_samples_are_refused():
 
 
 def losses(iou_gain, skill, num_patients=80):
-    """Observations of Inverse IBA under both losses, and the classification of both models."""
+    """Rows of Table 3's samples under two rules, and the classification of both models."""
     rng = np.random.default_rng(0)
     claim = Comparison("loss", "", "iou", "weighted_bce", "bce")
     rows = measured(claim, iou_gain)
-    rows = rows.assign(model=rows["method"], method="inverse_iba")
+    rows = rows.rename(columns={"value": "iou"}).assign(loss=rows["method"])
+    rows = pd.concat([rows.assign(rule=rule) for rule in ("shared_threshold", "matched_bits")])
     films = pd.DataFrame({"patient": np.arange(num_patients * 8) // 8})
     logits = {}
     for name in ("Mass", "Nodule"):
@@ -184,17 +185,17 @@ def losses(iou_gain, skill, num_patients=80):
 def judge_losses(*frames, bootstrap=BootstrapConfig(resamples=500)):  # noqa: B008
     rows, weighted, plain = frames
     findings = compare_losses(
-        rows, {}, weighted, plain, ["Mass", "Nodule"], "nih_phantoms", 0, CONFIG, bootstrap, seed=0
+        rows, weighted, plain, ["Mass", "Nodule"], "nih_phantoms", CONFIG, bootstrap, seed=0
     )
     return claims_table(findings, CONFIG).set_index("claim")["verdict"].tolist()
 
 
 def test_weighted_bce_above_bce_at_equivalent_skill_holds_where_it_is_true():
-    assert judge_losses(*losses(0.5, skill=1)) == ["holds"] * 3
+    assert judge_losses(*losses(0.5, skill=1)) == ["holds"] * 5
 
 
 def test_weighted_bce_fails_where_its_iou_is_lower_and_its_skill_another():
-    assert judge_losses(*losses(-0.5, skill=-1)) == ["fails"] * 3
+    assert judge_losses(*losses(-0.5, skill=-1)) == ["fails"] * 5
 
 
 def test_equivalence_is_undecided_where_the_interval_is_wider_than_the_margin():
@@ -203,7 +204,14 @@ def test_equivalence_is_undecided_where_the_interval_is_wider_than_the_margin():
     for column in ("logit_Mass", "logit_Nodule"):
         weighted[column] = plain[column] + rng.normal(0, 0.15, len(plain))
     few = plain["patient"] < 6
-    assert judge_losses(rows, weighted[few], plain[few])[1:] == ["undecided"] * 2
+    assert judge_losses(rows, weighted[few], plain[few])[3:] == ["undecided"] * 2
+
+
+def test_rules_that_contradict_each_other_leave_the_claim_of_the_losses_undecided():
+    rows, weighted, plain = losses(0.5, skill=1)
+    turned = rows["rule"] == "matched_bits"
+    rows.loc[turned, "iou"] *= -1
+    assert judge_losses(rows, weighted, plain)[:3] == ["undecided", "holds", "fails"]
 
 
 def test_losses_evaluated_on_other_films_are_refused():
@@ -211,4 +219,4 @@ def test_losses_evaluated_on_other_films_are_refused():
     with pytest.raises(ValueError, match="same films in the same order"):
         judge_losses(rows, weighted.iloc[::-1], plain)
     with pytest.raises(ValueError, match="no iou of inverse_iba@bce in this run"):
-        judge_losses(rows[rows["model"] != "bce"], weighted, plain)
+        judge_losses(rows[rows["loss"] != "bce"], weighted, plain)

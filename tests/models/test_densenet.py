@@ -98,6 +98,19 @@ def test_each_half_runs_only_its_own_modules(
     assert before + ran == [name for name, _ in model.features.named_children()]
 
 
+def test_several_taps_come_from_one_pass_that_ends_at_the_last(
+    model: DenseNet121, images: Tensor
+) -> None:
+    ran: list[str] = []
+    for name, module in model.features.named_children():
+        module.register_forward_hook(lambda *_, name=name: ran.append(name))
+    together = model.forward_to_all(("block3", "block1"), images)
+    assert len(ran) == len(set(ran))
+    assert ran[-1] == "denseblock3"
+    for tap in ("block1", "block3"):
+        assert torch.equal(together[tap], model.forward_to(tap, images))
+
+
 def test_an_unknown_tap_is_refused_with_the_choices(model: DenseNet121, images: Tensor) -> None:
     with pytest.raises(ValueError, match="'block4': choose one of block1, block2, block3, final"):
         model.forward_to("block4", images)

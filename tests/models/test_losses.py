@@ -2,46 +2,66 @@ import numpy as np
 import pytest
 import torch
 
-from models.losses import classification_loss, positive_weights
+from models.config import PosWeight
+from models.losses import BatchwiseBinaryCrossEntropy, BinaryCrossEntropy, weighted_loss
 
 
-def test_weights_are_negatives_over_positives() -> None:
-    labels = torch.zeros(12, 3)
-    labels[:1, 0] = 1
-    labels[:4, 1] = 1
-    labels[:9, 2] = 1
-    weights, clipped = positive_weights(labels, maximum=100.0)
-    assert weights.tolist() == [11.0, 2.0, torch.tensor(1 / 3).item()]
-    assert weights.dtype == torch.float32
+def labels_with(*positives: int, count: int = 12) -> torch.Tensor:
+    labels = torch.zeros(count, len(positives))
+    for column, number in enumerate(positives):
+        labels[:number, column] = 1
+    return labels
+
+
+def test_weights_are_negatives_over_positives_of_each_class() -> None:
+    loss, clipped = weighted_loss(PosWeight.per_class, labels_with(1, 4, 9), maximum=100.0)
+    assert loss.pos_weight.tolist() == [11.0, 2.0, torch.tensor(1 / 3).item()]
+    assert loss.pos_weight.dtype == torch.float32
+    assert clipped == []
+
+
+def test_a_scalar_weight_is_that_of_all_labels_together() -> None:
+    loss, clipped = weighted_loss(PosWeight.scalar, labels_with(1, 4, 4), maximum=100.0)
+    assert loss.pos_weight.tolist() == [3.0]  # 27 negatives, 9 positives
     assert clipped == []
 
 
 def test_a_class_beyond_the_bound_or_without_positives_is_clipped_and_named() -> None:
-    labels = torch.zeros(20, 3)
-    labels[:1, 0] = 1
-    labels[:2, 2] = 1
-    weights, clipped = positive_weights(labels, maximum=9.0)
-    assert weights.tolist() == [9.0, 9.0, 9.0]
+    loss, clipped = weighted_loss(PosWeight.per_class, labels_with(1, 0, 2, count=20), maximum=9.0)
+    assert loss.pos_weight.tolist() == [9.0, 9.0, 9.0]
     assert clipped == [0, 1]  # the third is 9 by itself
 
 
+@pytest.mark.parametrize("kind", PosWeight)
 @pytest.mark.parametrize("labels", [torch.zeros(0, 3), torch.zeros(3)])
-def test_weights_of_no_labels_are_refused(labels: torch.Tensor) -> None:
+def test_weights_of_no_labels_are_refused(kind: PosWeight, labels: torch.Tensor) -> None:
     with pytest.raises(ValueError, match=r"\(N, C\)"):
-        positive_weights(labels, maximum=9.0)
+        weighted_loss(kind, labels, maximum=9.0)
 
 
-@pytest.mark.parametrize("weighted", [False, True])
-def test_loss_is_equation_8_as_a_mean(weighted: bool) -> None:
+def equation_8(logits: np.ndarray, labels: np.ndarray, beta: np.ndarray | float) -> np.ndarray:
+    predicted = 1 / (1 + np.exp(-logits))
+    return -(beta * labels * np.log(predicted) + (1 - labels) * np.log(1 - predicted))
+
+
+@pytest.mark.parametrize("beta", [None, np.array([0.3, 5.0, 40.0])])
+def test_loss_is_equation_8_as_a_mean(beta: np.ndarray | None) -> None:
     rng = np.random.default_rng(0)
     logits, labels = rng.normal(size=(7, 3)) * 3, (rng.random((7, 3)) < 0.4).astype(float)
-    beta = np.array([0.3, 5.0, 40.0]) if weighted else np.ones(3)
-    predicted = 1 / (1 + np.exp(-logits))
-    terms = -(beta * labels * np.log(predicted) + (1 - labels) * np.log(1 - predicted))
-    loss = classification_loss(
-        torch.from_numpy(logits),
-        torch.from_numpy(labels),
-        torch.from_numpy(beta) if weighted else None,
-    )
+    terms = equation_8(logits, labels, 1.0 if beta is None else beta)
+    criterion = BinaryCrossEntropy(None if beta is None else torch.from_numpy(beta))
+    loss = criterion(torch.from_numpy(logits), torch.from_numpy(labels))
     assert loss.item() == pytest.approx(terms.mean(), rel=1e-12)
     assert loss.item() * 3 == pytest.approx(terms.sum(1).mean(), rel=1e-12)
+
+
+@pytest.mark.parametrize(("positives", "beta"), [((1, 2, 3), 30 / 6), ((0, 0, 0), 36.0)])
+def test_the_batchwise_weight_follows_the_labels_of_the_batch(
+    positives: tuple[int, ...], beta: float
+) -> None:
+    labels = labels_with(*positives)
+    logits = torch.randn(12, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    loss = BatchwiseBinaryCrossEntropy()(logits, labels.double())
+    assert loss.item() == pytest.approx(
+        equation_8(logits.numpy(), labels.numpy(), beta).mean(), rel=1e-12
+    )

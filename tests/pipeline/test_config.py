@@ -66,12 +66,8 @@ def test_the_known_methods_are_those_of_the_attribution_wing():
 
 def test_only_bottleneck_methods_ask_for_statistics():
     config = AttributionConfig()
-    assert {method: required_taps(method, config) for method in METHODS} == {
-        "gradient": (),
-        "grad_cam": (),
-        "random": (),
-        "iba": ("block3",),
-    }
+    for method in METHODS:
+        assert bool(required_taps(method, config)) == ("iba" in method)
 
 
 def test_composing_costs_no_torch():

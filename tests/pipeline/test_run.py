@@ -105,7 +105,7 @@ def test_status_says_what_is_there_and_what_is_not_without_running_it(outputs):
         if line.count("│") > 3
     }
     assert state["pack"] == "hit"
-    assert state["train bce"] == "miss"
+    assert state["train weighted_bce"] == "miss"
 
 
 def test_no_record_of_a_run_names_a_home_folder(outputs):

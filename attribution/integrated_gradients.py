@@ -1,0 +1,71 @@
+"""Integrated Gradients along the path from the mean-grey image (Sundararajan et al. 2017)."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import captum.attr
+import torch
+from torch import Tensor
+
+from attribution.base import Attribution, ScoreFunction, TappedModel, check_batch, frozen
+from attribution.config import IntegratedGradientsConfig, PathReduction
+
+REDUCTIONS: Mapping[PathReduction, Callable[[Tensor], Tensor]] = {
+    PathReduction.abs_sum: lambda attribution: attribution.abs().sum(1),
+    PathReduction.signed_mean: lambda attribution: attribution.mean(1),
+}
+
+
+class IntegratedGradients:
+    """x times the mean gradient of the score over the path from 0 to x, reduced over the channels.
+
+    0 is the normalised mean grey. Maps in units of the score. Diagnostics per image: score;
+    baseline_score, at 0; completeness_error, the sum of all attributions - (score -
+    baseline_score), which is 0 for enough steps. Raises ValueError below one step.
+    """
+
+    def __init__(self, config: IntegratedGradientsConfig) -> None:
+        if config.steps < 1 or config.internal_batch_size < 1:
+            raise ValueError(
+                "attribution.integrated_gradients.steps and .internal_batch_size must be at least "
+                f"1, got {config.steps} and {config.internal_batch_size}"
+            )
+        self.config = config
+
+    def __call__(
+        self,
+        model: TappedModel,
+        images: Tensor,
+        targets: Tensor,
+        *,
+        score: ScoreFunction,
+        seeds: Sequence[int],
+    ) -> Attribution:
+        check_batch(images, targets, seeds)
+
+        def scores(points: Tensor, repeated: Tensor) -> Tensor:
+            return score(model(points), repeated)
+
+        with frozen(model):
+            with torch.no_grad():
+                ends = scores(images, targets)
+                starts = scores(torch.zeros_like(images), targets)
+            path = captum.attr.IntegratedGradients(scores)
+            # Image by image: captum cuts the points of a batch across its images.
+            attribution = torch.cat(
+                [
+                    path.attribute(
+                        image,
+                        baselines=0,
+                        additional_forward_args=(target,),
+                        n_steps=self.config.steps,
+                        internal_batch_size=self.config.internal_batch_size,
+                    )
+                    for image, target in zip(images.split(1), targets.split(1), strict=True)
+                ]
+            ).detach()
+        error = attribution.double().sum((1, 2, 3)) - (ends - starts).double()
+        diagnostics = {"score": ends, "baseline_score": starts, "completeness_error": error}
+        return Attribution(
+            REDUCTIONS[self.config.reduction](attribution).float().cpu(),
+            {name: value.float().cpu() for name, value in diagnostics.items()},
+        )

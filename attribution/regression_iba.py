@@ -1,0 +1,47 @@
+"""Regression IBA: the bottleneck of a model with one output, under three losses (section 2.2)."""
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from attribution.base import regression_output
+from attribution.iba import BottleneckMethod
+
+
+class MSEIBA(BottleneckMethod):
+    """L_MSE = (Phi(Z) - y)^2: what brings the output to the reference score y, the targets.
+
+    Raises ValueError where the targets are no scores, or the model has several outputs.
+    """
+
+    def model_loss(self, outputs: Tensor, targets: Tensor) -> Callable[[Tensor], Tensor]:
+        if not targets.is_floating_point():
+            raise ValueError(
+                f"L_MSE compares the output with reference scores: targets must be float32, got "
+                f"{targets.dtype}"
+            )
+        regression_output(outputs)
+        reference = targets.repeat_interleave(self.config.noise_samples)
+        return lambda z_outputs: (regression_output(z_outputs) - reference).square()
+
+
+class MaximisingIBA(BottleneckMethod):
+    """L_RM = -Phi(Z)^2: what keeps the output high. The paper's Phi(Z)^2 is to be maximised.
+
+    Raises ValueError where the model has several outputs.
+    """
+
+    def model_loss(self, outputs: Tensor, targets: Tensor) -> Callable[[Tensor], Tensor]:
+        regression_output(outputs)
+        return lambda z_outputs: -regression_output(z_outputs).square()
+
+
+class DeviationIBA(BottleneckMethod):
+    """L_DV = (Phi(Z) - Phi(X))^2: what keeps the output at the model's own. The paper writes X.
+
+    Raises ValueError where the model has several outputs.
+    """
+
+    def model_loss(self, outputs: Tensor, targets: Tensor) -> Callable[[Tensor], Tensor]:
+        reference = regression_output(outputs).repeat_interleave(self.config.noise_samples)
+        return lambda z_outputs: (regression_output(z_outputs) - reference).square()

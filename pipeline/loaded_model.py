@@ -1,0 +1,44 @@
+"""A trained model with the films it reads, on its device: what explains and measures it shares."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from attribution.base import SCORES
+from attribution.config import Score
+from data.packing import PackedFilms
+from models.checkpoints import load_checkpoint
+from models.densenet import DenseNet121, normalise
+from pipeline.graph import Task
+from pipeline.torch_runtime import start_torch
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """In evaluation mode; ``films`` are those of the task's ``pack`` input."""
+
+    model: DenseNet121
+    films: PackedFilms
+    device: torch.device
+
+    @classmethod
+    def of(cls, task: Task) -> "LoadedModel":
+        """The model of the task's ``train`` input."""
+        device = start_torch(task.config)
+        model, _ = load_checkpoint(task.inputs["train"] / "model.safetensors")
+        return cls(model.to(device).eval(), PackedFilms(task.inputs["pack"]), device)
+
+    def images(self, samples: pd.DataFrame) -> Tensor:
+        """Normalised float32 (n, 3, side, side) of the samples' films."""
+        films = torch.from_numpy(self.films.load(samples["image"].tolist()))
+        return normalise(films.to(self.device))
+
+    def targets(self, samples: pd.DataFrame) -> Tensor:
+        """int64 (n,): the output that stands for each sample's finding."""
+        return torch.tensor(samples["target"].to_numpy(), device=self.device)
+
+    def probability(self, images: Tensor, targets: Tensor) -> Tensor:
+        """Predicted probability (n,) of each target."""
+        return SCORES[Score.sigmoid](self.model(images), targets)

@@ -1,0 +1,89 @@
+"""evaluate: Sensitivity-N. The model's output under random masks once, each method against it."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pipeline.config import PipelineConfig, section
+from pipeline.graph import Stage, Task
+from pipeline.shards import run_shards, shard_folders
+from pipeline.stages.attribute import read_maps, read_samples
+
+_SHARD = 2  # samples; part of the key through the batches that it fills
+
+
+def changes_stage(config: PipelineConfig, train: Stage, pack: Stage, select: Stage) -> Stage:
+    """How far the output moves under each mask: no map is needed, so it serves all methods."""
+    return Stage(
+        name="evaluate",
+        version=1,
+        settings={
+            "metric": "output_changes",
+            "sensitivity_n": section(config.evaluation.sensitivity_n),
+            "shard": _SHARD,
+            "threads": config.threads,
+        },
+        inputs={"train": train, "pack": pack, "select": select},
+        run=run_changes,
+        sources=("evaluation/sensitivity_n.py", "evaluation/perturbation.py"),
+        variant="output_changes",
+    )
+
+
+def stage(config: PipelineConfig, method: str, changes: Stage, select: Stage, maps: Stage) -> Stage:
+    return Stage(
+        name="evaluate",
+        version=1,
+        settings={
+            "metric": "sensitivity_n",
+            "sensitivity_n": section(config.evaluation.sensitivity_n),
+            "side": config.dataset.side,
+        },
+        inputs={"changes": changes, "select": select, "maps": maps},
+        run=run,
+        sources=("evaluation/sensitivity_n.py",),
+        variant=f"sensitivity_n {method}",
+    )
+
+
+def run_changes(task: Task) -> None:
+    from evaluation.sensitivity_n import output_changes
+    from pipeline.loaded_model import LoadedModel
+
+    config = task.config.evaluation.sensitivity_n
+    loaded = LoadedModel.of(task)
+    samples = _samples(task)
+
+    def compute(folder: Path, rows: slice) -> None:
+        part = samples.iloc[rows]
+        changes = output_changes(
+            loaded.probability, loaded.images(part), loaded.targets(part), config
+        )
+        np.save(folder / "changes.npy", changes)
+
+    run_shards(task.folder, len(samples), _SHARD, compute, task.progress)
+
+
+def run(task: Task) -> None:
+    from evaluation.sensitivity_n import sensitivity_n, sensitivity_n_samples
+
+    config = task.config.evaluation.sensitivity_n
+    samples = _samples(task)
+    shards = shard_folders(task.inputs["changes"])
+    changes = np.concatenate([np.load(shard / "changes.npy") for shard in shards])
+    maps = read_maps(
+        task.inputs["maps"], samples["sample"].tolist(), task.config.attribution.shard_size
+    )
+    named = samples[["sample", "image", "patient", "finding"]]
+    frame = sensitivity_n_samples(
+        named, sensitivity_n(maps, changes, config), config.points, task.config.dataset.side
+    )
+    frame.to_csv(task.folder / "samples.csv", index=False)
+
+
+def _samples(task: Task) -> pd.DataFrame:
+    from evaluation.sampling import first_turns
+
+    config = task.config.evaluation.sensitivity_n
+    return first_turns(read_samples(task.inputs["select"]), config.max_samples)

@@ -1,0 +1,51 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from evaluation.sampling import first_turns, select_samples
+
+LABELS = ("Mass", "Nodule", "Effusion")
+
+
+def boxes(*counts: int) -> pd.DataFrame:
+    findings = [name for name, count in zip(LABELS, counts, strict=True) for _ in range(count)]
+    count = len(findings)
+    return pd.DataFrame(
+        {
+            "image": [f"{k:08d}_000.png" for k in range(count)],
+            "patient": np.arange(count),
+            "finding": findings,
+            **{name: np.ones(count) for name in ("x", "y", "w", "h")},
+        }
+    )
+
+
+@pytest.mark.parametrize("limit", [3, 7, 12, None])
+def test_findings_are_as_even_as_their_boxes_allow(limit):
+    samples = select_samples(boxes(10, 2, 5), LABELS, limit, seed=1)
+    taken = samples["finding"].value_counts()
+    expected = {3: (1, 1, 1), 7: (3, 2, 2), 12: (5, 2, 5), None: (10, 2, 5)}[limit]
+    assert tuple(sorted(taken, reverse=True)) == tuple(sorted(expected, reverse=True))
+    assert samples["target"].tolist() == [LABELS.index(name) for name in samples["finding"]]
+
+
+def test_a_larger_choice_holds_the_smaller_one():
+    small, large = (select_samples(boxes(9, 9, 9), LABELS, n, seed=3) for n in (6, 15))
+    assert set(small["image"]) <= set(large["image"])
+
+
+@pytest.mark.parametrize("count", [0, 4, 9, 99])
+def test_first_turns_are_the_choice_of_that_size(count):
+    all_samples = select_samples(boxes(4, 4, 4), LABELS, None, seed=5)
+    first = first_turns(all_samples, count)
+    if count:
+        alone = select_samples(boxes(4, 4, 4), LABELS, count, seed=5)
+        assert first["image"].tolist() == alone["image"].tolist()
+    else:
+        assert first.empty
+    assert first_turns(all_samples, None) is all_samples
+
+
+def test_a_finding_without_an_output_is_refused():
+    with pytest.raises(ValueError, match="no output for the boxed findings Effusion"):
+        select_samples(boxes(1, 1, 1), LABELS[:2], None, seed=0)

@@ -1,0 +1,71 @@
+"""Which results a setting touches, read off the keys of the plan; nothing is computed."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.config import compose_config
+from pipeline.keys import DigestCache
+from pipeline.plan import plan_run
+
+
+def keys(folder: Path, *overrides: str) -> dict[str, str]:
+    digests = DigestCache(folder / "digests.sqlite")
+    try:
+        plan = plan_run(compose_config(overrides), digests)
+    finally:
+        digests.close()
+    return {stage.title: stage.key for stage in plan.order}
+
+
+def changed(folder: Path, *overrides: str) -> set[str]:
+    before, after = keys(folder), keys(folder, *overrides)
+    assert before.keys() == after.keys()
+    return {title for title in before if before[title] != after[title]}
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "paths.outputs=elsewhere",
+        "executor.device=cpu",
+        "train.num_workers=3",
+        "name=another",
+    ],
+)
+def test_what_changes_no_result_changes_no_key(tmp_path, override):
+    assert changed(tmp_path, override) == set()
+
+
+def test_films_that_move_keep_their_keys(tmp_path):
+    for name in ("here", "there"):
+        folder = tmp_path / name
+        (folder / "images").mkdir(parents=True)
+        (folder / "images" / "00000001_000.png").write_bytes(b"a film")
+        (folder / "Data_Entry_2017_v2020.csv").write_text("labels")
+    experiment = ("experiment=nih", "model.init=random")
+    first, second = (
+        keys(tmp_path, *experiment, f"paths.nih={tmp_path / name}") for name in ("here", "there")
+    )
+    assert first == second
+    (tmp_path / "there" / "images" / "00000001_000.png").write_bytes(b"another")
+    third = keys(tmp_path, *experiment, f"paths.nih={tmp_path / 'there'}")
+    assert all(third[title] != first[title] for title in first)
+
+
+def test_another_beta_touches_attribution_and_what_follows_but_no_training(tmp_path):
+    touched = changed(tmp_path, "attribution.iba.beta=77")
+    assert {"attribute iba", "evaluate localization iba", "tables", "figures"} <= touched
+    assert not [title for title in touched if title.startswith(("train", "pretrain", "predict"))]
+
+
+def test_the_weight_of_positives_touches_the_weighted_model_alone(tmp_path):
+    touched = changed(tmp_path, "train.pos_weight=batchwise")
+    assert "train weighted_bce" in touched
+    assert not {"pretrain", "train bce", "predict bce"} & touched
+
+
+def test_both_losses_start_from_one_pretraining(tmp_path):
+    touched = changed(tmp_path, "train.pretrain_epochs=9")
+    assert {"pretrain", "train bce", "train weighted_bce"} <= touched
+    assert not {"index", "pack", "select"} & touched
