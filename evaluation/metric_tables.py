@@ -85,6 +85,8 @@ def rule_table(samples: pd.DataFrame, bootstrap: BootstrapConfig, seed: int) -> 
             row |= interval_columns("iou", group[column], group["patient"], bootstrap, seed)
             row |= {"primary": False, "iou_macro": group.groupby("finding")[column].mean().mean()}
             rows.append(row)
+    if not rows:
+        raise ValueError("no rule to make rows of: give per-sample rows with iou_<rule> columns")
     return pd.DataFrame(rows).drop(columns="n_nan")
 
 
@@ -174,8 +176,8 @@ def pcc_table(
 ) -> pd.DataFrame:
     """pcc.csv: mean over films and pooled over pixels, with (film) and without (lungs) background.
 
-    ``samples``: rows of ``correlation.pcc_samples`` with method, for each method in the order of
-    its moments ``sums`` (method -> film, lungs -> (N, 6)).
+    ``samples``: rows of ``correlation.pcc_samples`` with method. ``sums``: method -> film and lungs
+    -> the moments (N, 6) of that method's rows, in their order.
     """
     rows = []
     for method, group in samples.groupby("method", sort=False):
