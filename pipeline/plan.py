@@ -43,6 +43,7 @@ class ModelStages:
     train: Stage
     predict: Stage
     classification: Stage
+    statistics: dict[str, Stage]  # by tap
     attribute: dict[str, Stage]  # by method
 
 
@@ -62,6 +63,11 @@ class Plan:
 
     @property
     def order(self) -> list[Stage]:
+        return self.before(self.claims, self.figures)
+
+    @staticmethod
+    def before(*last: Stage) -> list[Stage]:
+        """These stages and all that they need, each after what it needs."""
         found: dict[str, Stage] = {}
 
         def visit(stage: Stage | RawFolder) -> None:
@@ -70,8 +76,8 @@ class Plan:
                     visit(source)
                 found[stage.key] = stage
 
-        for last in (self.claims, self.figures):
-            visit(last)
+        for stage in last:
+            visit(stage)
         return list(found.values())
 
 
@@ -117,6 +123,7 @@ def plan_run(config: PipelineConfig, digests: DigestCache) -> Plan:
             train=train_stage,
             predict=predict_stage,
             classification=classification.stage(config, loss, predict_stage, index_stage),
+            statistics=of_tap,
             attribute={method: attribute_stage(method) for method in explained_by},
         )
 

@@ -15,15 +15,33 @@ TINY = (
     "dataset.phantom.num_train_val=48",
     "dataset.phantom.num_test=40",
     "dataset.phantom.side=64",
+    "train.pretrain_epochs=1",
     "train.epochs=1",
     "train.batch_size=8",
     "evaluation.max_images=12",
     "evaluation.bootstrap.resamples=50",
+    "evaluation.claims.resamples=50",
+    "evaluation.insertion_deletion.max_samples=3",
+    "evaluation.sensitivity_n.max_samples=2",
+    "evaluation.sanity.max_samples=2",
+    "evaluation.sanity.layers=[classifier,features.conv0]",
+    "evaluation.road.max_samples=2",
     "attribution.statistics.num_images=16",
-    "attribution.iba.steps=2",
-    "attribution.iba.noise_samples=2",
+    "attribution.integrated_gradients.steps=2",
+    *(
+        f"attribution.{method}.{name}=2"
+        for method in ("iba", "iba_block1", "iba_block2", "inverse_iba")
+        for name in ("steps", "noise_samples")
+    ),
     "attribution.shard_size=5",
     "threads=1",
+)
+
+
+MEASURED = ("table1", "localization", "fig2", "sensitivity_n", "equal_area", "sanity", "table3")
+TABLES = (
+    *(f"{name}{suffix}" for name in MEASURED for suffix in ("", "_samples")),
+    *("classification", "classification_samples", "diagnostics", "claims", "claims_left_out"),
 )
 
 
@@ -58,9 +76,9 @@ def hits(run: Path) -> dict[str, bool]:
 
 def test_a_run_leaves_tables_figures_report_and_record(outputs):
     run = outputs / "latest"
-    for name in ("table1.csv", "table1_samples.csv", "classification.csv", "problems.csv"):
-        assert (run / "tables" / name).stat().st_size > 0
-    for name in ("examples.png", "table1.png", "training.png", "contact_sheet.png"):
+    for name in TABLES:
+        assert len(pd.read_csv(run / "tables" / f"{name}.csv")) > 0, name
+    for name in ("examples.png", "table1.png", "fig2.png", "sensitivity_n.png"):
         assert (run / "figures" / name).read_bytes().startswith(b"\x89PNG")
     assert "phantoms" in (run / "report.html").read_text(encoding="utf-8")
     for name in ("run.json", "resolved.yaml", "pipeline.log"):
@@ -70,8 +88,10 @@ def test_a_run_leaves_tables_figures_report_and_record(outputs):
 def test_table1_has_every_method_and_baseline_and_follows_from_its_samples(outputs):
     table = pd.read_csv(outputs / "latest" / "tables" / "table1.csv", na_values=["n/a"])
     samples = pd.read_csv(outputs / "latest" / "tables" / "table1_samples.csv")
-    methods = ["gradient", "grad_cam", "random", "iba", "whole_image"]
-    assert list(table["method"]) == [*methods, "location_prior", "class_prior"]
+    priors = ["whole_image", "location_prior", "class_prior"]
+    methods = ["grad_cam", "integrated_gradients", "lrp", "gradient", "iba", "iba_block1"]
+    methods += ["iba_block2", "inverse_iba", "multilayer_iba", "random"]
+    assert list(table["method"]) == methods + priors
     assert (table["n"] == 12).all()
     mean = samples.groupby("method")["iou"].mean()
     assert table.set_index("method")["iou"].to_dict() == pytest.approx(mean.to_dict(), rel=1e-5)
@@ -93,7 +113,13 @@ def test_another_beta_runs_attribution_and_what_follows_but_no_training(outputs)
     done = cli("pipeline", *TINY, f"paths.outputs={outputs}", "attribution.iba.beta=20")
     assert done.returncode == 0, done.stdout + done.stderr
     made = {title for title, hit in hits(outputs / "latest").items() if not hit}
-    assert made == {"attribute iba", "evaluate localization iba", "tables", "figures"}
+    joint = {"iba", "multilayer_iba"}
+    measures = ("localization", "insertion_deletion", "sensitivity_n", "equal_area")
+    assert made == {
+        *(f"attribute {method}" for method in joint),
+        *(f"evaluate {metric} {method}" for metric in measures for method in joint),
+        *("evaluate sanity iba", "evaluate road iba", "tables", "claims", "figures"),
+    }
 
 
 def test_status_says_what_is_there_and_what_is_not_without_running_it(outputs):
