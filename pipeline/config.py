@@ -152,6 +152,10 @@ def _check(config: PipelineConfig) -> None:
         },
         "evaluation.bootstrap.resamples": config.evaluation.bootstrap.resamples,
         "evaluation.localization.thresholds": config.evaluation.localization.thresholds,
+        "evaluation.insertion_deletion.steps": config.evaluation.insertion_deletion.steps,
+        "evaluation.sensitivity_n.points": config.evaluation.sensitivity_n.points,
+        "evaluation.sensitivity_n.masks": config.evaluation.sensitivity_n.masks,
+        "evaluation.sanity.noise_draws": config.evaluation.sanity.noise_draws,
     }.items():
         require(value >= 1, key, f"at least 1, not {value}")
     require(train.epochs >= 0, "train.epochs", "not negative (0 keeps the initial weights)")

@@ -21,7 +21,9 @@ _CAPTIONS = {
     "table1": (
         "Mean IoU of thresholded maps with the radiologists' boxes. Maps are divided by their"
         " maximum; the threshold is chosen on the other half of the patients (two-fold"
-        " cross-fitting). Grey rows explain nothing: they are what a method must beat."
+        " cross-fitting). Grey rows explain nothing: they are what a method must beat. Other rules:"
+        " cross_fitted_bits, a threshold in bits/pixel; fixed, a share of the maximum that nobody"
+        " chose; box_area, as many of the highest pixels as the box has."
     ),
     "claims": (
         "Each claim was written down with its test in docs/claims.md before it was measured. The"
