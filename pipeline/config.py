@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from attribution.config import AttributionConfig, BottleneckConfig
 from data.config import DatasetConfig, Source
-from evaluation.config import EvaluationConfig, ReportConfig
+from evaluation.config import CurveRule, EvaluationConfig, ReportConfig
 from models.config import ModelConfig, TrainConfig
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
@@ -178,6 +178,13 @@ def _check(config: PipelineConfig) -> None:
         not regression,
         "attribution.methods",
         f"{', '.join(regression)} explain a regressor; this run trains a classifier",
+    )
+    published = config.evaluation.insertion_deletion.rule is CurveRule.published_code
+    require(
+        not published or data.side == 224,
+        "dataset.side",
+        f"{data.side}: the published code's curves are defined at 224 px"
+        " (evaluation.insertion_deletion.rule=full scales)",
     )
     limit = config.evaluation.max_images
     require(limit is None or limit >= 2, "evaluation.max_images", "at least 2, or null for all")

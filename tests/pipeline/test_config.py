@@ -26,6 +26,8 @@ def test_every_experiment_composes_with_every_option_of_every_group(experiment, 
     films = option if group == "dataset" else "nih" if experiment in ("nih", "paper") else "phantom"
     if films == "nih":
         overrides.append("paths.nih=/data/nih")
+    if option == "published_code":
+        overrides.append("dataset.side=224")
     assert compose_config(overrides).name == experiment
 
 
@@ -44,6 +46,8 @@ def test_every_experiment_composes_with_every_option_of_every_group(experiment, 
         ("attribution.multilayer_iba.layers=[iba,gradient]", "gradient"),
         ("attribution.multilayer_iba.thresholds=[1.0]", "attribution.multilayer_iba.thresholds"),
         ("train.losses=[bce]", "train.primary"),
+        ("evaluation=published_code", "dataset.side"),
+        ("evaluation.sensitivity_n.masks=0", "evaluation.sensitivity_n.masks"),
         ("evaluation.max_images=1", "evaluation.max_images"),
         ("dataset.num_labels=9", "dataset.num_labels"),
         ("train.batch_size=0", "train.batch_size"),
