@@ -29,6 +29,17 @@ class LocalizationConfig:
 
 
 @dataclass
+class ShortcutConfig:
+    """What a linear model is given in place of a film, and how well it may do."""
+
+    bins: int = 32  # ours: of the grey histogram
+    thumbnail: int = 8  # ours: side in tiles
+    folds: int = 5  # ours: of patients
+    inverse_penalty: float = 0.1  # ours: C of the logistic regression, on standardised features
+    limit: float = 0.65  # ours: AUC above which a class is given away
+
+
+@dataclass
 class EvaluationConfig:
     metrics: list[str] = field(default_factory=lambda: ["localization"])
     max_images: int | None = None  # samples taken at most, spread evenly over findings
