@@ -29,11 +29,11 @@ FINDINGS = (
 # densities as fractions of the lung path, u and v as in Thorax.lung_point.
 RANGES: dict[str, tuple[float, float]] = {
     "heart enlargement": (1.15, 1.42),
-    "nodule radius": (7.5, 14.5),
+    "nodule radius": (8.5, 14.5),
     "nodule u": (0.15, 0.85),
     "nodule v": (0.1, 0.93),
     "nodule length": (1.0, 1.2),
-    "nodule density": (1.2, 1.8),
+    "nodule density": (1.6, 2.3),
     "mass radius": (18.0, 42.0),
     "mass u": (0.1, 0.8),
     "mass v": (0.12, 0.88),
@@ -42,26 +42,26 @@ RANGES: dict[str, tuple[float, float]] = {
     "infiltration width": (34.0, 66.0),
     "infiltration height": (34.0, 74.0),
     "infiltration tilt": (-30.0, 30.0),
-    "infiltration thickness": (28.0, 60.0),
+    "infiltration thickness": (48.0, 95.0),
     "pneumonia u": (0.1, 0.8),
     "pneumonia v": (0.1, 0.95),
     "pneumonia width": (30.0, 58.0),
     "pneumonia height": (30.0, 60.0),
-    "pneumonia density": (0.25, 0.5),
+    "pneumonia density": (0.4, 0.72),
     "pneumonia fissure slope": (-0.25, 0.35),
     "sail top": (-25.0, 5.0),
     "sail foot": (38.0, 70.0),
-    "sail density": (0.35, 0.7),
+    "sail density": (0.42, 0.75),
     "plate u": (0.3, 0.65),
     "plate v": (0.7, 0.98),
     "plate length": (60.0, 105.0),
     "plate slope": (-22.0, 22.0),
     "plate gap": (14.0, 24.0),
-    "plate half-thickness": (2.4, 4.8),
-    "plate depth": (26.0, 50.0),
-    "effusion amount": (14.0, 90.0),
+    "plate half-thickness": (3.0, 5.5),
+    "plate depth": (32.0, 56.0),
+    "effusion amount": (14.0, 82.0),
     "pneumothorax reach": (0.5, 1.05),
-    "pneumothorax collapse": (0.18, 0.45),
+    "pneumothorax collapse": (0.24, 0.5),
 }
 PLATES_CHANCE = 0.6  # of plates, not a collapsed lobe, in atelectasis
 
@@ -174,7 +174,7 @@ def _mass(scene: Scene, draw: Draw) -> Effect:
         for k, (a, f) in enumerate(zip(lobes, phase, strict=True))
     ) + np.float32(radius)
     q = (dx * dx + dy * dy) / np.square(reach)
-    return _filling(scene, _share(scene, np.float32(1.5 * radius) * chord(q)), 0.2)
+    return _filling(scene, _share(scene, np.float32(2 * radius) * chord(q)), 0.2)
 
 
 def _infiltration(scene: Scene, draw: Draw) -> Effect:
