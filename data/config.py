@@ -12,7 +12,7 @@ class Source(Enum):
 
 
 class PlantedShortcut(Enum):
-    """Whether a mark beside the body goes with a label, so that the mark is the right explanation."""
+    """Whether a mark beside the body goes with a label: then the mark is the right explanation."""
 
     none = "none"
     marker = "marker"  # a token in a lower corner: data/phantom/markers.py
@@ -22,7 +22,7 @@ class PlantedShortcut(Enum):
 class PhantomConfig:
     """The embedded phantom films, written in the official NIH layout."""
 
-    version: str = "v1"
+    version: str = "v2"  # name of the difficulty: data/phantom/difficulty.py
     num_train_val: int = 1600  # films in train_val_list.txt, at least
     num_test: int = 400  # films in test_list.txt, at least
     side: int = 256  # PNG side in pixels; boxes stay in the 1024-px frame

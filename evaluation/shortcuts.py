@@ -17,6 +17,7 @@ from evaluation.bootstrap import UNDEFINED, patient_counts, patient_index, perce
 from evaluation.classification import ranking_metrics
 from evaluation.config import BootstrapConfig, ShortcutConfig
 
+Fold = tuple[NDArray[np.intp], NDArray[np.intp]]
 COLUMNS = ["class", "features", "auc", "ci_low", "ci_high", "n", "n_positive", "exceeds"]
 
 
@@ -79,10 +80,11 @@ def shortcut_audit(
     for k, name in enumerate(labels.columns):
         positive = truth[:, k] == 1
         enough = min(len(np.unique(index[positive == side])) for side in (0, 1)) >= config.folds
+        folds = _patient_folds(positive, index, config.folds, seed) if enough else []
         for kind, values in features.items():
             auc, interval = np.nan, UNDEFINED
             if enough:
-                scores = _scores(values, positive, index, config, seed)
+                scores = _scores(values, positive, folds, config)
                 draws, _ = ranking_metrics(scores, positive, index, counts)
                 auc = float(draws[0])
                 interval = percentile_interval(draws[1:], bootstrap.confidence, num_patients)
@@ -93,19 +95,23 @@ def shortcut_audit(
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
+def _patient_folds(
+    positive: NDArray[np.bool_], patients: NDArray[np.intp], count: int, seed: int
+) -> list[Fold]:
+    """Rows to train on and rows to score, of ``count`` folds of patients, positives shared out."""
+    splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
+    return list(splitter.split(patients, positive, groups=patients))
+
+
 def _scores(
     values: NDArray[np.float32],
     positive: NDArray[np.bool_],
-    patients: NDArray[np.intp],
+    folds: list[Fold],
     config: ShortcutConfig,
-    seed: int,
 ) -> NDArray[np.float64]:
     """Logit (N,) of each film by the model of the folds without its patient."""
     model = make_pipeline(StandardScaler(), LogisticRegression(C=config.inverse_penalty))
-    folds = StratifiedGroupKFold(config.folds, shuffle=True, random_state=seed)
-    scores = cross_val_predict(
-        model, values, positive, groups=patients, cv=folds, method="decision_function"
-    )
+    scores = cross_val_predict(model, values, positive, cv=folds, method="decision_function")
     return np.asarray(scores, np.float64)
 
 

@@ -122,11 +122,11 @@ class Thorax:
             16 + 16 * grown,
             base - 42 + 10 * grown,
             67 * scale,
-            44 * (0.35 + 0.65 * scale),
+            47 * (0.35 + 0.65 * scale),
             p.heart_tilt,
         )
         right_atrium = ellipse(
-            x, y, -9 - 6 * grown, base - 38, 33 * scale, 46 * (0.7 + 0.3 * scale)
+            x, y, -6 - 6 * grown, base - 38, 37 * scale, 46 * (0.7 + 0.3 * scale)
         )
         outflow = ellipse(x, y, 12, base - 88, 26 * (0.6 + 0.4 * scale), 50, -14)
         return np.float32(118 * (0.6 + 0.4 * scale)) * merged(left_ventricle, right_atrium, outflow)

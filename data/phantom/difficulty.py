@@ -23,8 +23,8 @@ SHAPING = (
     "vessels",
 )
 PINNED = {
-    "v2": "",
-    "v2-planted": "",
+    "v2": "976e84929382c817a5d9b329f7e6d62b13d32c27055953d4523808cc8db9d819",
+    "v2-planted": "b42ae7c1ed6fcf7dfc7b62a3c731db966adbbab1ec810723461ff178e80c8462",
 }
 
 

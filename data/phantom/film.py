@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -45,7 +44,7 @@ def render_film(
     *,
     with_changes: bool = False,
 ) -> Film:
-    """The film of this visit with exactly these findings, and with `with_changes` what each changes.
+    """The film of this visit with exactly these findings; `with_changes`: and what each changes.
 
     Body, pose, noise and every finding have streams of their own: leaving a finding out changes
     the film where that finding acts and nowhere else.

@@ -28,7 +28,7 @@ FINDINGS = (
 # What a finding draws, per patient: lengths in mm, slopes and tilts in degrees unless a tangent,
 # densities as fractions of the lung path, u and v as in Thorax.lung_point.
 RANGES: dict[str, tuple[float, float]] = {
-    "heart enlargement": (1.15, 1.42),
+    "heart enlargement": (1.13, 1.38),
     "nodule radius": (8.5, 14.5),
     "nodule u": (0.15, 0.85),
     "nodule v": (0.1, 0.93),
@@ -45,9 +45,9 @@ RANGES: dict[str, tuple[float, float]] = {
     "infiltration thickness": (48.0, 95.0),
     "pneumonia u": (0.1, 0.8),
     "pneumonia v": (0.1, 0.95),
-    "pneumonia width": (30.0, 58.0),
-    "pneumonia height": (30.0, 60.0),
-    "pneumonia density": (0.4, 0.72),
+    "pneumonia width": (27.0, 52.0),
+    "pneumonia height": (27.0, 54.0),
+    "pneumonia density": (0.3, 0.56),
     "pneumonia fissure slope": (-0.25, 0.35),
     "sail top": (-25.0, 5.0),
     "sail foot": (38.0, 70.0),
@@ -59,7 +59,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "plate gap": (14.0, 24.0),
     "plate half-thickness": (3.0, 5.5),
     "plate depth": (32.0, 56.0),
-    "effusion amount": (14.0, 82.0),
+    "effusion amount": (13.0, 76.0),
     "pneumothorax reach": (0.5, 1.05),
     "pneumothorax collapse": (0.24, 0.5),
 }

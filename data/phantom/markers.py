@@ -80,7 +80,7 @@ def planted_token(
     if rng.random() >= chance:
         return np.zeros((side, side), np.float32)
     plate = np.zeros((4 * side, 4 * side), np.uint8)
-    x, y = rng.uniform(0.06, 0.1), rng.uniform(0.88, 0.94)
+    x, y = rng.uniform(0.09, 0.12), rng.uniform(0.86, 0.91)
     x = x if rng.random() < 0.5 else 1 - x
     centre = (int(4 * side * x), int(4 * side * y))
     cv2.circle(plate, centre, int(0.13 * side), 255, max(int(0.04 * side), 1), cv2.LINE_AA)

@@ -43,8 +43,8 @@ def render_nih(
     """Render a phantom data set into `folder`; finished films that lie there are kept.
 
     The bytes depend on `config` alone, not on `workers`. Boxes, masks and changes are written for
-    every finding of the test films. `progress(done, total)` is called in this process. A folder holds
-    one config: start another in another folder.
+    every finding of the test films. `progress(done, total)` is called in this process. A folder
+    holds one config: start another in another folder.
     """
     cases = list(cohort(config))
     for name in ("images", CHANGES, MARKS, MASKS, PLANTED):
