@@ -1,7 +1,7 @@
 """Films in pairs, with and without one finding: what the finding changes, to the pixel.
 
 A finding's mask is what a reader would outline; its causal mask is where its removal changes the
-film. Of a large heart the mask is the heart, and the causal mask what the heart has grown by.
+film: of a large heart, where it has grown wider or thicker.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from data.phantom.nih_layout import CHANGES, change_name
+from data.phantom.nih_layout import CHANGES, mask_name
 
 CAUSAL_GREY = 2  # grey levels; a change of one may be rounding
 
@@ -39,7 +39,7 @@ def read_pair(folder: Path, image: str, finding: str) -> Pair:
     Raises FileNotFoundError where the set holds no such film, or the film not that finding.
     """
     film = _read(folder / "images" / image)
-    return pair_of(film, _read(folder / CHANGES / change_name(image, finding)))
+    return pair_of(film, _read(folder / CHANGES / mask_name(image, finding)))
 
 
 def _read(path: Path) -> NDArray[np.uint8]:

@@ -60,6 +60,7 @@ def _numbers(path: Path) -> list[float]:
         sign = 1
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
             node, sign = node.operand, -1
-        if isinstance(node, ast.Constant) and type(node.value) in (int, float):
-            found.append(float(sign * node.value))
+        value = node.value if isinstance(node, ast.Constant) else None
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            found.append(float(sign * value))
     return sorted(found)

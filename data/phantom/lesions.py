@@ -148,7 +148,7 @@ def _filling(scene: Scene, filled: Map, outline: float, holes: Map | None = None
 
 def _share(scene: Scene, thickness: Map) -> Map:
     """The fraction of the lung path that this thickness takes up."""
-    return thickness / np.maximum(scene.lung, 1)
+    return np.asarray(thickness / np.maximum(scene.lung, 1), np.float32)
 
 
 def _nodule(scene: Scene, draw: Draw) -> Effect:

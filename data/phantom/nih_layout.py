@@ -64,12 +64,7 @@ def render_nih(
 
 
 def mask_name(image: str, finding: str) -> str:
-    """File name, under `masks/`, of the lesion mask of a finding on a test film."""
-    return f"{Path(image).stem}_{finding}.png"
-
-
-def change_name(image: str, finding: str) -> str:
-    """File name, under `changes/`, of what a finding changes on a test film."""
+    """File name, under `masks/` and `changes/`, of a finding on a test film."""
     return f"{Path(image).stem}_{finding}.png"
 
 
@@ -109,7 +104,7 @@ def _render_cases(config: PhantomConfig, folder: Path, cases: Sequence[Case]) ->
             for finding, mask in film.masks.items():
                 _publish(folder / MASKS / mask_name(case.image, finding), _mask_png(mask))
             for finding, change in film.changes.items():
-                _publish(folder / CHANGES / change_name(case.image, finding), _png(change))
+                _publish(folder / CHANGES / mask_name(case.image, finding), _png(change))
             if film.planted.any():
                 _publish(folder / PLANTED / case.image, _mask_png(film.planted))
         # The film last: where it lies, its masks lie too.
@@ -125,8 +120,8 @@ def _box_rows(case: Case, folder: Path) -> list[str]:
     rows = []
     for finding in case.findings:
         path = folder / MASKS / mask_name(case.image, finding)
-        mask = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_GRAYSCALE) > 127
-        numbers = ",".join(repr(float(v)) for v in box_of(mask))
+        grey = np.asarray(cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_GRAYSCALE))
+        numbers = ",".join(repr(float(v)) for v in box_of(np.asarray(grey > 127)))
         rows.append(f"{case.image},{BOX_NAMES.get(finding, finding)},{numbers}")
     return rows
 

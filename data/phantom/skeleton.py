@@ -73,7 +73,7 @@ def _spine(thorax: Thorax, frame: Frame) -> Map:
     x = frame.x - _spine_x(thorax, frame.y)
     phase = np.mod(frame.y - np.float32(p.apex - 4), np.float32(VERTEBRA_PITCH))
     from_centre = np.abs(phase - np.float32(VERTEBRA_PITCH / 2))
-    half = np.float32(VERTEBRA_PITCH / 2)
+    half = VERTEBRA_PITCH / 2
     level = smooth_step(from_centre, half - 1.5, half - 3.0)
     end_plate = smooth_step(np.abs(from_centre - (half - 3.6)), 1.6, 0.4)
     growth = np.float32(1) + np.float32(0.0011) * frame.y
@@ -124,7 +124,7 @@ def _clavicle(
 def _scapula(x: Map, y: Map) -> Map:
     """Blade with a thick lateral border, glenoid and humeral head; x grows outward."""
     medial = x + np.float32(0.12) * y
-    lateral = x - np.float32(52) + np.float32(0.42) * np.maximum(y - 25, 0)
+    lateral = x - np.float32(52) + np.float32(0.42) * np.asarray(np.maximum(y - 25, 0), np.float32)
     top = y + np.float32(8) + np.float32(0.1) * x
     blade = smooth_step(medial, 0, 2) * smooth_step(lateral, 0, -2) * smooth_step(top, 0, 3)
     blade = blade * smooth_step(y, 128, 120)

@@ -39,7 +39,7 @@ def test_a_change_of_more_than_half_the_range_is_not_taken_for_a_small_one() -> 
     np.testing.assert_array_equal(pair.causal, [[True, True, False]])
 
 
-def test_a_large_heart_changes_its_border_and_not_its_middle() -> None:
+def test_a_large_heart_changes_its_border_more_often_than_its_middle() -> None:
     cores, rims = [], []
     for number in (1, 2, 3, 4):
         patient, visit = _case(number)

@@ -11,6 +11,7 @@ from data.phantom.cohort import cohort
 from data.phantom.difficulty import PINNED, difficulty_hash, difficulty_name
 from data.phantom.film import render_film
 from data.phantom.lesions import FINDINGS
+from data.phantom.markers import PLANTED_FINDING
 from evaluation.config import BootstrapConfig, ShortcutConfig
 from evaluation.shortcuts import shortcut_audit
 
@@ -67,12 +68,10 @@ def test_every_module_that_shapes_a_film_is_listed() -> None:
     assert present == set(difficulty.SHAPING) | elsewhere
 
 
-@pytest.fixture(scope="module")
-def audit() -> pd.DataFrame:
-    config = PhantomConfig(side=48, seed=70, num_train_val=500, num_test=0)
+def _audit(config: PhantomConfig, findings: tuple[str, ...]) -> pd.DataFrame:
     cases = list(cohort(config))
     films = [render_film(c.patient, c.visit, c.findings, config) for c in cases]
-    labels = pd.DataFrame({f: [int(f in c.findings) for c in cases] for f in FINDINGS})
+    labels = pd.DataFrame({f: [int(f in c.findings) for c in cases] for f in findings})
     return shortcut_audit(
         np.array([f.image for f in films]),
         labels,
@@ -87,6 +86,11 @@ def audit() -> pd.DataFrame:
     ).set_index(["class", "features"])
 
 
+@pytest.fixture(scope="module")
+def audit() -> pd.DataFrame:
+    return _audit(PhantomConfig(side=48, seed=70, num_train_val=500, num_test=0), FINDINGS)
+
+
 def test_no_histogram_view_age_visit_letter_or_tube_gives_a_class_away(audit: pd.DataFrame) -> None:
     """500 films decide only within about .05: no class may lie surely above the limit."""
     given_away = audit[audit["ci_low"] > ShortcutConfig().limit].index
@@ -98,3 +102,10 @@ def test_no_histogram_view_age_visit_letter_or_tube_gives_a_class_away(audit: pd
 
 def test_an_enlarged_heart_is_seen_at_8x8_which_the_audit_finds(audit: pd.DataFrame) -> None:
     assert audit.loc[("Cardiomegaly", "thumbnail8x8"), "ci_low"] > 0.65
+
+
+def test_the_planted_token_gives_its_class_away_and_no_other() -> None:
+    config = dataclasses.replace(PLANTED, side=48, seed=70, num_train_val=500, num_test=0)
+    table = _audit(config, (PLANTED_FINDING, "Infiltration"))
+    assert table.loc[(PLANTED_FINDING, "marker_region"), "ci_low"] > 0.65
+    assert table.loc[("Infiltration", "marker_region"), "auc"] < 0.6
