@@ -11,11 +11,18 @@ class Source(Enum):
     files = "files"
 
 
+class PlantedShortcut(Enum):
+    """Whether a mark beside the body goes with a label: then the mark is the right explanation."""
+
+    none = "none"
+    marker = "marker"  # a token in a lower corner: data/phantom/markers.py
+
+
 @dataclass
 class PhantomConfig:
     """The embedded phantom films, written in the official NIH layout."""
 
-    version: str = "v1"
+    version: str = "v2"  # name of the difficulty: data/phantom/difficulty.py
     num_train_val: int = 1600  # films in train_val_list.txt, at least
     num_test: int = 400  # films in test_list.txt, at least
     side: int = 256  # PNG side in pixels; boxes stay in the 1024-px frame
@@ -23,6 +30,7 @@ class PhantomConfig:
     exposure_jitter: float = 0.22  # ours: deviation of ln(exposure) between films
     quanta_per_mm2: float = 60000.0  # ours: detected in the open beam; noise falls as its root
     scatter: float = 0.10  # ours: scattered light, as a fraction of the light around
+    planted_shortcut: PlantedShortcut = PlantedShortcut.none
 
 
 @dataclass

@@ -21,7 +21,7 @@ LABEL_FILES = ("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv")
 BOX_FILE = "BBox_List_2017.csv"
 TRAIN_VAL_LIST, TEST_LIST = "train_val_list.txt", "test_list.txt"
 SOURCE = "https://nihcc.app.box.com/v/ChestXray-NIHCC"
-MASKS_FOLDER = "masks"  # exact lesion masks of the phantoms, PNGs that are not films
+TRUTH_FOLDERS = ("changes", "marks", "masks", "planted")  # of the phantoms: PNGs, but no films
 
 
 def official_file(root: Path, *names: str) -> Path:
@@ -42,7 +42,7 @@ def official_file(root: Path, *names: str) -> Path:
 def find_films(root: Path) -> tuple[pd.Series, pd.DataFrame]:
     """PNG files below ``root``: paths relative to it, by file name; and problems.
 
-    Hidden entries and the phantoms' ``masks/`` are left out. A name that occurs again keeps the
+    Hidden entries and the phantoms' truth are left out. A name that occurs again keeps the
     first path in sorted order; links that lead out of the root are not followed.
     """
     found: list[tuple[str, str]] = []
@@ -58,7 +58,7 @@ def find_films(root: Path) -> tuple[pd.Series, pd.DataFrame]:
         for entry in entries:
             path = f"{folder}/{entry.name}" if folder else entry.name
             is_png = entry.name.lower().endswith(".png")
-            if entry.name.startswith(".") or path == MASKS_FOLDER:
+            if entry.name.startswith(".") or path in TRUTH_FOLDERS:
                 continue
             if printable(path) != path:
                 problems.append(Problem(printable(path), "file name", "not UTF-8: skipped"))

@@ -157,11 +157,22 @@ class ClaimsConfig:
     equivalence_margin: float = 0.02  # ours, AUC or AP; the paper calls 0.002 and 0.007 equivalent
 
 
+class ShortcutConfig:
+    """What a linear model is given in place of a film, and how well it may do."""
+
+    bins: int = 32  # ours: of the grey histogram
+    thumbnail: int = 8  # ours: side in tiles
+    folds: int = 5  # ours: of patients
+    inverse_penalty: float = 0.1  # ours: C of the logistic regression, on standardised features
+    limit: float = 0.65  # ours: AUC above which a class is given away
+
+
 @dataclass
 class EvaluationConfig:
     metrics: list[str] = field(default_factory=lambda: ["localization"])
     max_images: int | None = None  # samples taken at most, spread evenly over findings
     bootstrap: BootstrapConfig = field(default_factory=BootstrapConfig)
+    shortcuts: ShortcutConfig = field(default_factory=ShortcutConfig)
     localization: LocalizationConfig = field(default_factory=LocalizationConfig)
     localization_metrics: LocalizationMetricsConfig = field(
         default_factory=LocalizationMetricsConfig

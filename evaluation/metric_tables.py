@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from evaluation.bootstrap import (
     UNDEFINED,
+    paired_difference,
     patient_bootstrap,
     patient_counts,
     patient_index,
@@ -63,6 +64,26 @@ def mean_table(
         columns = interval_columns(value, group[value], group["patient"], bootstrap, seed)
         rows.append(dict(zip(by, keys, strict=True)) | columns)
     return pd.DataFrame(rows)
+
+
+def against_random(samples: pd.DataFrame, bootstrap: BootstrapConfig, seed: int) -> pd.DataFrame:
+    """truth.csv: means per method, truth and metric, and their paired difference from a random map.
+
+    ``samples``: method, truth, metric, sample, patient, value; ``difference`` is NaN where the
+    method random was not run.
+    """
+    table = mean_table(samples, ["truth", "metric", "method"], bootstrap, seed)
+    control = samples[samples["method"] == "random"]
+    rows = []
+    for (truth, metric, _), group in samples.groupby(["truth", "metric", "method"], sort=False):
+        of_random = control[(control["truth"] == truth) & (control["metric"] == metric)]
+        both = group.merge(of_random[["sample", "value"]], on="sample", suffixes=("", "_random"))
+        found = paired_difference(
+            both["value"], both["value_random"], both["patient"], bootstrap, seed
+        )
+        columns = ("difference", "difference_ci_low", "difference_ci_high")
+        rows.append(dict(zip(columns, found[:3], strict=True)))
+    return table.join(pd.DataFrame(rows))
 
 
 def rule_table(samples: pd.DataFrame, bootstrap: BootstrapConfig, seed: int) -> pd.DataFrame:

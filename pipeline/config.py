@@ -35,7 +35,8 @@ METHODS = (
 )
 PRIORS = ("whole_image", "location_prior", "class_prior")
 METRICS = (
-    *("localization", "insertion_deletion", "sensitivity_n", "equal_area", "sanity", "road"),
+    *("localization", "truth", "insertion_deletion", "sensitivity_n", "equal_area", "sanity"),
+    "road",
 )
 
 

@@ -27,10 +27,12 @@ from pipeline.stages import (
     sanity,
     select,
     sensitivity_n,
+    shortcuts,
     statistics,
     table3,
     tables,
     train,
+    truth,
 )
 
 TABLE3_METHOD = "inverse_iba"  # paper: what Table 3 compares the losses by
@@ -55,6 +57,7 @@ class Plan:
     index: Stage
     pack: Stage
     models: dict[Loss, ModelStages]
+    shortcuts: Stage
     select: Stage
     measured: dict[str, dict[str, Stage]]  # metric -> method -> its evaluate stage
     tables: Stage
@@ -63,7 +66,7 @@ class Plan:
 
     @property
     def order(self) -> list[Stage]:
-        return self.before(self.claims, self.figures)
+        return self.before(self.shortcuts, self.claims, self.figures)
 
     @staticmethod
     def before(*last: Stage) -> list[Stage]:
@@ -131,7 +134,8 @@ def plan_run(config: PipelineConfig, digests: DigestCache) -> Plan:
         loss: model_stages(loss, methods if loss is primary else compared)
         for loss in config.train.losses
     }
-    measured = _measured(config, index_stage, pack_stage, select_stage, models[primary])
+    shortcuts_stage = shortcuts.stage(config, films, index_stage, pack_stage)
+    measured = _measured(config, films, index_stage, pack_stage, select_stage, models[primary])
     trained = {loss.value: stages.train for loss, stages in models.items()}
     table3_stage = None
     if compared and len(models) > 1 and "localization" in measured:
@@ -154,6 +158,7 @@ def plan_run(config: PipelineConfig, digests: DigestCache) -> Plan:
         index=index_stage,
         pack=pack_stage,
         models=models,
+        shortcuts=shortcuts_stage,
         select=select_stage,
         measured=measured,
         tables=tables_stage,
@@ -173,6 +178,7 @@ def plan_run(config: PipelineConfig, digests: DigestCache) -> Plan:
 
 def _measured(
     config: PipelineConfig,
+    films: Stage | RawFolder,
     index_stage: Stage,
     pack_stage: Stage,
     select_stage: Stage,
@@ -192,6 +198,13 @@ def _measured(
             changes = sensitivity_n.changes_stage(config, *base)
             return {
                 method: sensitivity_n.stage(config, method, changes, select_stage, stage)
+                for method, stage in maps.items()
+            }
+        if metric == "truth":
+            if isinstance(films, RawFolder):  # nobody knows the truth of real films
+                return {}
+            return {
+                method: truth.stage(config, method, films, select_stage, stage)
                 for method, stage in maps.items()
             }
         if metric == "sanity":

@@ -93,6 +93,11 @@ def run(task: Task, losses: tuple[str, ...], methods: Methods) -> None:
         metrics = metrics.melt(id_vars=["method", *_NAMES], var_name="metric")
     write("localization", metrics, by_metric(metrics))
 
+    known = rows("truth", lambda folder: pd.read_csv(folder / "samples.csv"))
+    if len(known):
+        known = known.melt(id_vars=["method", "truth", *_NAMES], var_name="metric")
+    write("truth", known, lambda: metric_tables.against_random(known, bootstrap, config.seed))
+
     curves = rows("insertion_deletion", _shard_samples)
     curves = curves.assign(dataset=dataset_name(config))
     write("fig2", curves, lambda: metric_tables.fig2_table(curves, bootstrap, config.seed))
