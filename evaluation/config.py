@@ -157,6 +157,7 @@ class ClaimsConfig:
     equivalence_margin: float = 0.02  # ours, AUC or AP; the paper calls 0.002 and 0.007 equivalent
 
 
+@dataclass
 class ShortcutConfig:
     """What a linear model is given in place of a film, and how well it may do."""
 
