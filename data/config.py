@@ -36,3 +36,10 @@ class DatasetConfig:
     split_seed: int = 0
     pack_shard: int = 2048  # films in one memory-mapped file
     phantom: PhantomConfig = field(default_factory=PhantomConfig)
+
+
+class DicomScaling(Enum):
+    """How stored DICOM values become grey."""
+
+    header = "header"  # ours: BitsStored, rescale and window as the header says
+    published_code = "published_code"  # 255/4095 or 255/65535, whichever the maximum fits

@@ -1,0 +1,444 @@
+"""Reading DICOM films: what grey they become, what is refused, and that no patient leaks out."""
+
+import io
+import os
+import resource
+import threading
+from pathlib import Path
+
+import gdcm
+import numpy as np
+import pydicom
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydicom import uid
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate
+
+from data.config import DicomScaling
+from data.dicom import (
+    DamagedPixelData,
+    DicomError,
+    DicomFacts,
+    MultiFrame,
+    NoPixelData,
+    TooManyPixels,
+    UnknownPhotometricInterpretation,
+    UnsupportedTransferSyntax,
+    read_dicom,
+    read_dicom_facts,
+)
+
+# What pydicom warns of: bad values that the tests write, and cuts.
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
+
+SECRET = "DOE^JANE"
+GDCM_NAMES = {  # compressions that only GDCM writes
+    uid.JPEGLossless: "JPEGLosslessProcess14",
+    uid.JPEGLosslessSV1: "JPEGLosslessProcess14_1",
+    uid.JPEGBaseline8Bit: "JPEGBaselineProcess1",
+}
+
+
+def dicom(pixels: np.ndarray, bits: int = 12, **fields: object) -> Dataset:
+    """An uncompressed CR film of a patient who must not be seen."""
+    ds = Dataset()
+    ds.file_meta = FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
+    ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = uid.ComputedRadiographyImageStorage
+    ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+    ds.PatientName = SECRET
+    ds.PatientID = ds.InstitutionName = ds.StudyDescription = SECRET
+    ds.PatientBirthDate = "19700101"
+    ds.Rows, ds.Columns = pixels.shape
+    ds.SamplesPerPixel, ds.PhotometricInterpretation = 1, "MONOCHROME2"
+    ds.BitsAllocated, ds.BitsStored, ds.HighBit = 8 * pixels.itemsize, bits, bits - 1
+    ds.PixelRepresentation = int(pixels.dtype.kind == "i")
+    ds.BurnedInAnnotation = "NO"
+    ds.PixelData = pixels.tobytes()
+    ds["PixelData"].VR = "OW"
+    for name, value in fields.items():
+        setattr(ds, name, value)
+    return ds
+
+
+def write(path: Path, ds: Dataset) -> Path:
+    ds.save_as(path, enforce_file_format=True)
+    return path
+
+
+def written(ds: Dataset) -> bytes:
+    buffer = io.BytesIO()
+    ds.save_as(buffer, implicit_vr=False, little_endian=True, enforce_file_format=True)
+    return buffer.getvalue()
+
+
+def compress(path: Path, ds: Dataset, syntax: uid.UID) -> Path:
+    if syntax not in GDCM_NAMES:
+        ds.compress(syntax, generate_instance_uid=False)
+        return write(path, ds)
+    write(path, ds)
+    reader, change = gdcm.ImageReader(), gdcm.ImageChangeTransferSyntax()
+    reader.SetFileName(str(path))
+    assert reader.Read()
+    change.SetTransferSyntax(gdcm.TransferSyntax(getattr(gdcm.TransferSyntax, GDCM_NAMES[syntax])))
+    change.SetInput(reader.GetImage())
+    assert change.Change()
+    writer = gdcm.ImageWriter()
+    writer.SetFileName(str(path))
+    writer.SetFile(reader.GetFile())
+    writer.SetImage(change.GetOutput())
+    assert writer.Write()
+    assert pydicom.dcmread(path).file_meta.TransferSyntaxUID == syntax
+    return path
+
+
+def film(bits: int = 12, shape: tuple[int, int] = (40, 44), seed: int = 0) -> np.ndarray:
+    dtype = np.uint8 if bits <= 8 else np.uint16
+    return np.random.default_rng(seed).integers(0, 2**bits, shape, dtype=dtype)
+
+
+def table(entries: list[int], first: int, bits: int) -> Dataset:
+    item = Dataset()
+    item.LUTDescriptor = [len(entries), first, bits]
+    item.add_new("LUTData", "US", entries)
+    return item
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 13, 14, 15, 16])
+def test_without_a_window_the_range_of_bits_stored_is_shown(tmp_path: Path, bits: int) -> None:
+    pixels = film(bits)
+    grey, facts = read_dicom(write(tmp_path / "a.dcm", dicom(pixels, bits)))
+    assert grey.dtype == np.uint8
+    assert grey.shape == pixels.shape
+    np.testing.assert_allclose(grey, pixels * (255 / (2**bits - 1)), atol=0.5 + 1e-9)
+    assert (facts.rows, facts.columns, facts.bits_stored) == (40, 44, bits)
+    assert facts.window == "stored range"
+
+
+@pytest.mark.parametrize("bits", [8, 12, 16])
+def test_monochrome1_is_the_negative_of_monochrome2(tmp_path: Path, bits: int) -> None:
+    window = {"WindowCenter": 0.4 * 2**bits, "WindowWidth": 0.5 * 2**bits}
+    for scaling in DicomScaling:
+        greys = [
+            read_dicom(
+                write(
+                    tmp_path / "a.dcm",
+                    dicom(film(bits), bits, PhotometricInterpretation=name, **window),
+                ),
+                scaling,
+            )[0]
+            for name in ("MONOCHROME1", "MONOCHROME2")
+        ]
+        np.testing.assert_array_equal(greys[0], 255 - greys[1])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    bits=st.integers(9, 16), signed=st.booleans(),
+    function=st.sampled_from(["LINEAR", "LINEAR_EXACT", "SIGMOID", None]),
+    slope=st.sampled_from([None, 1.0, 0.25, 3.5]), centre=st.floats(-0.3, 1.3),
+    width=st.floats(0.01, 3),
+)  # fmt: skip
+def test_rescale_and_windows_are_those_of_pydicom(
+    tmp_path_factory: pytest.TempPathFactory, bits: int, signed: bool, function: str | None,
+    slope: float | None, centre: float, width: float,
+) -> None:  # fmt: skip
+    pixels = film(bits).astype(np.int64)
+    if signed:
+        pixels = (pixels - 2 ** (bits - 1)).astype(np.int16)
+    scale = 2**bits * (slope or 1)
+    ds = dicom(pixels.astype(np.int16 if signed else np.uint16), bits)
+    ds.WindowCenter, ds.WindowWidth = f"{centre * scale:.6g}", f"{max(width * scale, 2):.6g}"
+    if function:
+        ds.VOILUTFunction = function
+    if slope:
+        ds.RescaleSlope, ds.RescaleIntercept = str(slope), "-100"
+    path = write(tmp_path_factory.mktemp("window") / "a.dcm", ds)
+    grey, facts = read_dicom(path)
+    assert facts.window == "window"
+    oracle = pydicom.pixels.apply_modality_lut(pixels, ds)
+    oracle = pydicom.pixels.apply_windowing(oracle, ds).astype(float)
+    low = (-(2 ** (bits - 1)) if signed else 0) * (slope or 1) - (100 if slope else 0)
+    share = (oracle - low) / ((2**bits - 1) * (slope or 1))
+    np.testing.assert_allclose(grey, 255 * share, atol=0.5 + 1e-6)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    entries=st.lists(st.integers(0, 1023), min_size=2, max_size=300),
+    first=st.integers(0, 200), modality=st.booleans(),
+)  # fmt: skip
+def test_look_up_tables_are_those_of_pydicom(
+    tmp_path_factory: pytest.TempPathFactory, entries: list[int], first: int, modality: bool
+) -> None:
+    ds = dicom(film(9), 9, VOILUTSequence=[table(entries, first, 10)])
+    if modality:
+        ds.ModalityLUTSequence = [table(entries[::-1], first, 16)]
+    path = write(tmp_path_factory.mktemp("table") / "a.dcm", ds)
+    grey, facts = read_dicom(path)
+    assert facts.window == "VOI LUT"
+    oracle = pydicom.pixels.apply_voi(pydicom.pixels.apply_modality_lut(film(9), ds), ds)
+    np.testing.assert_allclose(grey, oracle * (255 / 1023), atol=0.5 + 1e-9)
+
+
+def test_a_table_with_more_entries_than_its_bits_can_count_does_not_wrap(tmp_path: Path) -> None:
+    entries = (np.arange(4096) // 16).tolist()  # 12 bits shown in 8, where pydicom's index wraps
+    ds = dicom(film(), VOILUTSequence=[table(entries, 0, 8)])
+    np.testing.assert_array_equal(read_dicom(write(tmp_path / "a.dcm", ds))[0], film() // 16)
+
+
+@pytest.mark.parametrize(
+    "syntax",
+    [uid.ExplicitVRLittleEndian, uid.ImplicitVRLittleEndian, uid.ExplicitVRBigEndian],
+)
+def test_byte_orders_make_no_difference(tmp_path: Path, syntax: uid.UID) -> None:
+    pixels = film()
+    item = Dataset()
+    order = ">u2" if syntax == uid.ExplicitVRBigEndian else "<u2"
+    item.LUTDescriptor = [4096, 0, 12]
+    item.add_new("LUTData", "OW", np.arange(4096)[::-1].astype(order).tobytes())
+    ds = dicom(pixels.astype(order), VOILUTSequence=[item])
+    ds.file_meta.TransferSyntaxUID = syntax
+    grey, _ = read_dicom(write(tmp_path / "a.dcm", ds))
+    np.testing.assert_allclose(grey, 255 - pixels * (255 / 4095), atol=0.5 + 1e-9)
+
+
+@pytest.mark.parametrize("bits", [8, 12, 16])
+@pytest.mark.parametrize(
+    "syntax",
+    [uid.RLELossless, uid.JPEGLossless, uid.JPEGLosslessSV1, uid.JPEGLSLossless,
+     uid.JPEG2000Lossless],
+)  # fmt: skip
+def test_lossless_compression_makes_no_difference(
+    tmp_path: Path, syntax: uid.UID, bits: int
+) -> None:
+    plain, _ = read_dicom(write(tmp_path / "plain.dcm", dicom(film(bits), bits)))
+    path = compress(tmp_path / "packed.dcm", dicom(film(bits), bits), syntax)
+    grey, facts = read_dicom(path)
+    np.testing.assert_array_equal(grey, plain)
+    assert facts.transfer_syntax == syntax.name
+    assert facts == read_dicom_facts(path)
+
+
+def test_jpeg_baseline_is_read_to_its_loss(tmp_path: Path) -> None:
+    smooth = np.add.outer(np.arange(64), np.arange(80)).astype(np.uint8)
+    path = compress(tmp_path / "a.dcm", dicom(smooth, 8), uid.JPEGBaseline8Bit)
+    assert np.abs(read_dicom(path)[0].astype(int) - smooth).max() <= 3
+
+
+def test_bits_above_bits_stored_are_ignored(tmp_path: Path) -> None:
+    overlay = film() | np.uint16(0xA000)
+    plain, _ = read_dicom(write(tmp_path / "plain.dcm", dicom(film())))
+    grey, _ = read_dicom(write(tmp_path / "overlay.dcm", dicom(overlay)))
+    np.testing.assert_array_equal(grey, plain)
+
+
+@pytest.mark.parametrize(("bits", "full"), [(8, 4095), (12, 4095), (13, 65535), (16, 65535)])
+def test_the_published_scaling_divides_by_4095_or_65535_and_ignores_the_window(
+    tmp_path: Path, bits: int, full: int
+) -> None:
+    pixels = film(bits)
+    pixels[0, 0] = 2**bits - 1
+    ds = dicom(pixels, bits, WindowCenter=100, WindowWidth=50)
+    grey, _ = read_dicom(write(tmp_path / "a.dcm", ds), DicomScaling.published_code)
+    np.testing.assert_array_equal(grey, (pixels.astype(int) * 255) // full)
+
+
+def test_facts_are_those_of_the_header(tmp_path: Path) -> None:
+    ds = dicom(film(), PixelSpacing=["0.2", "0.1"], WindowCenter=["2000", "1"],
+               WindowWidth=["4000", "1"], PatientOrientation=["L", "F"])  # fmt: skip
+    facts = read_dicom_facts(write(tmp_path / "a.dcm", ds))
+    assert facts == DicomFacts(
+        rows=40, columns=44, bits_stored=12, photometric="MONOCHROME2",
+        transfer_syntax="Explicit VR Little Endian", window="window", spacing=(0.2, 0.1),
+        mirrored=False, text_excluded=True,
+    )  # fmt: skip
+    assert facts.doubts == []
+
+
+def test_the_spacing_at_the_detector_stands_in_for_an_absent_or_bad_one(tmp_path: Path) -> None:
+    for fields, spacing in (
+        ({"ImagerPixelSpacing": ["0.3", "0.4"]}, (0.3, 0.4)),
+        ({"PixelSpacing": ["0", "0"], "ImagerPixelSpacing": ["0.3", "0.4"]}, (0.3, 0.4)),
+        ({"PixelSpacing": ""}, None),
+        ({"PixelSpacing": "0.1"}, None),
+    ):
+        path = write(tmp_path / "a.dcm", dicom(film(), **fields))
+        assert read_dicom_facts(path).spacing == spacing
+
+
+def test_burned_in_text_and_mirrored_films_are_doubts(tmp_path: Path) -> None:
+    for value in ("YES", "", None):
+        ds = dicom(film(), BurnedInAnnotation=value, PatientOrientation=["R", "F"])
+        if value is None:
+            del ds.BurnedInAnnotation
+        doubts = read_dicom_facts(write(tmp_path / "a.dcm", ds)).doubts
+        assert [field for field, _ in doubts] == ["BurnedInAnnotation", "PatientOrientation"]
+
+
+def replaced(**fields: object) -> bytes:
+    return written(dicom(film(), **fields))
+
+
+def without(name: str) -> bytes:
+    ds = dicom(film())
+    delattr(ds, name)
+    return written(ds)
+
+
+def compressed(syntax: uid.UID, find: bytes, at: int, new: bytes) -> bytes:
+    """A compressed film whose codestream says another size: ``new`` ``at`` bytes after ``find``."""
+    ds = dicom(film())
+    ds.compress(syntax, generate_instance_uid=False)
+    content = written(ds)
+    start = content.index(find) + at
+    return content[:start] + new + content[start + len(new) :]
+
+
+def deflated() -> bytes:
+    ds = dicom(film())
+    ds.file_meta.TransferSyntaxUID = uid.DeflatedExplicitVRLittleEndian
+    return written(ds)
+
+
+def syntax_of(syntax: str) -> bytes:
+    ds = dicom(film(), PixelData=encapsulate([b"\0" * 8]))
+    ds["PixelData"].VR, ds["PixelData"].is_undefined_length = "OB", True
+    ds.file_meta.TransferSyntaxUID = syntax
+    return written(ds)
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "reason"),
+    [
+        (without("PixelData"), NoPixelData, "no pixel data"),
+        (replaced(Rows=0), NoPixelData, "no pixels"),
+        (replaced(PhotometricInterpretation="RGB"), UnknownPhotometricInterpretation, "MONO"),
+        (replaced(PhotometricInterpretation=SECRET), UnknownPhotometricInterpretation, "MONO"),
+        (without("PhotometricInterpretation"), UnknownPhotometricInterpretation, "MONO"),
+        (replaced(SamplesPerPixel=3), UnknownPhotometricInterpretation, "one sample"),
+        (replaced(NumberOfFrames=2), MultiFrame, "several frames"),
+        (replaced(Rows=65535, Columns=65535), TooManyPixels, "too large"),
+        (replaced(Rows=300), DamagedPixelData, "truncated"),
+        (written(dicom(film()))[:-9], DicomError, "truncated"),
+        (written(dicom(film()))[:400], DicomError, "no pixel data|absent|truncated"),
+        (without("Rows"), DicomError, "Rows is absent"),
+        (replaced(BitsAllocated=32, BitsStored=32, HighBit=31), DicomError, "BitsAllocated 32"),
+        (replaced(HighBit=15), DicomError, "HighBit 15"),
+        (replaced(BitsStored=0, HighBit=0), DicomError, "BitsStored 0"),
+        (replaced(PixelRepresentation=7), DicomError, "PixelRepresentation"),
+        (replaced(WindowCenter=1, WindowWidth=0), DicomError, "WindowWidth is too small"),
+        (replaced(WindowCenter=1, WindowWidth=9, VOILUTFunction="X"), DicomError, "VOILUTFunction"),
+        (replaced(RescaleSlope=0, RescaleIntercept=0), DicomError, "RescaleSlope"),
+        (replaced(VOILUTSequence=[Dataset()]), DicomError, "damaged"),
+        (deflated(), UnsupportedTransferSyntax, "deflated"),
+        (syntax_of("1.2.840.10008.1.2.4.100"), UnsupportedTransferSyntax, "single films"),
+        (syntax_of("1.2.3"), UnsupportedTransferSyntax, "absent or unknown"),
+        (b"", DicomError, "empty"),
+        (b"no DICOM file" * 20, DicomError, "not a DICOM file"),
+        (compressed(uid.JPEG2000Lossless, b"\xff\x4f\xff\x51", 8, b"\0\0\x75\x30" * 2),
+         DamagedPixelData, "not the size"),
+        (compressed(uid.JPEGLSLossless, b"\xff\xf7", 5, b"\x7f\xff" * 2),
+         DamagedPixelData, "not the size"),
+        (compressed(uid.JPEG2000Lossless, b"\xff\x4f\xff\x51", 0, b"\0" * 4),
+         DamagedPixelData, "not the size"),
+    ],
+)  # fmt: skip
+def test_what_is_no_single_grey_film_is_refused_by_name(
+    tmp_path: Path, content: bytes, kind: type[DicomError], reason: str
+) -> None:
+    (tmp_path / "a.dcm").write_bytes(content)
+    with pytest.raises(kind, match=f"a.dcm: .*({reason})") as caught:
+        read_dicom(tmp_path / "a.dcm")
+    assert SECRET not in str(caught.value)
+    assert caught.value.__suppress_context__  # the parser's own error may quote the header
+
+
+def test_a_bomb_takes_no_memory(tmp_path: Path) -> None:
+    bombs = [
+        replaced(Rows=65535, Columns=65535),
+        compressed(uid.JPEG2000Lossless, b"\xff\x4f\xff\x51", 8, b"\0\0\x75\x30" * 2),
+        compressed(uid.JPEGLSLossless, b"\xff\xf7", 5, b"\x7f\xff" * 2),
+    ]
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for content in bombs:
+        (tmp_path / "a.dcm").write_bytes(content)
+        with pytest.raises(DicomError):
+            read_dicom(tmp_path / "a.dcm")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # KiB
+
+
+def test_absent_files_folders_and_pipes_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "folder.dcm").mkdir()
+    os.mkfifo(tmp_path / "pipe.dcm")
+    caught: list[DicomError] = []
+
+    def read() -> None:
+        for name in ("absent.dcm", "folder.dcm", "pipe.dcm"):
+            try:
+                read_dicom(tmp_path / name)
+            except DicomError as error:
+                caught.append(error)
+
+    thread = threading.Thread(target=read, daemon=True)
+    thread.start()
+    thread.join(timeout=5)
+    assert [str(error).partition(": ")[2] for error in caught] == [
+        "not found", "not a regular file", "not a regular file",
+    ]  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    share=st.floats(0, 0.999),
+    syntax=st.sampled_from(
+        [uid.ExplicitVRLittleEndian, uid.RLELossless, uid.JPEGLSLossless, uid.JPEG2000Lossless]
+    ),
+)
+def test_no_cut_of_a_film_reads_as_another_film(
+    tmp_path_factory: pytest.TempPathFactory, share: float, syntax: uid.UID
+) -> None:
+    ds = dicom(film())
+    if syntax.is_compressed:
+        ds.compress(syntax, generate_instance_uid=False)
+    content = written(ds)
+    path = tmp_path_factory.mktemp("cut") / "a.dcm"
+    path.write_bytes(content[: int(share * len(content))])
+    try:
+        grey, _ = read_dicom(path)
+    except DicomError:
+        return
+    path.write_bytes(content)
+    assert share * len(content) > len(content) - 16  # the delimiter after the last pixel
+    np.testing.assert_array_equal(grey, read_dicom(path)[0])
+
+
+@settings(max_examples=60, deadline=None)
+@given(position=st.floats(0, 1, exclude_max=True), byte=st.integers(0, 255))
+def test_a_spoilt_header_reads_or_is_refused_and_nothing_else(
+    tmp_path_factory: pytest.TempPathFactory, position: float, byte: int
+) -> None:
+    content = bytearray(written(dicom(film(), WindowCenter=2000, WindowWidth=3000)))
+    head = len(content) - film().nbytes
+    content[int(position * head)] = byte
+    path = tmp_path_factory.mktemp("spoilt") / "a.dcm"
+    path.write_bytes(content)
+    try:
+        grey, facts = read_dicom(path)
+    except DicomError:
+        return
+    assert grey.shape == (facts.rows, facts.columns)
+
+
+def test_nothing_of_the_patient_is_returned_or_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write(tmp_path / "a.dcm", dicom(film(), VOILUTFunction=SECRET))
+    caplog.clear()  # what writing it logged
+    grey, facts = read_dicom(path)
+    assert caplog.text == ""
+    shown = repr(facts) + repr(facts.doubts) + repr(grey)
+    assert "DOE" not in shown
+    assert "1970" not in shown
