@@ -43,3 +43,21 @@ class DicomScaling(Enum):
 
     header = "header"  # ours: BitsStored, rescale and window as the header says
     published_code = "published_code"  # 255/4095 or 255/65535, whichever the maximum fits
+
+
+@dataclass
+class BrixiaConfig:
+    """How BrixIA's films are read and split."""
+
+    scaling: DicomScaling = DicomScaling.header
+    split_file: str = ""  # the published split, your copy below paths.brixia; "": per subject
+    val_fraction: float = 0.12  # published code, there per image
+    test_fraction: float = 0.044  # published code: 5 % of what is left, per image
+    split_seed: int = 0
+
+
+class CohenReader(Enum):
+    """Whose scores of the Cohen subset are the labels."""
+
+    senior = "senior"
+    junior = "junior"
