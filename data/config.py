@@ -61,3 +61,13 @@ class CohenReader(Enum):
 
     senior = "senior"
     junior = "junior"
+
+
+@dataclass
+class BrixiaPhantomConfig:
+    """The embedded phantom films with zone scores, written in BrixIA's layout."""
+
+    version: str = "v1"
+    num_films: int = 600  # at least: whole patients are drawn
+    side: int = 256  # of the film before the collimator cuts it to a rectangle
+    seed: int = 1  # another than the NIH phantoms': no body stands in both sets

@@ -18,7 +18,7 @@ def heart_side(film: NDArray[np.uint8], lung: NDArray[np.bool_]) -> float:
     """Above 0 where the heart lies at the image's right, as it does on films not mirrored.
 
     How much brighter the film (H, W) is right of the middle of the lungs (H, W) than left of it, in
-    the heart's rows, in standard deviations of the film around the lungs. NaN for a mask without width.
+    the heart's rows, in standard deviations of the film around the lungs. NaN for an empty mask.
     """
     rows, columns = np.flatnonzero(lung.any(axis=1)), np.flatnonzero(lung.any(axis=0))
     if len(columns) < 2:
