@@ -92,7 +92,7 @@ def _read_scores(
         scores[reader], why = parse_scores(
             digits.agg("".join, axis="columns"), table[totals[reader]], totals[reader]
         )
-        reasons = reasons.where(reasons != "", why)
+        reasons = reasons.where(reasons != "", pd.Series(why, index=table.index))
     reasons[unsafe] = "not a plain file name: row skipped"
     again = names[reasons == ""].duplicated()
     reasons[again.index[again]] = "the film has a row above: row skipped"

@@ -58,7 +58,7 @@ class DicomError(DataError):
 
 
 class NoPixelData(DicomError):
-    """It holds no image."""
+    """It holds no image, or not the whole of a compressed one."""
 
 
 class UnknownPhotometricInterpretation(DicomError):
@@ -193,7 +193,7 @@ def _transfer_syntax(path: Path) -> UID:
 def _facts(header: Dataset, syntax: UID) -> DicomFacts:
     """Everything that decides whether the film can be used, checked, and the rest."""
     if "PixelData" not in header:
-        raise NoPixelData("no pixel data")
+        raise NoPixelData("no pixel data, or cut off before its end")
     numbers = {name: header.get(name) for name in WHOLE_NUMBERS}
     for name, value in numbers.items():
         if not isinstance(value, int):

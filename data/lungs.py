@@ -68,7 +68,7 @@ def split_lungs(mask: NDArray[np.uint8] | Mask) -> Lungs:
     Specks are left out, a lung in pieces is kept together, merged lungs are cut where erosion
     parts them. Raises LungError where no pixel is lung.
     """
-    lung = mask if mask.dtype == bool else mask > MASK_LEVEL
+    lung = np.asarray(mask if mask.dtype == bool else mask > MASK_LEVEL, bool)
     parts, labels = _parts(lung)
     if not parts:
         raise LungError("no lung in the mask")
@@ -124,7 +124,7 @@ def _parts(mask: Mask) -> tuple[list[_Part], NDArray[np.int32]]:
     for label in range(1, len(stats)):
         x, y, w, h, area = (int(number) for number in stats[label])
         parts.append(_Part(label, area, float(centres[label][0]), (x, x + w), (y, y + h)))
-    return parts, labels
+    return parts, np.asarray(labels, np.int32)
 
 
 def _two_sides(parts: list[_Part]) -> tuple[list[_Part], list[_Part]] | None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import (
     ComputedRadiographyImageStorage,
@@ -202,8 +203,8 @@ def dicom_of(attenuation: Map, case: ScoredCase, technique: PhantomConfig) -> Da
 
 
 def _row(case: ScoredCase, folder: Path) -> str:
-    mask = cv2.imread(str(folder / MASKS / f"{case.name}.png"), cv2.IMREAD_GRAYSCALE)
-    height, width = mask.shape
+    with Image.open(folder / MASKS / f"{case.name}.png") as mask:
+        width, height = mask.size
     digits = "".join(map(str, case.scores))
     return (
         f"{case.name}.dcm;202004{case.visit.number + 1:02d};{case.modality};{width};{height};"

@@ -55,7 +55,7 @@ def opacities(
             continue
         once = stream(patient.seed, patient.number, -1, f"zone {zone}")
         now = stream(patient.seed, patient.number, visit.number, f"zone {zone}")
-        where = _envelope(zones.boxes[zone], zone < 3, frame, once, now)
+        where = _envelope(zones.boxes[zone], bool(zone < 3), frame, once, now)
         filled = where * _pattern(int(scores[zone]), frame, once)
         open_part = open_part * (1 - filled)
         solid |= filled > 0.1
