@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from data.brixia_score import ZONES, ScoreIndex, label_columns, parse_scores
 from data.config import BrixiaConfig, DicomScaling
-from data.dicom import DicomError, read_dicom, read_dicom_facts
+from data.dicom import read_dicom, read_dicom_facts
+from data.dicom_errors import DicomError
 from data.integrity import DataError, list_problems, problem_table, read_table, resolve_inside
 from data.nih_files import find_films
 from data.packing import SquareReader, squash
@@ -88,11 +89,13 @@ def read_brixia(root: Path, config: BrixiaConfig) -> ScoreIndex:
     )
 
 
-def read_consensus(path: Path) -> pd.DataFrame:
-    """Five radiologists' scores of the consensus films: image, MeanA-F (float), ModeA-F (int).
+def read_consensus(root: Path) -> pd.DataFrame:
+    """Five radiologists' scores in ``metadata_consensus_v1.csv``, for films of ``read_brixia``.
 
-    Raises DataError as ``read_table``, and for a name or number that is none.
+    Columns image, MeanA-F (float), ModeA-F (int). Raises DataError as ``read_table``, and for a
+    name or number that is none.
     """
+    path = root / CONSENSUS
     columns = [f"{kind}{zone}" for kind in ("Mean", "Mode") for zone in ZONES]
     table = read_table(path, ("Filename", *columns), separator=";")
     numbers = table[columns].apply(pd.to_numeric, errors="coerce")

@@ -16,14 +16,21 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.encaps import get_frame
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
-from pydicom.pixels import get_decoder
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, RLELossless
+from pydicom.uid import UID, JPEGExtended12Bit
 
 from data.config import DicomScaling
-from data.greyscale import grey_of_stored, has_window, published_grey_of_stored
+from data.dicom_errors import (
+    DicomError,
+    MultiFrame,
+    NoPixelData,
+    TooManyPixels,
+    UnknownPhotometricInterpretation,
+    UnsupportedTransferSyntax,
+)
+from data.dicom_pixels import check_readable, stored_pixels
+from data.greyscale import grey_of_stored, published_grey_of_stored, shown_by
 from data.integrity import MAX_PIXELS, DataError, printable
 
 # pydicom's warnings quote paths and values.
@@ -31,7 +38,6 @@ warnings.filterwarnings("ignore", category=UserWarning, module=r"pydicom\.")
 logging.getLogger("pydicom").setLevel(logging.ERROR)
 
 MAX_BYTES = 2 * MAX_PIXELS + 16 * 1024**2  # ours: 16 bits a pixel, and room for a header
-START_OF_FRAME = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}  # JPEG and JPEG-LS markers
 WHOLE_NUMBERS = ("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation")
 TECHNICAL = (
     *WHOLE_NUMBERS,
@@ -51,34 +57,6 @@ TECHNICAL = (
     "BurnedInAnnotation",
     "PixelData",
 )
-
-
-class DicomError(DataError):
-    """A DICOM file that cannot be used."""
-
-
-class NoPixelData(DicomError):
-    """It holds no image, or not the whole of a compressed one."""
-
-
-class UnknownPhotometricInterpretation(DicomError):
-    """Its values are not one grey each."""
-
-
-class MultiFrame(DicomError):
-    """It holds several images."""
-
-
-class DamagedPixelData(DicomError):
-    """Its pixels end early, or are not those that the header announces."""
-
-
-class TooManyPixels(DicomError):
-    """Decoding it would fill the memory."""
-
-
-class UnsupportedTransferSyntax(DicomError):
-    """No installed decoder reads its compression."""
 
 
 @dataclass(frozen=True)
@@ -118,15 +96,15 @@ def read_dicom(
 ) -> tuple[NDArray[np.uint8], DicomFacts]:
     """Grey film, uint8 (H, W), 0 black, and how it was stored.
 
-    Raises a DicomError that names the file and what is wrong with it: one of the classes above
-    where they say it, and before anything is allocated for pixels that are too many. A failing disk
-    raises its OSError.
+    Raises a DicomError that names the file and what is wrong with it, one of the classes of
+    ``data.dicom_errors`` where they say it, before anything is allocated for pixels that are too
+    many. A failing disk raises its OSError.
     """
     with _named_errors(path):
         syntax = _transfer_syntax(path)
         header = dcmread(path, specific_tags=list(TECHNICAL))
         facts = _facts(header, syntax)
-        stored = _stored_pixels(header)
+        stored = stored_pixels(path, header)
         if scaling is DicomScaling.published_code:
             grey = published_grey_of_stored(header, int(stored.max()))
         else:
@@ -178,15 +156,7 @@ def _transfer_syntax(path: Path) -> UID:
     syntax = read_file_meta_info(path).get("TransferSyntaxUID")
     if not isinstance(syntax, UID) or not syntax.is_transfer_syntax:
         raise UnsupportedTransferSyntax("TransferSyntaxUID is absent or unknown")
-    if syntax == DeflatedExplicitVRLittleEndian:
-        raise UnsupportedTransferSyntax("a deflated file: save it uncompressed")
-    try:
-        decoder = get_decoder(syntax)
-    except NotImplementedError:
-        raise UnsupportedTransferSyntax(f"{syntax.name} is no format of single films") from None
-    if not decoder.is_available:
-        missing = "; ".join(decoder.missing_dependencies)
-        raise UnsupportedTransferSyntax(f"{syntax.name} needs a decoder: {missing}")
+    check_readable(syntax)
     return syntax
 
 
@@ -217,6 +187,8 @@ def _facts(header: Dataset, syntax: UID) -> DicomFacts:
         )
     if signed not in (0, 1):
         raise DicomError("PixelRepresentation is not 0 or 1")
+    if syntax == JPEGExtended12Bit and stored > 8:
+        raise UnsupportedTransferSyntax("lossy JPEG of 12 bits is not read: save it uncompressed")
     orientation = header.get("PatientOrientation")
     towards = str(orientation[0])[:1] if orientation else ""
     return DicomFacts(
@@ -225,11 +197,7 @@ def _facts(header: Dataset, syntax: UID) -> DicomFacts:
         bits_stored=stored,
         photometric=photometric,
         transfer_syntax=syntax.name,
-        window="VOI LUT"
-        if header.get("VOILUTSequence")
-        else "window"
-        if has_window(header)
-        else "stored range",
+        window=shown_by(header),
         spacing=_spacing(header),
         mirrored={"L": False, "R": True}.get(towards),
         text_excluded=header.get("BurnedInAnnotation") == "NO",
@@ -244,46 +212,4 @@ def _spacing(header: Dataset) -> tuple[float, float] | None:
             continue
         if 0 < between_rows < np.inf and 0 < between_columns < np.inf:
             return between_rows, between_columns
-    return None
-
-
-def _stored_pixels(header: Dataset) -> NDArray[np.unsignedinteger]:
-    """The BitsStored bits of each pixel, (H, W), whatever stands in the bits above."""
-    syntax = header.file_meta.TransferSyntaxUID
-    try:
-        if syntax.is_compressed and syntax != RLELossless:
-            size = _codestream_size(get_frame(header.PixelData, 0, number_of_frames=1))
-            if size != (header.Rows, header.Columns):
-                raise DamagedPixelData("the compressed image has not the size of Rows and Columns")
-        pixels = header.pixel_array
-    except (MemoryError, DicomError):
-        raise
-    except Exception as error:
-        raise DamagedPixelData(
-            f"pixel data damaged or truncated ({type(error).__name__})"
-        ) from None
-    bits = pixels.astype(f"u{pixels.itemsize}", copy=False)
-    if header.BitsStored >= 8 * bits.itemsize:
-        return bits
-    return bits & bits.dtype.type(2**header.BitsStored - 1)
-
-
-def _codestream_size(frame: bytes) -> tuple[int, int] | None:
-    """Rows and columns that a JPEG, JPEG-LS or JPEG 2000 stream claims, None if it claims none.
-
-    Decoders allocate for these, whatever the header says.
-    """
-    size = frame.find(b"\xff\x4f\xff\x51")  # JPEG 2000, bare or in a JP2 file
-    if size >= 0:
-        x1, y1, x0, y0 = (
-            int.from_bytes(frame[size + at : size + at + 4], "big") for at in (8, 12, 16, 20)
-        )
-        return y1 - y0, x1 - x0
-    at = 2
-    while at + 9 <= len(frame) and frame[at] == 0xFF:
-        marker, length = frame[at + 1], int.from_bytes(frame[at + 2 : at + 4], "big")
-        if marker in START_OF_FRAME:
-            rows, columns = (int.from_bytes(frame[at + k : at + k + 2], "big") for k in (5, 7))
-            return rows, columns
-        at += 1 if marker == 0xFF else 2 + length
     return None

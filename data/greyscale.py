@@ -22,10 +22,11 @@ def grey_of_stored(header: Dataset) -> NDArray[np.uint8]:
     Raises DataError naming the field that makes no sense.
     """
     values = _modality(stored_values(header), header)
-    if header.get("VOILUTSequence"):
+    means = shown_by(header)
+    if means == "VOI LUT":
         shown, bits = _look_up(values, header.VOILUTSequence[0], "VOILUTSequence")
         share = shown / (2.0**bits - 1)
-    elif has_window(header):
+    elif means == "window":
         share = _window(values, header)
     else:
         low, high = float(values.min()), float(values.max())
@@ -40,8 +41,10 @@ def published_grey_of_stored(header: Dataset, maximum: int) -> NDArray[np.uint8]
     """The same as the authors scale a film whose greatest stored value is ``maximum``.
 
     255/4095 or 255/65535 of the stored value, cut to whole numbers, MONOCHROME1 inverted; no
-    window. Films of 13 to 15 bits come out dark.
+    window. Films of 13 to 15 bits come out dark. Raises DataError for signed values.
     """
+    if header.PixelRepresentation:
+        raise DataError("PixelRepresentation is signed: scale as the header says")
     full = next((full for full in PUBLISHED_RANGES if maximum <= full), PUBLISHED_RANGES[-1])
     values = stored_values(header).clip(0, full)
     grey = (values * 255 // full).astype(np.uint8)
@@ -57,9 +60,12 @@ def stored_values(header: Dataset) -> NDArray[np.int64]:
     return values
 
 
-def has_window(header: Dataset) -> bool:
-    """Whether WindowCenter and WindowWidth are filled in."""
-    return all(header.get(name) not in (None, "") for name in ("WindowCenter", "WindowWidth"))
+def shown_by(header: Dataset) -> str:
+    """What decides which values are shown: "VOI LUT", "window" or "stored range"."""
+    if header.get("VOILUTSequence"):
+        return "VOI LUT"
+    window = (header.get(name) for name in ("WindowCenter", "WindowWidth"))
+    return "stored range" if any(value in (None, "") for value in window) else "window"
 
 
 def _modality(values: NDArray[np.int64], header: Dataset) -> NDArray:

@@ -49,18 +49,15 @@ def opacities(
     the zone's borders. Its place is the patient's, its extent changes a little between visits.
     """
     open_part = np.ones_like(frame.x)
-    solid = np.zeros(frame.x.shape, bool)
     for zone in np.flatnonzero(scores):
         if not zones.masks[zone].any():
             continue
         once = stream(patient.seed, patient.number, -1, f"zone {zone}")
         now = stream(patient.seed, patient.number, visit.number, f"zone {zone}")
         where = _envelope(zones.boxes[zone], bool(zone < 3), frame, once, now)
-        filled = where * _pattern(int(scores[zone]), frame, once)
-        open_part = open_part * (1 - filled)
-        solid |= filled > 0.1
-    nothing = np.zeros_like(open_part)
-    return Effect(1 - open_part, nothing, nothing, solid & zones.masks.any(axis=0))
+        open_part = open_part * (1 - where * _pattern(int(scores[zone]), frame, once))
+    filled, nothing = 1 - open_part, np.zeros_like(open_part)
+    return Effect(filled, nothing, nothing, (filled > 0.1) & zones.masks.any(axis=0))
 
 
 def _envelope(

@@ -297,12 +297,12 @@ def test_consensus_scores_are_numbers_by_film(tmp_path: Path) -> None:
     path = tmp_path / "metadata_consensus_v1.csv"
     values = "0.2;1;1.8;2;3;0;0;1;2;2;3;0"
     path.write_text("\ufeff" + ";".join(["Filename", *columns]) + f"\n{NAMES[0]};{values}\n")
-    consensus = read_consensus(path)
+    consensus = read_consensus(tmp_path)
     assert consensus.iloc[0].tolist() == [NAMES[0], 0.2, 1, 1.8, 2, 3, 0, 0, 1, 2, 2, 3, 0]
     assert consensus["ModeC"].dtype == np.int64
     path.write_text(path.read_text().replace("1.8", "3.8"))
     with pytest.raises(DataError, match="line 2: not a film and its scores"):
-        read_consensus(path)
+        read_consensus(tmp_path)
 
 
 @pytest.mark.parametrize("scaling", list(DicomScaling))

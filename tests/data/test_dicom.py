@@ -1,44 +1,38 @@
 """Reading DICOM films: what grey they become, what is refused, and that no patient leaks out."""
 
 import io
+import itertools
 import os
 import resource
 import threading
 from pathlib import Path
 
-import gdcm
 import numpy as np
-import pydicom
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from pydicom import uid
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 
+from data import isolated_decoding
 from data.config import DicomScaling
-from data.dicom import (
+from data.dicom import DicomFacts, read_dicom, read_dicom_facts
+from data.dicom_errors import (
     DamagedPixelData,
     DicomError,
-    DicomFacts,
     MultiFrame,
     NoPixelData,
     TooManyPixels,
     UnknownPhotometricInterpretation,
     UnsupportedTransferSyntax,
-    read_dicom,
-    read_dicom_facts,
 )
 
 # What pydicom warns of: bad values that the tests write, and cuts.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
 
 SECRET = "DOE^JANE"
-GDCM_NAMES = {  # compressions that only GDCM writes
-    uid.JPEGLossless: "JPEGLosslessProcess14",
-    uid.JPEGLosslessSV1: "JPEGLosslessProcess14_1",
-    uid.JPEGBaseline8Bit: "JPEGBaselineProcess1",
-}
 
 
 def dicom(pixels: np.ndarray, bits: int = 12, **fields: object) -> Dataset:
@@ -75,23 +69,43 @@ def written(ds: Dataset) -> bytes:
 
 
 def compress(path: Path, ds: Dataset, syntax: uid.UID) -> Path:
-    if syntax not in GDCM_NAMES:
-        ds.compress(syntax, generate_instance_uid=False)
-        return write(path, ds)
-    write(path, ds)
-    reader, change = gdcm.ImageReader(), gdcm.ImageChangeTransferSyntax()
-    reader.SetFileName(str(path))
-    assert reader.Read()
-    change.SetTransferSyntax(gdcm.TransferSyntax(getattr(gdcm.TransferSyntax, GDCM_NAMES[syntax])))
-    change.SetInput(reader.GetImage())
-    assert change.Change()
-    writer = gdcm.ImageWriter()
-    writer.SetFileName(str(path))
-    writer.SetFile(reader.GetFile())
-    writer.SetImage(change.GetOutput())
-    assert writer.Write()
-    assert pydicom.dcmread(path).file_meta.TransferSyntaxUID == syntax
-    return path
+    if syntax in (uid.JPEGLossless, uid.JPEGLosslessSV1):
+        return encapsulated(path, ds, syntax, jpeg_lossless(ds.pixel_array, ds.BitsStored))
+    ds.compress(syntax, generate_instance_uid=False)
+    return write(path, ds)
+
+
+def encapsulated(path: Path, ds: Dataset, syntax: uid.UID, stream: bytes) -> Path:
+    ds.PixelData = encapsulate([stream])
+    ds["PixelData"].VR, ds["PixelData"].is_undefined_length = "OB", True
+    ds.file_meta.TransferSyntaxUID = syntax
+    return write(path, ds)
+
+
+def jpeg_lossless(pixels: np.ndarray, bits: int) -> bytes:
+    """Process 14, selection value 1 (ITU-T T.81, annex H): differences to the left neighbour."""
+    rows, columns = pixels.shape
+    values = pixels.astype(np.int64)
+    predicted = np.empty_like(values)
+    predicted[:, 1:] = values[:, :-1]
+    predicted[1:, 0] = values[:-1, 0]
+    predicted[0, 0] = 2 ** (bits - 1)
+    code = ""
+    for difference in ((values - predicted + 32768) % 65536 - 32768).ravel().tolist():
+        size = abs(difference).bit_length()
+        code += f"{size:05b}"  # 17 categories, each coded in five bits
+        if 0 < size < 16:
+            code += f"{difference if difference > 0 else difference + 2**size - 1:0{size}b}"
+    code += "1" * (-len(code) % 8)
+    data = int(code, 2).to_bytes(len(code) // 8, "big").replace(b"\xff", b"\xff\x00")
+
+    def segment(marker: int, content: bytes) -> bytes:
+        return bytes((255, marker)) + (len(content) + 2).to_bytes(2, "big") + content
+
+    sides = rows.to_bytes(2, "big") + columns.to_bytes(2, "big")
+    frame = segment(0xC3, bytes((bits,)) + sides + b"\1\1\x11\0")
+    table = segment(0xC4, bytes((0, 0, 0, 0, 0, 17, *[0] * 11, *range(17))))
+    return b"\xff\xd8" + frame + table + segment(0xDA, b"\1\1\0\1\0\0") + data + b"\xff\xd9"
 
 
 def film(bits: int = 12, shape: tuple[int, int] = (40, 44), seed: int = 0) -> np.ndarray:
@@ -122,12 +136,16 @@ def test_byte_orders_make_no_difference(tmp_path: Path, syntax: uid.UID) -> None
     np.testing.assert_allclose(grey, 255 - pixels * (255 / 4095), atol=0.5 + 1e-9)
 
 
-@pytest.mark.parametrize("bits", [8, 12, 16])
 @pytest.mark.parametrize(
-    "syntax",
-    [uid.RLELossless, uid.JPEGLossless, uid.JPEGLosslessSV1, uid.JPEGLSLossless,
-     uid.JPEG2000Lossless],
-)  # fmt: skip
+    ("syntax", "bits"),
+    [
+        *itertools.product(
+            (uid.RLELossless, uid.JPEGLSLossless, uid.JPEG2000Lossless), (8, 12, 16)
+        ),
+        (uid.JPEGLossless, 12),  # a process each
+        (uid.JPEGLosslessSV1, 16),
+    ],
+)
 def test_lossless_compression_makes_no_difference(
     tmp_path: Path, syntax: uid.UID, bits: int
 ) -> None:
@@ -141,7 +159,10 @@ def test_lossless_compression_makes_no_difference(
 
 def test_jpeg_baseline_is_read_to_its_loss(tmp_path: Path) -> None:
     smooth = np.add.outer(np.arange(64), np.arange(80)).astype(np.uint8)
-    path = compress(tmp_path / "a.dcm", dicom(smooth, 8), uid.JPEGBaseline8Bit)
+    stream = io.BytesIO()
+    Image.fromarray(smooth).save(stream, "JPEG", quality=95)
+    path = tmp_path / "a.dcm"
+    encapsulated(path, dicom(smooth, 8), uid.JPEGBaseline8Bit, stream.getvalue())
     assert np.abs(read_dicom(path)[0].astype(int) - smooth).max() <= 3
 
 
@@ -250,8 +271,9 @@ def syntax_of(syntax: str) -> bytes:
         (replaced(RescaleSlope=0, RescaleIntercept=0), DicomError, "RescaleSlope"),
         (replaced(VOILUTSequence=[Dataset()]), DicomError, "damaged"),
         (deflated(), UnsupportedTransferSyntax, "deflated"),
-        (syntax_of("1.2.840.10008.1.2.4.100"), UnsupportedTransferSyntax, "single films"),
+        (syntax_of("1.2.840.10008.1.2.4.100"), UnsupportedTransferSyntax, "is not read"),
         (syntax_of("1.2.3"), UnsupportedTransferSyntax, "absent or unknown"),
+        (syntax_of(uid.JPEGExtended12Bit), UnsupportedTransferSyntax, "12 bits is not read"),
         (b"", DicomError, "empty"),
         (b"no DICOM file" * 20, DicomError, "not a DICOM file"),
         (compressed(uid.JPEG2000Lossless, b"\xff\x4f\xff\x51", 8, b"\0\0\x75\x30" * 2),
@@ -329,6 +351,33 @@ def test_no_cut_of_a_film_reads_as_another_film(
     path.write_bytes(content)
     assert share * len(content) > len(content) - 16  # the delimiter after the last pixel
     np.testing.assert_array_equal(grey, read_dicom(path)[0])
+
+
+@pytest.mark.parametrize("syntax", [uid.JPEGLSLossless, uid.JPEG2000Lossless, uid.RLELossless])
+def test_a_spoilt_codestream_never_ends_the_process(tmp_path: Path, syntax: uid.UID) -> None:
+    rng = np.random.default_rng(0)
+    content = compress(tmp_path / "a.dcm", dicom(film()), syntax).read_bytes()
+    start = content.index(b"\xe0\x7f\x10\x00")
+    for _ in range(60):
+        spoilt = bytearray(content)
+        for place in rng.integers(start + 12, len(content), 3):
+            spoilt[place] = rng.integers(256)
+        (tmp_path / "a.dcm").write_bytes(spoilt)
+        try:
+            grey, _ = read_dicom(tmp_path / "a.dcm")
+        except DicomError:
+            continue
+        assert grey.shape == film().shape
+
+
+def test_a_decoder_that_dies_costs_its_film_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = compress(tmp_path / "a.dcm", dicom(film()), uid.JPEGLosslessSV1)
+    (tmp_path / "dies.py").write_text("import os; os.abort()")
+    monkeypatch.setattr(isolated_decoding, "__file__", str(tmp_path / "dies.py"))
+    with pytest.raises(DamagedPixelData, match=r"a\.dcm: pixel data damaged"):
+        read_dicom(path)
 
 
 @settings(max_examples=60, deadline=None)

@@ -135,6 +135,11 @@ def test_fields_that_make_no_sense_are_named(fields: dict[str, object], reason: 
         grey_of_stored(header(ModalityLUTSequence=[short]))
 
 
+def test_signed_values_have_no_published_scaling() -> None:
+    with pytest.raises(DataError, match="signed"):
+        published_grey_of_stored(header(PixelRepresentation=1), 100)
+
+
 def test_a_window_of_width_one_is_a_threshold() -> None:
     grey = grey_of_stored(header(WindowCenter=1000, WindowWidth=1))
     np.testing.assert_array_equal(grey, np.where(np.arange(4096) > 999.5, 255, 0))
