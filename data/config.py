@@ -44,3 +44,38 @@ class DatasetConfig:
     split_seed: int = 0
     pack_shard: int = 2048  # films in one memory-mapped file
     phantom: PhantomConfig = field(default_factory=PhantomConfig)
+
+
+class DicomScaling(Enum):
+    """How stored DICOM values become grey."""
+
+    header = "header"  # ours: BitsStored, rescale and window as the header says
+    published_code = "published_code"  # 255/4095 or 255/65535, whichever the maximum fits
+
+
+@dataclass
+class BrixiaConfig:
+    """How BrixIA's films are read and split."""
+
+    scaling: DicomScaling = DicomScaling.header
+    split_file: str = ""  # the published split, your copy below paths.brixia; "": per subject
+    val_fraction: float = 0.12  # published code, there per image
+    test_fraction: float = 0.044  # published code: 5 % of what is left, per image
+    split_seed: int = 0
+
+
+class CohenReader(Enum):
+    """Whose scores of the Cohen subset are the labels."""
+
+    senior = "senior"
+    junior = "junior"
+
+
+@dataclass
+class BrixiaPhantomConfig:
+    """The embedded phantom films with zone scores, written in BrixIA's layout."""
+
+    version: str = "v1"
+    num_films: int = 600  # at least: whole patients are drawn
+    side: int = 256  # of the film before the collimator cuts it to a rectangle
+    seed: int = 1  # another than the NIH phantoms': no body stands in both sets

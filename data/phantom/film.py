@@ -57,15 +57,15 @@ def render_film(
         large = scene.with_heart(enlargement(patient, visit))
         masks[LARGE_HEART_FINDING] = large.heart > HEART_SHADOW
 
-    rigid = _rigid(scene.thorax, scene.frame, scene.body)
+    rigid = rigid_parts(scene.thorax, scene.frame, scene.body)
     mesh = vessels(scene.thorax, scene.frame)
-    grain = _parenchyma(patient, scene.frame)
+    grain = parenchyma(patient, scene.frame)
     scale = np.float32(patient.size * visit.contrast)
 
     def light_with(shown: Sequence[str]) -> Map:
         parts = large if LARGE_HEART_FINDING in shown else scene.parts
         acting = [effects[f] for f in shown if f in effects]
-        return projection.primary(scale * (rigid + _soft(parts, mesh, grain, acting)))
+        return projection.primary(scale * (rigid + soft_tissue(parts, mesh, grain, acting)))
 
     # The stray light of the healthy film serves all: a finding changes nothing far from itself.
     healthy = light_with(())
@@ -75,7 +75,7 @@ def render_film(
     marks = markers.leads(scene.thorax, scene.frame, visit) + token
     marks += markers.letters(patient, visit, config.side)
     through = projection.primary(marks)
-    exposure = np.float32(_technique(patient, visit))
+    exposure = np.float32(technique(patient, visit))
     noise = stream(patient.seed, patient.number, visit.number, "noise").standard_normal(
         healthy.shape, dtype=np.float32
     )
@@ -101,7 +101,7 @@ def render_film(
     )
 
 
-def _soft(parts: SoftParts, mesh: Map, grain: Map, effects: Sequence[Effect]) -> Map:
+def soft_tissue(parts: SoftParts, mesh: Map, grain: Map, effects: Sequence[Effect]) -> Map:
     """Attenuation of soft tissue, lung and vessels, with what the findings do to the lung path."""
     lung = parts.lung
     vessel = mesh * np.minimum(lung * np.float32(1 / DEEP_LUNG), 1)
@@ -119,7 +119,7 @@ def _soft(parts: SoftParts, mesh: Map, grain: Map, effects: Sequence[Effect]) ->
     return np.float32(projection.WATER) * water + parenchyma * aerated * in_place
 
 
-def _rigid(thorax: Thorax, frame: Frame, body: Map) -> Map:
+def rigid_parts(thorax: Thorax, frame: Frame, body: Map) -> Map:
     """Attenuation of what no finding touches: bone, and gas in place of tissue."""
     covered = np.minimum(body * np.float32(1 / 25), 1)
     bone = np.float32(projection.BONE) * bones(thorax, frame) * covered
@@ -127,7 +127,7 @@ def _rigid(thorax: Thorax, frame: Frame, body: Map) -> Map:
     return bone - np.float32(projection.WATER) * air
 
 
-def _parenchyma(patient: Patient, frame: Frame) -> Map:
+def parenchyma(patient: Patient, frame: Frame) -> Map:
     """Relative density of lung tissue: the patient's mean with an interstitial pattern."""
     rng = stream(patient.seed, patient.number, -1, "parenchyma")
     grain = 0.07 * frame.body_noise(rng, 22.0) + 0.05 * frame.body_noise(rng, 5.0)
@@ -135,7 +135,7 @@ def _parenchyma(patient: Patient, frame: Frame) -> Map:
     return np.float32(patient.lung_density) * (1 + grain)
 
 
-def _technique(patient: Patient, visit: Visit) -> float:
+def technique(patient: Patient, visit: Visit) -> float:
     """Relative exposure: the chart's for this girth and view, times this film's deviation."""
     chart = np.exp(0.95 * projection.WATER * 1.1 * (patient.girth - 14))
     return float(chart * visit.exposure)
