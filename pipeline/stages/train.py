@@ -1,6 +1,5 @@
 """train: the classifier, from the configured initial weights, on the train fold."""
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -8,6 +7,7 @@ from models.config import Loss
 from pipeline.config import ConfigError, PipelineConfig, section
 from pipeline.graph import Stage, Task
 from pipeline.keys import file_sha256
+from pipeline.store import RESUME
 
 _NAMED_WEIGHTS = ("random", "imagenet")
 
@@ -64,14 +64,13 @@ def run(task: Task) -> None:
         ) -> None:
             task.progress((epoch - 1) * batches + done, epochs * batches)
 
-        resume = task.folder / "resume"
         result = train(
             model,
             train_fold,
             LabelledFilms(films, images, "val", labels),
             config.train,
             seed=config.seed,
-            folder=resume,
+            folder=task.folder / RESUME,
             device=device,
             pos_weight=pos_weight,
             on_progress=on_progress,
@@ -85,5 +84,4 @@ def run(task: Task) -> None:
             f"{len(train_fold):,} films, best epoch {result.best_epoch} of {len(history)}:"
             f" validation loss {best['val_loss']:.4f}, mean AUC {best['val_auc']:.3f}"
         )
-        shutil.rmtree(resume)
     save_checkpoint(task.folder / "model.safetensors", model, labels, facts)
