@@ -84,7 +84,9 @@ class KeyHistory:
                 found.add(Difference(new_key, f"input {role}: key differs"))
             else:
                 found.add(Difference(new_key, f"input {role} {'added' if new_input else 'gone'}"))
-        return sorted(found, key=lambda each: (each.key != new_key, each.text))
+        return sorted(
+            found, key=lambda each: (each.key != new_key, self._titles[each.key], each.text)
+        )
 
     def _same_stage(self, *keys: str | None) -> bool:
         names = {self._parts[key]["stage"] if key in self._parts else None for key in keys}

@@ -125,8 +125,8 @@ def test_a_full_disk_ends_a_run_naming_it_and_the_next_run_goes_on(
 ) -> None:
     begun: list[str] = []
     make(tmp_path, graph()[:1])
-    expected = pytest.raises(StageFailedError, match="^work a: cannot write to the disk of .*store")
-    with expected, files_end_at(8_000):
+    named = r"^work a: cannot write to the disk of .*store"
+    with pytest.raises(StageFailedError, match=named), files_end_at(8_000):
         make(tmp_path, graph(hook=begun.append))
     store = Store(tmp_path / "store")
     assert [path.parent.name for path in store.folders()] == ["draw"]
