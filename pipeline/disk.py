@@ -10,7 +10,7 @@ _NUMBERS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # numpy, safetensors and sqlite pass no error number on.
 _TEXTS = re.compile(
     rf"\d+ requested and \d+ written|os error ({'|'.join(map(str, _NUMBERS))})\b"
-    r"|database or disk is full"
+    r"|database or disk is full|disk I/O error"
 )
 
 

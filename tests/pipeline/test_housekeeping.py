@@ -1,4 +1,5 @@
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,14 +10,21 @@ from pipeline.store import MANIFEST, Store
 from tests.pipeline.toy_graph import config, graph, make
 
 
-@pytest.fixture
-def outputs(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two runs that share a stage; the folder of the second is gone."""
-    folder = tmp_path / "2026-01-01" / "run"
+    outputs = tmp_path_factory.mktemp("template")
+    folder = outputs / "2026-01-01" / "run"
     folder.mkdir(parents=True)
     record_plan(graph(), folder)
-    finish_run(config(tmp_path), folder, make(tmp_path, graph()))
-    make(tmp_path, graph(scale=3.0))
+    finish_run(config(outputs), folder, make(outputs, graph()))
+    make(outputs, graph(scale=3.0))
+    return outputs
+
+
+@pytest.fixture
+def outputs(template: Path, tmp_path: Path) -> Path:
+    shutil.copytree(template, tmp_path, symlinks=True, dirs_exist_ok=True)
     return tmp_path
 
 
