@@ -3,8 +3,8 @@
 A run is made undisturbed once. Then the same command is started on an empty store, killed (SIGKILL)
 after a random time and started again, until it ends; and all of that again, until COUNT kills are
 through. Lost is what was finished before a kill and is not there after the next start: an
-artifact, a shard, a packed shard, an epoch. At the end of every round each artifact and table must
-have the bytes of the undisturbed run. Exit code 1 if anything was lost or differs.
+artifact, a shard, a packed shard, a film, an epoch. At the end of every round each artifact and
+table must have the bytes of the undisturbed run. Exit code 1 if anything was lost or differs.
 """
 
 import argparse
