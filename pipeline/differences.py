@@ -43,7 +43,7 @@ class KeyHistory:
         None where there is no such artifact. What an input differs in counts once, by however
         many inputs it comes.
         """
-        others = (key for key in self._artifacts.get(stage.title, ()) if key != stage.key)
+        others = self._artifacts.get(stage.title, ())
         return min((self._between(stage.key, key) for key in others), key=len, default=None)
 
     def why(self, stage: Stage, running: Iterable[str]) -> str:
@@ -54,8 +54,6 @@ class KeyHistory:
             inputs = (source for source in stage.inputs.values() if source.key in running)
             first = sorted({self._titles[source.key] for source in inputs})
             return "never made" + (f"; {', '.join(first)} first" if first else "")
-        if not found:
-            return "made before, and removed"
         words = [self._words(difference, stage, running) for difference in found[:_SHOWN]]
         more = len(found) - len(words)
         return "; ".join(words) + (f"; and {more} more" if more else "")
