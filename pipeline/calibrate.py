@@ -27,7 +27,7 @@ from pipeline.keys import sample_seed
 from pipeline.plan import Plan, plan_run
 from pipeline.progress import say, stage_progress
 from pipeline.run import store_folder
-from pipeline.runner import StageFailedError, obtain
+from pipeline.runner import StageFailedError, obtain_all
 from pipeline.store import Store
 
 GRID = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
@@ -176,8 +176,7 @@ def _artifacts(plan: Plan, store: Store, config: PipelineConfig) -> dict[str, Pa
     model = plan.models[config.train.primary]
     wanted = {"index": plan.index, "pack": plan.pack, "train": model.train}
     wanted |= {f"statistics_{tap}": stage for tap, stage in model.statistics.items()}
-    for stage in plan.before(*wanted.values()):
-        obtain(stage, store, config)
+    obtain_all(plan.before(*wanted.values()), store, config)
     return {role: store.folder(stage.name, stage.key) for role, stage in wanted.items()}
 
 

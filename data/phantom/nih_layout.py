@@ -9,8 +9,7 @@ tubes lie on a film), and of test films `masks/<stem>_<finding>.png` (what a rea
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from concurrent.futures import as_completed
 from pathlib import Path
 
 import cv2
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from data.config import PhantomConfig
 from data.phantom.cohort import Case, cohort
 from data.phantom.film import render_film
+from data.workers import worker_pool
 
 BOX_FRAME = 1024  # boxes are given in this frame whatever the PNG's side
 DATA_ENTRY = "Data_Entry_2017_v2020.csv"
@@ -89,7 +89,7 @@ def _render_chunks(
         for chunk in chunks:
             yield _render_cases(config, folder, chunk)
         return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with worker_pool(workers) as pool:
         jobs = [pool.submit(_render_cases, config, folder, chunk) for chunk in chunks]
         for job in as_completed(jobs):
             yield job.result()

@@ -1,6 +1,5 @@
 """pretrain, train: a classifier per loss on the train fold, all from the same initial weights."""
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from models.config import Loss, TrainConfig
 from pipeline.config import ConfigError, PipelineConfig, section
 from pipeline.graph import Stage, Task
 from pipeline.keys import file_sha256
+from pipeline.store import RESUME
 
 _NAMED_WEIGHTS = ("random", "imagenet")
 _SOURCES = ("models",)
@@ -114,14 +114,13 @@ def run(task: Task, recipe: TrainConfig, loss: Loss) -> None:
         ) -> None:
             task.progress((epoch - 1) * batches + done, epochs * batches)
 
-        resume = task.folder / "resume"
         result = train(
             model,
             train_fold,
             LabelledFilms(films, images, "val", labels),
             recipe,
             seed=config.seed,
-            folder=resume,
+            folder=task.folder / RESUME,
             device=device,
             loss=criterion,
             on_progress=on_progress,
@@ -135,5 +134,4 @@ def run(task: Task, recipe: TrainConfig, loss: Loss) -> None:
             f"{len(train_fold):,} films, best epoch {result.best_epoch} of {len(history)}:"
             f" validation loss {best['val_loss']:.4f}, mean AUC {best['val_auc']:.3f}"
         )
-        shutil.rmtree(resume)
     save_checkpoint(task.folder / "model.safetensors", model, labels, facts)

@@ -134,6 +134,9 @@ def test_status_says_what_is_there_and_what_is_not_without_running_it(outputs):
     }
     assert state["pack"] == "hit"
     assert state["train weighted_bce"] == "miss"
+    why = {line.split("│")[1].strip(): line for line in done.stdout.splitlines() if "│" in line}
+    assert "train.learning_rate 0.0005 -> 0.5" in why["train weighted_bce"]
+    assert "train weighted_bce runs: train.learning_rate 0.0005 -> 0.5" in why["attribute iba"]
 
 
 def test_no_record_of_a_run_names_a_home_folder(outputs):
