@@ -23,8 +23,8 @@ SHAPING = (
     "vessels",
 )
 PINNED = {
-    "v2": "976e84929382c817a5d9b329f7e6d62b13d32c27055953d4523808cc8db9d819",
-    "v2-planted": "b42ae7c1ed6fcf7dfc7b62a3c731db966adbbab1ec810723461ff178e80c8462",
+    "v2": "f121633628d10c396bdc10520475df7ea76205c6f7797ec8d42b6c1f24291724",
+    "v2-planted": "299c3124fcf8f3da118015c7b1ceb96b802bddef4647a8a8b9196a22aef56294",
 }
 
 

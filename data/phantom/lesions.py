@@ -28,7 +28,7 @@ FINDINGS = (
 # What a finding draws, per patient: lengths in mm, slopes and tilts in degrees unless a tangent,
 # densities as fractions of the lung path, u and v as in Thorax.lung_point.
 RANGES: dict[str, tuple[float, float]] = {
-    "heart enlargement": (1.13, 1.38),
+    "heart enlargement": (1.15, 1.42),
     "nodule radius": (8.5, 14.5),
     "nodule u": (0.15, 0.85),
     "nodule v": (0.1, 0.93),
@@ -60,8 +60,8 @@ RANGES: dict[str, tuple[float, float]] = {
     "plate half-thickness": (3.0, 5.5),
     "plate depth": (32.0, 56.0),
     "effusion amount": (13.0, 76.0),
-    "pneumothorax reach": (0.5, 1.05),
-    "pneumothorax collapse": (0.24, 0.5),
+    "pneumothorax reach": (0.45, 1.0),
+    "pneumothorax collapse": (0.22, 0.46),
 }
 PLATES_CHANCE = 0.6  # of plates, not a collapsed lobe, in atelectasis
 
@@ -174,7 +174,7 @@ def _mass(scene: Scene, draw: Draw) -> Effect:
         for k, (a, f) in enumerate(zip(lobes, phase, strict=True))
     ) + np.float32(radius)
     q = (dx * dx + dy * dy) / np.square(reach)
-    return _filling(scene, _share(scene, np.float32(2 * radius) * chord(q)), 0.2)
+    return _filling(scene, _share(scene, np.float32(1.8 * radius) * chord(q)), 0.2)
 
 
 def _infiltration(scene: Scene, draw: Draw) -> Effect:
