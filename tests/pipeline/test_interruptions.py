@@ -15,7 +15,7 @@ import pytest
 from pipeline.config import PipelineConfig, compose_config
 from pipeline.graph import Stage
 from pipeline.interrupts import stop_on_signals
-from pipeline.plan import plan_run
+from pipeline.plan import Plan, plan_run
 from pipeline.runner import StageFailedError, obtain_all
 from pipeline.store import Store
 
@@ -28,6 +28,7 @@ OVERRIDES = (
     "dataset.phantom.num_test=24",
     "dataset.phantom.side=64",
     "dataset.val_fraction=0.3",
+    "train.pretrain_epochs=0",
     "train.epochs=3",
     "train.batch_size=6",
     "evaluation.max_images=6",
@@ -47,16 +48,6 @@ def plan(outputs: Path) -> tuple[PipelineConfig, Store, dict[str, Stage]]:
 def make(outputs: Path, title: str, seen: Progress | None = None) -> None:
     """Makes one stage and what it needs; ``seen`` is called with its progress."""
     config, store, stages = plan(outputs)
-    order: list[Stage] = []
-
-    def visit(stage: Stage) -> None:
-        for source in stage.inputs.values():
-            if isinstance(source, Stage):
-                visit(source)
-        if stage not in order:
-            order.append(stage)
-
-    visit(stages[title])
 
     @contextmanager
     def stage_progress(now: str) -> Iterator[Progress]:
@@ -64,7 +55,7 @@ def make(outputs: Path, title: str, seen: Progress | None = None) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pipeline.runner.stage_progress", stage_progress)
-        obtain_all(order, store, config)
+        obtain_all(Plan.before(stages[title]), store, config)
 
 
 def digests(outputs: Path, title: str) -> dict[str, str]:
@@ -124,21 +115,21 @@ def test_training_that_is_killed_stopped_and_out_of_room_ends_in_the_same_bytes(
     def full_from_the_start(now: int, total: int) -> None:
         room(1 << 20)
 
-    disk = re.escape(f"train bce: cannot write to the disk of {tmp_path / 'store'}")
+    disk = re.escape(f"train weighted_bce: cannot write to the disk of {tmp_path / 'store'}")
     with pytest.raises(StageFailedError, match=disk):
-        make(tmp_path, "train bce", full_from_the_start)
+        make(tmp_path, "train weighted_bce", full_from_the_start)
     room(0)
-    assert not published(tmp_path, "train bce")
+    assert not published(tmp_path, "train weighted_bce")
 
     code = (
         "import os, sys; from pathlib import Path;"
         "from tests.pipeline.test_interruptions import make;"
-        "make(Path(sys.argv[1]), 'train bce',"
+        "make(Path(sys.argv[1]), 'train weighted_bce',"
         " lambda done, total: os.kill(os.getpid(), 9) if done > total // 3 else None)"
     )
     killed = subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, check=False)
     assert killed.returncode == -signal.SIGKILL
-    assert not published(tmp_path, "train bce")
+    assert not published(tmp_path, "train weighted_bce")
 
     def terminate(now: int, total: int) -> None:
         done.append(now)
@@ -146,13 +137,13 @@ def test_training_that_is_killed_stopped_and_out_of_room_ends_in_the_same_bytes(
             signal.raise_signal(signal.SIGTERM)
 
     with pytest.raises(SystemExit) as caught:
-        make(tmp_path, "train bce", terminate)
+        make(tmp_path, "train weighted_bce", terminate)
     assert caught.value.code == 143
     assert "stopped by SIGTERM" in capsys.readouterr().out
-    make(tmp_path, "train bce", lambda now, total: done.append(now))
+    make(tmp_path, "train weighted_bce", lambda now, total: done.append(now))
     batches = done[-1] // 3
     assert done == [*range(batches + 1, 2 * batches + 2), *range(2 * batches + 1, 3 * batches + 1)]
-    assert digests(tmp_path, "train bce") == digests(uninterrupted, "train bce")
+    assert digests(tmp_path, "train weighted_bce") == digests(uninterrupted, "train weighted_bce")
 
 
 def test_attribution_out_of_room_keeps_whole_shards_and_ends_in_the_same_bytes(

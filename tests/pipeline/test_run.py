@@ -38,10 +38,14 @@ TINY = (
 )
 
 
-MEASURED = ("table1", "localization", "fig2", "sensitivity_n", "equal_area", "sanity", "table3")
+MEASURED = (
+    *("table1", "localization", "truth", "fig2", "sensitivity_n", "equal_area", "sanity"),
+    "table3",
+)
 TABLES = (
     *(f"{name}{suffix}" for name in MEASURED for suffix in ("", "_samples")),
-    *("classification", "classification_samples", "diagnostics", "claims", "claims_left_out"),
+    *("classification", "classification_samples", "diagnostics", "shortcuts"),
+    *("claims", "claims_left_out"),
 )
 
 
@@ -116,7 +120,7 @@ def test_another_beta_runs_attribution_and_what_follows_but_no_training(outputs)
     assert done.returncode == 0, done.stdout + done.stderr
     made = {title for title, hit in hits(outputs / "latest").items() if not hit}
     joint = {"iba", "multilayer_iba"}
-    measures = ("localization", "insertion_deletion", "sensitivity_n", "equal_area")
+    measures = ("localization", "truth", "insertion_deletion", "sensitivity_n", "equal_area")
     assert made == {
         *(f"attribute {method}" for method in joint),
         *(f"evaluate {metric} {method}" for metric in measures for method in joint),
