@@ -148,6 +148,18 @@ class ROADConfig:
 
 
 @dataclass
+class TwinsConfig:
+    """Phantoms with a lesion and its mirrored copy: which methods mark both (paper, Fig. 1)."""
+
+    methods: list[str] = field(default_factory=lambda: ["grad_cam", "iba", "inverse_iba", "random"])
+    # ours: one-sided findings of the lung, which have a place for their copy
+    findings: list[str] = field(
+        default_factory=lambda: ["Infiltration", "Mass", "Nodule", "Pneumonia"]
+    )
+    max_samples: int | None = 32  # of those findings
+
+
+@dataclass
 class ClaimsConfig:
     """What makes a claim hold, fail or stay undecided."""
 
@@ -183,6 +195,7 @@ class EvaluationConfig:
     sensitivity_n: SensitivityNConfig = field(default_factory=SensitivityNConfig)
     sanity: SanityConfig = field(default_factory=SanityConfig)
     road: ROADConfig = field(default_factory=ROADConfig)
+    twins: TwinsConfig = field(default_factory=TwinsConfig)
     claims: ClaimsConfig = field(default_factory=ClaimsConfig)
 
 

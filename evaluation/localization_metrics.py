@@ -99,6 +99,20 @@ def _ranked_metrics(
     }
 
 
+def weaker_share(
+    maps: NDArray[np.floating], first: NDArray[np.bool_], second: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Share (N,) of the smaller of a map's positive mass in two regions, all (N, H, W), of both.
+
+    0.5 where a map holds both alike, 0 where it holds one alone; NaN where it holds neither.
+    """
+    positive = np.maximum(maps, 0).astype(np.float64)
+    masses = np.stack([(positive * region).sum(axis=(1, 2)) for region in (first, second)])
+    total = masses.sum(axis=0)
+    with np.errstate(invalid="ignore"):
+        return np.where(total > 0, masses.min(axis=0) / total, np.nan)
+
+
 def effective_heat_ratio(
     heat: NDArray[np.floating], truth: NDArray[np.bool_], config: LocalizationMetricsConfig
 ) -> float:

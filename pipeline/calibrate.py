@@ -13,9 +13,10 @@ it changes no setting.
 """
 
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -34,6 +35,14 @@ GRID = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 KEPT = 0.9
 PER_FINDING = 2
 REFERENCE = "iba"
+
+
+class Measured(NamedTuple):
+    """One method at one beta, over the films."""
+
+    bits: float  # median total information
+    score: float  # mean predicted probability
+    behind: float  # the same behind the bottleneck
 
 
 def main(overrides: list[str]) -> int:
@@ -58,11 +67,9 @@ def main(overrides: list[str]) -> int:
 
 
 def calibrate(task: Task) -> pd.DataFrame:
-    """Columns method, beta, bits (median), score (probability without), behind (with), chosen."""
+    """The rule's table (see ``search``) for the bottlenecks among ``attribution.methods``."""
     from pipeline.loaded_model import LoadedModel
 
-    loaded = LoadedModel.of(task)
-    samples = validation_samples(task)
     attribution = task.config.attribution
     methods = [
         name
@@ -71,40 +78,58 @@ def calibrate(task: Task) -> pd.DataFrame:
     ]
     if REFERENCE not in methods:
         raise ConfigError(f"attribution.methods: the others are matched to {REFERENCE}; add it")
-    rows: list[dict[str, Any]] = []
+    loaded = LoadedModel.of(task)
+    samples = validation_samples(task)
+    done = 0
 
-    def measured(method: str, position: int) -> dict[str, Any]:
-        for row in rows:
-            if (row["method"], row["beta"]) == (method, GRID[position]):
-                return row
-        rows.append(_measure(task, loaded, samples, method, GRID[position]))
-        task.progress(len(rows), len(rows) + 1)
-        return rows[-1]
+    def measured(method: str, beta: float) -> Measured:
+        nonlocal done
+        done += 1
+        task.progress(done, done + 1)
+        return _measure(task, loaded, samples, method, beta)
 
-    def first(holds: Any) -> int:
-        """The first place of the grid, along which bits and scores fall, where ``holds``."""
+    return search(methods, measured)
+
+
+def search(methods: Sequence[str], measure: Callable[[str, float], Measured]) -> pd.DataFrame:
+    """Columns method, beta, bits, score, behind, chosen: a row for every beta that was tried.
+
+    ``measure`` is called once for each; bits and the score behind IBA's bottleneck fall with beta.
+    """
+    found: dict[tuple[str, float], Measured] = {}
+
+    def at(method: str, position: int) -> Measured:
+        key = method, GRID[position]
+        if key not in found:
+            found[key] = measure(*key)
+        return found[key]
+
+    def first(holds: Callable[[int], bool]) -> int:
+        """The first place of the grid where ``holds`` is true, and stays so."""
         low, high = 0, len(GRID)
         while low < high:
             middle = (low + high) // 2
             low, high = (low, middle) if holds(middle) else (middle + 1, high)
         return low
 
-    def suffices_not(position: int) -> bool:
-        row = measured(REFERENCE, position)
-        return bool(row["behind"] < KEPT * row["score"])
+    def too_little(position: int) -> bool:
+        here = at(REFERENCE, position)
+        return here.behind < KEPT * here.score
 
-    chosen = {REFERENCE: max(first(suffices_not) - 1, 0)}
-    bits = measured(REFERENCE, chosen[REFERENCE])["bits"]
+    chosen = {REFERENCE: max(first(too_little) - 1, 0)}
+    bits = at(REFERENCE, chosen[REFERENCE]).bits
     for method in methods:
         if method == REFERENCE:
             continue
-        below = first(lambda k, m=method: measured(m, k)["bits"] < bits)
+        below = first(lambda position, of=method: at(of, position).bits < bits)  # type: ignore[misc]
         beside = [k for k in (below - 1, below) if 0 <= k < len(GRID)]
-        distance = [abs(np.log(max(measured(method, k)["bits"], 1e-9) / bits)) for k in beside]
-        chosen[method] = beside[int(np.argmin(distance))]
-    table = pd.DataFrame(rows).sort_values(["method", "beta"], kind="stable")
-    betas = {method: GRID[position] for method, position in chosen.items()}
-    return table.assign(chosen=table["beta"] == table["method"].map(betas))
+        ratios = [abs(np.log(max(at(method, k).bits, 1e-9) / max(bits, 1e-9))) for k in beside]
+        chosen[method] = beside[int(np.argmin(ratios))]
+    rows = [
+        {"method": method, "beta": beta, **of._asdict(), "chosen": beta == GRID[chosen[method]]}
+        for (method, beta), of in sorted(found.items())
+    ]
+    return pd.DataFrame(rows)
 
 
 def validation_samples(task: Task) -> pd.DataFrame:
@@ -131,20 +156,15 @@ def validation_samples(task: Task) -> pd.DataFrame:
     return samples
 
 
-def _measure(
-    task: Task, loaded: Any, samples: pd.DataFrame, method: str, beta: float
-) -> dict[str, Any]:
+def _measure(task: Task, loaded: Any, samples: pd.DataFrame, method: str, beta: float) -> Measured:
     from attribution.base import SCORES
     from attribution.config import Score
     from attribution.methods import build_method
-    from attribution.statistics import FeatureStatistics
+    from pipeline.stages.statistics import read_statistics
 
     attribution = task.config.attribution
     settings = {method: replace(getattr(attribution, method), beta=beta)}
-    statistics = {
-        tap: FeatureStatistics.load(task.inputs[f"statistics_{tap}"] / "statistics.safetensors")
-        for tap in required_taps(method, attribution)
-    }
+    statistics = read_statistics(task, required_taps(method, attribution))
     explain = build_method(method, replace(attribution, **settings), statistics)
     parts = []
     for start in range(0, len(samples), attribution.batch_size):
@@ -162,13 +182,11 @@ def _measure(
         name: np.concatenate([part[name].numpy() for part in parts])
         for name in ("bits", "score", "bottleneck_score")
     }
-    return {
-        "method": method,
-        "beta": beta,
-        "bits": float(np.median(values["bits"])),
-        "score": float(values["score"].mean()),
-        "behind": float(values["bottleneck_score"].mean()),
-    }
+    return Measured(
+        bits=float(np.median(values["bits"])),
+        score=float(values["score"].mean()),
+        behind=float(values["bottleneck_score"].mean()),
+    )
 
 
 def _artifacts(plan: Plan, store: Store, config: PipelineConfig) -> dict[str, Path]:

@@ -36,7 +36,7 @@ METHODS = (
 PRIORS = ("whole_image", "location_prior", "class_prior")
 METRICS = (
     *("localization", "truth", "insertion_deletion", "sensitivity_n", "equal_area", "sanity"),
-    "road",
+    *("road", "twins"),
 )
 
 

@@ -33,6 +33,7 @@ from pipeline.stages import (
     tables,
     train,
     truth,
+    twins,
 )
 
 TABLE3_METHOD = "inverse_iba"  # paper: what Table 3 compares the losses by
@@ -206,6 +207,23 @@ def _measured(
             return {
                 method: truth.stage(config, method, films, select_stage, stage)
                 for method, stage in maps.items()
+            }
+        if metric == "twins":
+            if isinstance(films, RawFolder):
+                return {}
+            return {
+                method: twins.stage(
+                    config,
+                    method,
+                    films,
+                    *base,
+                    {
+                        tap: model.statistics[tap]
+                        for tap in required_taps(method, config.attribution)
+                    },
+                )
+                for method in evaluation.twins.methods
+                if method in maps
             }
         if metric == "sanity":
             return {

@@ -79,17 +79,13 @@ def method_settings(config: PipelineConfig, method: str) -> dict[str, Any]:
 def run(task: Task, method: str, taps: tuple[str, ...]) -> None:
     from attribution.base import SCORES
     from attribution.methods import build_method
-    from attribution.statistics import FeatureStatistics
     from pipeline.loaded_model import LoadedModel
+    from pipeline.stages.statistics import read_statistics
 
     config = task.config.attribution
     loaded = LoadedModel.of(task)
     samples = read_samples(task.inputs["select"])
-    statistics = {
-        tap: FeatureStatistics.load(task.inputs[f"statistics_{tap}"] / "statistics.safetensors")
-        for tap in taps
-    }
-    explain = build_method(method, config, statistics)
+    explain = build_method(method, config, read_statistics(task, taps))
 
     def compute(folder: Path, rows: slice) -> None:
         maps, diagnostics = [], []

@@ -92,6 +92,9 @@ def observations(task: Task, where: str, model: str) -> pd.DataFrame:
         if (frame := read(name)) is not None:
             metrics = frame["metric"].unique().tolist()
             parts.append(observe(wide(frame, "metric", "value"), metrics, where, model))
+    if (frame := read("truth")) is not None:
+        twins = frame[frame["truth"] == "twins"].rename(columns={"value": "weaker_share"})
+        parts.append(observe(twins, ["weaker_share"], where, model))
     if (frame := read("fig2")) is not None:
         for game in ("insertion_auc", "deletion_auc"):
             named = frame.assign(baseline=game + "_" + frame["baseline"])

@@ -38,7 +38,9 @@ _CAPTIONS = {
     ),
     "truth": (
         "causal: the pixels that change when the finding is taken out of the same film."
-        " planted: the token that goes with a label, on the films that hold it. The difference is"
+        " planted: the token that goes with a label, on the films that hold it. twins: films with"
+        " a second, mirrored copy of the lesion; weaker_share is 0.5 where a map holds both alike"
+        " and 0 where it holds one alone (the paper's Fig. 1). The difference is"
         " paired with the random map of the same sample."
     ),
     "shortcuts": (

@@ -96,6 +96,7 @@ def run(task: Task, losses: tuple[str, ...], methods: Methods) -> None:
     known = rows("truth", lambda folder: pd.read_csv(folder / "samples.csv"))
     if len(known):
         known = known.melt(id_vars=["method", "truth", *_NAMES], var_name="metric")
+    known = pd.concat([known, rows("twins", _shard_samples)], ignore_index=True)
     write("truth", known, lambda: metric_tables.against_random(known, bootstrap, config.seed))
 
     curves = rows("insertion_deletion", _shard_samples)

@@ -11,6 +11,7 @@ from evaluation.localization_metrics import (
     RankedHits,
     effective_heat_ratio,
     localization_metrics,
+    weaker_share,
 )
 
 CONFIG = LocalizationMetricsConfig()
@@ -142,3 +143,14 @@ def test_maps_that_are_not_finite_and_empty_truths_are_refused_by_name():
         localization_metrics(np.ones((1, 4, 4)), truth, CONFIG, ["film_3"])
     with pytest.raises(ValueError, match="film_3"):
         localization_metrics(np.full((1, 4, 4), np.nan), ~truth, CONFIG, ["film_3"])
+
+
+def test_the_weaker_share_is_half_where_both_regions_weigh_alike_and_0_where_one_is_left_out():
+    first, second = np.zeros((2, 4, 4, 6), dtype=bool)
+    first[:, 1:3, :2], second[:, 1:3, 4:] = True, True
+    maps = np.zeros((4, 4, 6))
+    maps[0, 1:3] = 7.0
+    maps[1][first[1]] = 2.0
+    maps[2][first[2]], maps[2][second[2]] = 3.0, 1.0
+    maps[3, 0, 3], maps[3][first[3]] = 9.0, -1.0
+    np.testing.assert_allclose(weaker_share(maps, first, second), [0.5, 0, 0.25, np.nan])

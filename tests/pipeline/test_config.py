@@ -23,8 +23,8 @@ CASES = [
 @pytest.mark.parametrize(("experiment", "group", "option"), CASES)
 def test_every_experiment_composes_with_every_option_of_every_group(experiment, group, option):
     overrides = [f"experiment={experiment}", f"{group}={option}"]
-    films = option if group == "dataset" else "nih" if experiment in ("nih", "paper") else "phantom"
-    if films == "nih":
+    films = option if group == "dataset" else experiment
+    if films in ("nih", "paper"):
         overrides.append("paths.nih=/data/nih")
     if option == "published_code":
         overrides.append("dataset.side=224")
