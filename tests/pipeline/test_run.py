@@ -143,6 +143,24 @@ def test_status_says_what_is_there_and_what_is_not_without_running_it(outputs):
     assert "train weighted_bce runs: train.learning_rate 0.0005 -> 0.5" in why["attribute iba"]
 
 
+def test_a_sweep_over_two_seeds_makes_two_runs_that_share_what_they_can(outputs):
+    small = ("train.losses=[weighted_bce]", "attribution.methods=[grad_cam]")
+    before = set(outputs.glob("20*/*"))
+    done = cli(
+        "pipeline",
+        *(*TINY, *small, "evaluation.metrics=[localization]", f"paths.outputs={outputs}"),
+        *("seed=0,1", "-m"),
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (sweep,) = set(outputs.glob("20*/*")) - before
+    first, second = (sweep / "0", sweep / "1")
+    shared = ("render", "index", "pack")
+    assert all(hits(run)[title] for run in (first, second) for title in shared)
+    assert hits(first)["train weighted_bce"]  # the run before had this seed
+    assert not hits(second)["train weighted_bce"]
+    assert keys(first)["pretrain"] != keys(second)["pretrain"]
+
+
 def test_no_record_of_a_run_names_a_home_folder(outputs):
     for path in [*outputs.rglob("manifest.json"), *outputs.rglob("run.json")]:
         assert str(Path.home()) not in path.read_text()
