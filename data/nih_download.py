@@ -13,6 +13,7 @@ import tarfile
 import time
 import zlib
 from collections.abc import Callable, Sequence
+from http import HTTPStatus
 from pathlib import Path
 
 import pooch
@@ -155,10 +156,10 @@ class _Transfer:
         have = self.part.stat().st_size if self.part.exists() else 0
         headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={have}-"} if have else {})}
         with self.session.get(url, headers=headers, stream=True, timeout=_SECONDS) as response:
-            if response.status_code == requests.codes.requested_range_not_satisfiable:
+            if response.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
                 return  # nothing follows what is there: the checksum tells whether it is whole
             response.raise_for_status()
-            resumed = response.status_code == requests.codes.partial_content
+            resumed = response.status_code == HTTPStatus.PARTIAL_CONTENT
             have = have if resumed else 0
             length = response.headers.get("Content-Length")
             report(completed=have, total=have + int(length) if length else None)
@@ -171,7 +172,7 @@ class _Transfer:
 def _may_pass(error: requests.RequestException) -> bool:
     """Whether another attempt could succeed: a broken connection, a server in trouble."""
     if error.response is not None:
-        return error.response.status_code >= requests.codes.internal_server_error
+        return error.response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR
     return isinstance(
         error,
         requests.ConnectionError | requests.Timeout | requests.exceptions.ChunkedEncodingError,

@@ -26,7 +26,8 @@ _CPU_SECONDS = 120
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001
 _WRAPPERS = ("state_dict", "model")
-_WHOLE = ([], [None])  # a storage that is a part of another was last written by torch 0.4
+# Storages that are no part of another (torch 0.4 wrote such ones).
+_WHOLE: tuple[list[None], ...] = ([], [None])
 _MAX_DEPTH = 32  # modules within modules; a DenseNet in DataParallel has 6
 
 
@@ -55,7 +56,7 @@ class Mapping(OrderedDict[str, Any]):
 
 class Storage(NamedTuple):
     key: str
-    dtype: np.dtype
+    dtype: np.dtype[Any]
     numel: int
 
 
@@ -79,7 +80,7 @@ def _parameter(data: object, *_grad: object) -> object:
     return data
 
 
-_STORAGES = {
+_STORAGES: dict[str, np.dtype[Any]] = {
     "DoubleStorage": np.dtype("float64"),
     "FloatStorage": np.dtype("float32"),
     "HalfStorage": np.dtype("float16"),
@@ -113,7 +114,7 @@ _ALLOWED: dict[tuple[str, str], Any] = {
     ("numpy", "dtype"): Inert,
     ("numpy.core.multiarray", "scalar"): Inert,
     ("numpy._core.multiarray", "scalar"): Inert,
-    **{("torch", name): dtype for name, dtype in _STORAGES.items()},
+    **{("torch", name): name for name in _STORAGES},  # a string, on which no pickle can act
     **{(module, name): Inert for module, names in _LAYERS.items() for name in names},
 }
 
@@ -135,8 +136,10 @@ class InertUnpickler(pickle.Unpickler):
         match pid:
             case ("module", layer, _, _):  # the older form adds the source of each class
                 return layer
-            case ("storage", np.dtype() as dtype, str(key), _, int(numel), *view) if view in _WHOLE:
-                return self.storages.setdefault(key, Storage(key, dtype, numel))
+            case ("storage", str(kind), str(key), _, int(numel), *view) if (
+                kind in _STORAGES and view in _WHOLE
+            ):
+                return self.storages.setdefault(key, Storage(key, _STORAGES[kind], numel))
         raise Refused("a storage of a kind that is not read")
 
 
@@ -157,9 +160,8 @@ def _read_zip(file: BinaryIO) -> tuple[object, dict[str, bytes]]:
         if len(names) != 1:
             raise Refused("an archive that torch.save did not write")
         folder = names[0].removesuffix("data.pkl")
-        if (order := f"{folder}byteorder") in archive.namelist() and archive.read(
-            order
-        ) != b"little":
+        order = f"{folder}byteorder"  # since torch 2.1
+        if order in archive.namelist() and archive.read(order) != b"little":
             raise Refused("numbers in another byte order")
         with archive.open(names[0]) as data:
             unpickler = InertUnpickler(data)  # type: ignore[arg-type]
