@@ -54,13 +54,14 @@ def stage(
 
 
 def _initial_weights(config: PipelineConfig) -> tuple[str, dict[str, str]]:
-    """``model.init`` as a key holds it: by name, or a file by its content."""
+    """``model.init`` as a key holds it: by name, or a file and its labels by their content."""
     init = config.model.init
     if init in _NAMED_WEIGHTS:
         return init, {}
     if not Path(init).is_file():
         raise ConfigError(f"model.init: {init} is neither a file nor random or imagenet")
-    return "file", {"init": file_sha256(Path(init))}
+    files = {"init": Path(init), "init labels": Path(init).with_suffix(".json")}
+    return "file", {what: file_sha256(path) for what, path in files.items() if path.is_file()}
 
 
 def _settings(config: PipelineConfig, recipe: TrainConfig, loss: Loss) -> dict[str, Any]:
@@ -94,7 +95,7 @@ def run(task: Task, recipe: TrainConfig, loss: Loss) -> None:
     if "pretrain" in task.inputs:
         model, _ = load_checkpoint(task.inputs["pretrain"] / "model.safetensors")
     else:
-        model = initial_model(config.model.init, len(labels), config.seed)
+        model = initial_model(config.model.init, len(labels), config.seed, labels)
     facts: dict[str, object] = {"side": films.side, "loss": loss.value, "epochs": recipe.epochs}
     if recipe.epochs == 0:
         task.note("train.epochs=0: the initial weights are used as they are")
