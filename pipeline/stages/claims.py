@@ -56,7 +56,8 @@ def run(task: Task, methods: tuple[str, ...]) -> None:
         weighted, plain = (
             films[films["model"] == loss.value] for loss in (Loss.weighted_bce, Loss.bce)
         )
-        classes = [name.removeprefix("logit_") for name in films if name.startswith("logit_")]
+        scores = [str(name) for name in films if str(name).startswith("logit_")]
+        classes = [name.removeprefix("logit_") for name in scores]
         findings += compare_losses(
             pd.read_csv(table3),
             weighted,

@@ -55,7 +55,7 @@ def run(task: Task, method: str) -> None:
         else:
             yield from map_shards(task.inputs["maps"])
 
-    grids = {"curves": (thresholds, None)}
+    grids: dict[str, tuple[np.ndarray, float | None]] = {"curves": (thresholds, None)}
     if method in IN_BITS:
         grids["curves_bits"] = (localization.BITS_PER_PIXEL, 1.0)
     curves: dict[str, list[np.ndarray]] = {name: [] for name in grids}

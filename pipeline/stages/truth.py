@@ -42,9 +42,9 @@ def run(task: Task) -> None:
         rows = slice(done, done + len(maps))
         for truth in TRUTHS:
             masks = _masks(task, truth, samples.iloc[rows])
-            there = masks.any(axis=(1, 2))
-            if there.any():
-                of_rows = named.iloc[rows][there].reset_index(drop=True)
+            there = np.flatnonzero(masks.any(axis=(1, 2)))
+            if len(there):
+                of_rows = named.iloc[rows].iloc[there].reset_index(drop=True)
                 metrics = localization_metrics(
                     maps[there], masks[there], settings, batch_names(of_rows, slice(None))
                 )
