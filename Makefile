@@ -47,5 +47,8 @@ clean-tmp: setup ## remove half-written files that no run can use
 torture: setup ## kill the smoke run COUNT times at random moments and compare; SEED=0
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.torture --count $(COUNT) --seed $(SEED) $(ARGS)
 
-compare report bench:
+compare: setup ## runs side by side: ARGS="outputs/A outputs/B", or a sweep's folder
+	@$(BIN)/python -m pipeline.compare $(ARGS)
+
+report bench:
 	@echo "make $@ is not there yet: see "What stands" in README.md" >&2; exit 1

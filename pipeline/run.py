@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from pipeline.config import PipelineConfig
+from pipeline.history import append_run
 from pipeline.plan import plan_run
 from pipeline.progress import say
 from pipeline.runner import finish_run, obtain_all, record_plan, start_run
@@ -30,6 +31,7 @@ def run_pipeline(config: PipelineConfig, folder: Path) -> None:
         outcomes = obtain_all(plan.order, store, config)
         write_report(config, plan, outcomes, store, folder)
         finish_run(config, folder, outcomes)
+        append_run(config, folder)
     finally:
         store.digests.close()
     made = sum(not outcome.hit for outcome in outcomes)

@@ -112,6 +112,9 @@ def test_the_same_command_again_finds_everything_in_the_store(outputs):
     assert done.returncode == 0, done.stdout + done.stderr
     assert keys(outputs / "latest") == before
     assert all(hits(outputs / "latest").values())
+    history = pd.read_csv(outputs / "history.csv")
+    assert history["mean_auc"].nunique() == 1
+    assert history["run"].iloc[-1] == (outputs / "latest").resolve().relative_to(outputs).as_posix()
     assert {p.name: p.read_bytes() for p in (outputs / "latest" / "tables").iterdir()} == tables
 
 
