@@ -1,5 +1,6 @@
 """``outputs/history.csv``: a row for every finished run, the newest last."""
 
+import os
 from datetime import datetime
 from pathlib import Path
 
@@ -19,7 +20,7 @@ def append_run(config: PipelineConfig, folder: Path) -> None:
     git = provenance()["git"]
     row = {
         "finished": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "run": folder.resolve().relative_to(outputs.resolve()).as_posix(),
+        "run": Path(os.path.relpath(folder, outputs)).as_posix(),
         "name": config.name,
         "seed": config.seed,
         "commit": (git["commit"] or "")[:12],
