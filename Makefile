@@ -14,7 +14,7 @@ export MALLOC_TRIM_THRESHOLD_ ?= 68719476736
 export MALLOC_TOP_PAD_ ?= 67108864
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce smoke status test lint lock clean-tmp compare report bench torture
+.PHONY: help setup reproduce smoke status test lint lock clean-tmp compare explain report bench torture
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ torture: setup ## kill the smoke run COUNT times at random moments and compare; 
 
 compare: setup ## runs side by side: ARGS="outputs/A outputs/B", or a sweep's folder
 	@$(BIN)/python -m pipeline.compare $(ARGS)
+
+explain: setup ## one film of your own: ARGS="--image film.png --target Pneumonia"; --help for all
+	@$(BIN)/python -m pipeline.explain $(ARGS)
 
 report bench:
 	@echo "make $@ is not there yet: see "What stands" in README.md" >&2; exit 1

@@ -1,0 +1,178 @@
+"""Films of one's own, explained by a run on few phantoms whose model was never trained."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
+
+from pipeline.config import compose_config
+from pipeline.explain import main
+from pipeline.keys import file_sha256
+from pipeline.plan import plan_run
+from pipeline.runner import finish_run, obtain_all, record_plan
+from pipeline.store import Store
+
+SIDE = 32
+SETTINGS = (
+    "experiment=smoke",
+    f"dataset.side={SIDE}",
+    "dataset.phantom.num_train_val=24",
+    "dataset.phantom.num_test=24",
+    "dataset.phantom.side=64",
+    "train.losses=[weighted_bce]",
+    "train.pretrain_epochs=0",
+    "train.epochs=0",
+    "attribution.methods=[grad_cam,iba]",
+    "attribution.batch_size=1",
+    "attribution.iba.steps=2",
+    "attribution.iba.noise_samples=2",
+    "attribution.statistics.num_images=4",
+    "evaluation.max_images=2",
+    "threads=1",
+)
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("outputs")
+    config = compose_config([*SETTINGS, f"paths.outputs={folder}"])
+    store = Store(folder / "store")
+    plan = plan_run(config, store.digests)
+    order = plan.before(*plan.models[config.train.primary].attribute.values())
+    run = folder / "day" / "run"
+    run.mkdir(parents=True)
+    record_plan(order, run)
+    finish_run(config, run, obtain_all(order, store, config))
+    store.digests.close()
+    return folder
+
+
+def stage(outputs: Path, title: str) -> Path:
+    made = json.loads((outputs / "latest" / "run.json").read_text())["stages"][title]
+    return Store(outputs / "store").folder(made["stage"], made["key"])
+
+
+def explained(outputs: Path, image: Path, *arguments: str) -> tuple[int, Path]:
+    out = outputs / "explain" / str(len(list(outputs.glob("explain/*"))))
+    run = ["--run", str(outputs / "latest"), "--image", str(image), "--out", str(out)]
+    return main([*run, *arguments]), out
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    grey = np.random.default_rng(0).integers(0, 256, (40, 50), dtype=np.uint8)
+    Image.fromarray(grey).save(tmp_path / "film.png")
+    return tmp_path / "film.png"
+
+
+def test_a_film_of_the_run_gets_the_map_that_it_has_in_the_run(outputs):
+    samples = pd.read_csv(stage(outputs, "select") / "samples.csv")
+    index = pd.read_csv(stage(outputs, "index") / "images.csv").set_index("image")
+    sample = samples.iloc[-1]
+    image = stage(outputs, "render") / index.loc[sample["image"], "path"]
+    code, out = explained(outputs, image, "--target", sample["finding"], "--method", "all")
+    assert code == 0
+    for method in ("grad_cam", "iba"):
+        shards = sorted(stage(outputs, f"attribute {method}").rglob("maps.npy"))
+        own = np.concatenate([np.load(shard) for shard in shards])[-1]
+        np.testing.assert_array_equal(np.load(out / f"{method}.npy"), own)
+
+
+def test_the_most_probable_label_is_explained_and_what_was_done_is_written(outputs, film, capsys):
+    code, out = explained(outputs, film)
+    assert code == 0
+    record = json.loads((out / "explanation.json").read_text())
+    probabilities = record["probabilities"]
+    assert len(probabilities) == 8
+    assert record["target"] == max(probabilities, key=probabilities.get)
+    assert record["image"]["sha256"] == file_sha256(film)
+    assert record["run"]["name"] == "day/run"
+    heat = np.load(out / "iba.npy")
+    assert heat.dtype == np.float32
+    assert heat.shape == (SIDE, SIDE)
+    assert heat.sum() == pytest.approx(record["methods"]["iba"]["diagnostics"]["bits"], rel=1e-4)
+    assert record["methods"]["iba"]["unit"] == "bits/pixel"
+    with Image.open(out / "overlay.png") as overlay:
+        assert overlay.width > 2 * overlay.height - 200 > SIDE
+    said = capsys.readouterr().out
+    assert all(f"{value:.3f}" in said for value in probabilities.values())
+    assert "trained on phantoms" in said
+    assert "50 x 40 pixels: the model sees the square in the middle" in said
+    assert str(film.parent) not in (out / "explanation.json").read_text()
+
+
+def test_the_same_film_again_gives_the_same_bytes(outputs, film):
+    first, second = (explained(outputs, film)[1] for _ in range(2))
+    for name in ("iba.npy", "overlay.png", "explanation.json"):
+        assert (first / name).read_bytes() == (second / name).read_bytes()
+
+
+def test_a_dicom_film_is_explained_as_its_png_and_names_no_patient(outputs, tmp_path, film, capsys):
+    grey = np.asarray(Image.open(film))
+    item = Dataset()
+    item.file_meta = FileMetaDataset()
+    item.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    item.file_meta.MediaStorageSOPClassUID = DigitalXRayImageStorageForPresentation
+    item.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+    item.PatientName = "Nobody^Else"
+    item.Rows, item.Columns = grey.shape
+    item.BitsAllocated = item.BitsStored = 8
+    item.HighBit, item.PixelRepresentation, item.SamplesPerPixel = 7, 0, 1
+    item.PhotometricInterpretation = "MONOCHROME2"
+    # The window that leaves 0 ... 255 as they are.
+    item.WindowCenter, item.WindowWidth = 128, 256
+    item.PixelData = grey.tobytes()
+    # Told apart by content, and named alike, so that the seed is the same.
+    path = tmp_path / "other" / film.name
+    path.parent.mkdir()
+    item.save_as(path, enforce_file_format=True)
+    (code, out), (_, expected) = explained(outputs, path), explained(outputs, film)
+    assert code == 0
+    assert "BurnedInAnnotation" in capsys.readouterr().out
+    np.testing.assert_array_equal(np.load(out / "iba.npy"), np.load(expected / "iba.npy"))
+    assert not any(b"Nobody" in file.read_bytes() for file in out.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--target", "Covid"), "'Covid' is no label of this model: Atelectasis, Cardiomegaly"),
+        (("--method", "ibba"), "'ibba' is not known; all, gradient"),
+        (("--method", "iba_block1"), "made no statistics block1 weighted_bce; it made attribute"),
+        (("--method", "regression_iba_rm"), "a regressor's are"),
+        (("--image", "absent.png"), "absent.png: not found"),
+        (("--image", __file__), "not a PNG or JPEG"),
+        (("--run", "/nowhere"), "/nowhere is no finished run"),
+        (("--out", "."), "is there already"),
+    ],
+)
+def test_a_mistake_is_a_message_and_exit_code_1_and_writes_nothing(
+    outputs, film, capsys, arguments, said
+):
+    code, out = explained(outputs, film, *arguments)
+    assert code == 1
+    assert said in capsys.readouterr().out
+    assert not out.exists()
+
+
+def test_a_run_whose_model_is_gone_from_the_store_says_so(outputs, film, tmp_path, capsys):
+    copy = tmp_path / "copy"
+    shutil.copytree(outputs / "day", copy / "day")
+    assert main(["--run", str(copy / "day" / "run"), "--image", str(film)]) == 1
+    assert "no folder above it holds its store" in capsys.readouterr().out
+    (copy / "store").mkdir()
+    assert main(["--run", str(copy / "day" / "run"), "--image", str(film)]) == 1
+    assert "is gone, the train weighted_bce of run day/run" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("record", ["{", "{}", '{"config": {"sead": 1}, "stages": {}}'])
+def test_a_record_of_another_version_is_refused(film, tmp_path, capsys, record):
+    (tmp_path / "run.json").write_text(record)
+    assert main(["--run", str(tmp_path), "--image", str(film)]) == 1
+    assert "not a record of this version" in capsys.readouterr().out
