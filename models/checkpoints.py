@@ -5,17 +5,18 @@ import os
 import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.models import DenseNet121_Weights, densenet121
 
-from models.densenet import DenseNet121
+from models.densenet import DenseNet121, SeverityRegressor
 
 ARCHITECTURE = "DenseNet121"
+_ARCHITECTURES = (ARCHITECTURE, SeverityRegressor.__name__)
 _PICKLED_SUFFIXES = (".pt", ".pth")
 _SHOWN_KEYS = 5
 
@@ -36,7 +37,7 @@ def save_checkpoint(
         raise ValueError(f"{path}: a checkpoint's name ends in .safetensors")
     if len(labels) != model.num_outputs:
         raise ValueError(f"{len(labels)} labels for a model with {model.num_outputs} outputs")
-    meta = {"architecture": ARCHITECTURE, "labels": list(labels)}
+    meta = {"architecture": type(model).__name__, "labels": list(labels)}
     if taken := meta.keys() & extra.keys():
         raise ValueError(f"extra must not hold {', '.join(sorted(taken))}: written by itself")
     text = json.dumps({**meta, **extra}, indent=2) + "\n"
@@ -68,11 +69,14 @@ def load_checkpoint(path: Path) -> tuple[DenseNet121, dict[str, Any]]:
         raise CheckpointError(f"{beside}: absent; it names the outputs of {path.name}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{beside}: does not describe a checkpoint ({error!r})") from error
-    if architecture != ARCHITECTURE:
+    if architecture not in _ARCHITECTURES:
         raise CheckpointError(
-            f"{beside}: architecture is {architecture!r}, expected {ARCHITECTURE}"
+            f"{beside}: architecture is {architecture!r}, expected {' or '.join(_ARCHITECTURES)}"
         )
-    model = _seeded_model(len(labels), seed=0)
+    if architecture == ARCHITECTURE:
+        model = _seeded_model(len(labels), seed=0)
+    else:
+        model = severity_regressor(_seeded_model(1, seed=0), start=0.0)
     fit_weights(model, state, path)
     return model.eval(), meta
 
@@ -98,7 +102,8 @@ def fit_weights(model: DenseNet121, state: Mapping[str, Tensor], source: Path) -
             f"{_listing('missing', missing, len(own))}\n"
             f"{_listing('unexpected', unexpected, len(state))}"
         )
-    outputs = len(state["classifier.bias"]) if state["classifier.bias"].ndim else 0
+    bias = state[next(key for key in own if key.startswith("classifier") and "bias" in key)]
+    outputs = len(bias) if bias.ndim else 0
     if outputs != model.num_outputs:
         raise CheckpointError(
             f"{source}: its classifier has {outputs} outputs, this model needs "
@@ -139,6 +144,30 @@ def initial_model(init: str, num_outputs: int, seed: int) -> DenseNet121:
         known = ", ".join((".safetensors", *_PICKLED_SUFFIXES))
         raise CheckpointError(f"{path}: weights are read from files that end in {known}")
     fit_weights(model, state, path)
+    return model
+
+
+def detector(classifier: DenseNet121, num_outputs: int, seed: int) -> DenseNet121:
+    """A copy of ``classifier`` with a fresh head of ``num_outputs`` logits, drawn by ``seed``."""
+    model = _seeded_model(num_outputs, seed)
+    model.features.load_state_dict(classifier.features.state_dict())
+    return model
+
+
+def severity_regressor(classifier: DenseNet121, start: float) -> SeverityRegressor:
+    """A copy of ``classifier`` whose one output is ``start`` (the train mean) for every film.
+
+    The head's weights start at 0 (ours; published code draws them), so no film starts below the
+    ReLU, where there is no gradient. Raises ValueError for a negative start.
+    """
+    if not start >= 0:
+        raise ValueError(f"start is {start}: a severity is not negative")
+    with torch.random.fork_rng(devices=[]):
+        model = SeverityRegressor()
+    model.features.load_state_dict(classifier.features.state_dict())
+    linear = cast(nn.Linear, model.classifier[0])
+    nn.init.zeros_(linear.weight)
+    nn.init.constant_(linear.bias, start)
     return model
 
 
