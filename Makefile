@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 EXTRAS ?=
+COUNT ?= 50
+SEED ?= 0
 # Films and feature maps are large blocks, which the GNU C library maps anew and unmaps again each
 # time; here freed blocks stay with the process, in huge pages. Ignored by other C libraries.
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
@@ -39,5 +41,14 @@ lock: ## compile the lock files anew (needs uv)
 	uv pip compile --universal --generate-hashes --python-version 3.11 requirements.in -o requirements.lock
 	uv pip compile --universal --generate-hashes --python-version 3.11 --extra lrp -c requirements.lock pyproject.toml -o requirements-lrp.lock
 
-clean-tmp compare report bench torture:
+clean-tmp: setup ## remove half-written files that no run can use
+	@$(BIN)/python -m pipeline.store --clean-tmp $(ARGS)
+
+torture: setup ## kill the smoke run COUNT times at random moments and compare; SEED=0
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.torture --count $(COUNT) --seed $(SEED) $(ARGS)
+
+compare: setup ## runs side by side: ARGS="outputs/A outputs/B", or a sweep's folder
+	@$(BIN)/python -m pipeline.compare $(ARGS)
+
+report bench:
 	@echo "make $@ is not there yet: see "What stands" in README.md" >&2; exit 1

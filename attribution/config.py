@@ -86,9 +86,14 @@ class ExcitationBackpropConfig:
 
 
 @dataclass
-class MaskConfig:
-    """How the mask of an information bottleneck is fitted."""
+class BottleneckConfig:
+    """A bottleneck at one tap, and how its mask is fitted.
 
+    How beta was chosen stands in conf/attribution.
+    """
+
+    tap: str = "block3"  # paper
+    beta: float = 10.0  # published code
     steps: int = 10  # published code
     noise_samples: int = 10  # published code
     learning_rate: float = 1.0  # published code (Adam)
@@ -96,14 +101,6 @@ class MaskConfig:
     sigma: float = 1.0  # published code: Gaussian smoothing of lambda, in feature-map pixels
     min_std: float = 0.01  # published code
     active_threshold: float = 0.01  # published code: neurons non-zero less often carry nothing
-
-
-@dataclass
-class BottleneckConfig(MaskConfig):
-    """A bottleneck at one tap. How beta was chosen stands in conf/attribution."""
-
-    tap: str = "block3"  # paper
-    beta: float = 10.0  # published code
 
 
 @dataclass
@@ -126,16 +123,15 @@ class RegressionIBAConfig(BottleneckConfig):
 
 
 @dataclass
-class MultilayerIBAConfig(MaskConfig):
-    """Multi-layer IBA (Eq. 7): one bottleneck for each tap, from the finest map to the coarsest."""
+class MultilayerIBAConfig:
+    """Multi-layer IBA (Eq. 7): the maps of IBA at several taps, from the finest to the coarsest."""
 
-    taps: list[str] = field(default_factory=lambda: ["block1", "block2", "block3"])  # paper
-    betas: list[float] = field(default_factory=lambda: [10.0, 10.0, 10.0])  # published code
+    # Methods of one tap each, with their own settings (paper: IBA at dense blocks 1, 2 and 3).
+    layers: list[str] = field(default_factory=lambda: ["iba_block1", "iba_block2", "iba"])
     # Multiples of each map's root mean square. Published code: 0.006 of the L2 norm of a 224-px
     # map, which is 0.006 * 224.
     thresholds: list[float] = field(default_factory=lambda: [1.344, 1.344, 1.344])
     mode: Intersection = Intersection.soft
-    model_loss: ModelLoss = ModelLoss.target
 
 
 @dataclass
@@ -169,5 +165,5 @@ def required_taps(method: str, config: AttributionConfig) -> tuple[str, ...]:
     """The taps whose feature statistics a method needs."""
     settings = getattr(config, method)
     if isinstance(settings, MultilayerIBAConfig):
-        return tuple(settings.taps)
+        return tuple(tap for layer in settings.layers for tap in required_taps(layer, config))
     return (settings.tap,) if isinstance(settings, BottleneckConfig) else ()

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from attribution.base import AttributionMethod
-from attribution.config import AttributionConfig, required_taps
+from attribution.config import AttributionConfig, MultilayerIBAConfig, required_taps
 from attribution.excitation_backprop import ExcitationBackprop
 from attribution.grad_cam import GradCAM
 from attribution.gradient import Gradient
@@ -57,5 +57,8 @@ def build_method(
     missing = [tap for tap in taps if tap not in statistics]
     if missing:
         raise ValueError(f"{name} needs the feature statistics at {', '.join(missing)}")
-    method: AttributionMethod = METHODS[name](settings, *(statistics[tap] for tap in taps))
+    parts: list[Any] = [statistics[tap] for tap in taps]
+    if isinstance(settings, MultilayerIBAConfig):
+        parts = [[build_method(layer, config, statistics) for layer in settings.layers]]
+    method: AttributionMethod = METHODS[name](settings, *parts)
     return method

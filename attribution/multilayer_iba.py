@@ -1,14 +1,13 @@
 """Multi-layer IBA: the crisp map of an early layer where later layers agree (Eq. 7)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from attribution.base import Attribution, ScoreFunction, TappedModel, check_batch, frozen
-from attribution.config import IBAConfig, Intersection, MultilayerIBAConfig
-from attribution.iba import IBA
-from attribution.statistics import FeatureStatistics
+from attribution.config import Intersection, MultilayerIBAConfig
+from attribution.iba import BottleneckMethod
 
 
 def intersect(maps: Sequence[Tensor], thresholds: Sequence[float], mode: Intersection) -> Tensor:
@@ -29,38 +28,21 @@ def intersect(maps: Sequence[Tensor], thresholds: Sequence[float], mode: Interse
 
 
 class MultilayerIBA:
-    """IBA at each of ``config.taps`` with the same seeds, intersected.
+    """IBA at the tap of each of ``layers`` with the same seeds, intersected.
 
-    Every single map is the one that IBA gives at that tap. Diagnostics per image: score, without a
+    Every single map is the one that the layer gives alone. Diagnostics per image: score, without a
     bottleneck; area, the share of the pixels where the joint map is not 0; and IBA's own of each
-    tap, as ``bits_block1``. Raises ValueError where lists of the settings differ in length.
+    tap, as ``bits_block1``. Raises ValueError unless there is a threshold for each layer.
     """
 
-    def __init__(self, config: MultilayerIBAConfig, *statistics: FeatureStatistics) -> None:
-        if not 0 < len(config.taps) == len(config.betas) == len(config.thresholds):
+    def __init__(self, config: MultilayerIBAConfig, layers: Sequence[BottleneckMethod]) -> None:
+        if not 0 < len(layers) == len(config.thresholds):
             raise ValueError(
-                "attribution.multilayer_iba.taps, .betas and .thresholds must be of one length, "
-                f"got {len(config.taps)}, {len(config.betas)} and {len(config.thresholds)}"
+                "attribution.multilayer_iba needs as many thresholds as layers, got "
+                f"{len(config.thresholds)} and {len(layers)}"
             )
         self.config = config
-        self.layers = [
-            IBA(
-                IBAConfig(
-                    tap=tap,
-                    beta=beta,
-                    steps=config.steps,
-                    noise_samples=config.noise_samples,
-                    learning_rate=config.learning_rate,
-                    initial_alpha=config.initial_alpha,
-                    sigma=config.sigma,
-                    min_std=config.min_std,
-                    active_threshold=config.active_threshold,
-                    model_loss=config.model_loss,
-                ),
-                of_tap,
-            )
-            for tap, beta, of_tap in zip(config.taps, config.betas, statistics, strict=True)
-        ]
+        self.layers = layers
 
     def __call__(
         self,
@@ -72,10 +54,9 @@ class MultilayerIBA:
         seeds: Sequence[int],
     ) -> Attribution:
         check_batch(images, targets, seeds)
-        taps = self.config.taps
+        taps = [layer.config.tap for layer in self.layers]
         side = (images.shape[2], images.shape[3])
-        maps: list[Tensor] = []
-        diagnostics: dict[str, Tensor] = {}
+        parts: dict[str, Attribution] = {}
         with frozen(model):
             with torch.no_grad():
                 features = model.forward_to_all(taps, images)
@@ -84,9 +65,16 @@ class MultilayerIBA:
                 fit = layer.fit_features(
                     model, features.pop(tap), outputs, targets, score=score, seeds=seeds
                 )
-                maps.append(fit.maps(side))
-                diagnostics |= {f"{name}_{tap}": value for name, value in fit.diagnostics.items()}
-                diagnostics["score"] = diagnostics.pop(f"score_{tap}")
-        joint = intersect(maps, self.config.thresholds, self.config.mode)
-        diagnostics["area"] = (joint > 0).float().mean((1, 2))
-        return Attribution(joint, diagnostics)
+                parts[tap] = Attribution(fit.maps(side), fit.diagnostics)
+        return join_layers(parts, self.config)
+
+
+def join_layers(parts: Mapping[str, Attribution], config: MultilayerIBAConfig) -> Attribution:
+    """What Multi-layer IBA gives, of what each layer gave at its tap, the finest first."""
+    diagnostics: dict[str, Tensor] = {}
+    for tap, part in parts.items():
+        diagnostics |= {f"{name}_{tap}": value for name, value in part.diagnostics.items()}
+        diagnostics["score"] = diagnostics.pop(f"score_{tap}")
+    joint = intersect([part.maps for part in parts.values()], config.thresholds, config.mode)
+    diagnostics["area"] = (joint > 0).float().mean((1, 2))
+    return Attribution(joint, diagnostics)

@@ -11,11 +11,18 @@ class Source(Enum):
     files = "files"
 
 
+class PlantedShortcut(Enum):
+    """Whether a mark beside the body goes with a label: then the mark is the right explanation."""
+
+    none = "none"
+    marker = "marker"  # a token in a lower corner: data/phantom/markers.py
+
+
 @dataclass
 class PhantomConfig:
     """The embedded phantom films, written in the official NIH layout."""
 
-    version: str = "v1"
+    version: str = "v2"  # name of the difficulty: data/phantom/difficulty.py
     num_train_val: int = 1600  # films in train_val_list.txt, at least
     num_test: int = 400  # films in test_list.txt, at least
     side: int = 256  # PNG side in pixels; boxes stay in the 1024-px frame
@@ -23,6 +30,7 @@ class PhantomConfig:
     exposure_jitter: float = 0.22  # ours: deviation of ln(exposure) between films
     quanta_per_mm2: float = 60000.0  # ours: detected in the open beam; noise falls as its root
     scatter: float = 0.10  # ours: scattered light, as a fraction of the light around
+    planted_shortcut: PlantedShortcut = PlantedShortcut.none
 
 
 @dataclass
@@ -36,3 +44,38 @@ class DatasetConfig:
     split_seed: int = 0
     pack_shard: int = 2048  # films in one memory-mapped file
     phantom: PhantomConfig = field(default_factory=PhantomConfig)
+
+
+class DicomScaling(Enum):
+    """How stored DICOM values become grey."""
+
+    header = "header"  # ours: BitsStored, rescale and window as the header says
+    published_code = "published_code"  # 255/4095 or 255/65535, whichever the maximum fits
+
+
+@dataclass
+class BrixiaConfig:
+    """How BrixIA's films are read and split."""
+
+    scaling: DicomScaling = DicomScaling.header
+    split_file: str = ""  # the published split, your copy below paths.brixia; "": per subject
+    val_fraction: float = 0.12  # published code, there per image
+    test_fraction: float = 0.044  # published code: 5 % of what is left, per image
+    split_seed: int = 0
+
+
+class CohenReader(Enum):
+    """Whose scores of the Cohen subset are the labels."""
+
+    senior = "senior"
+    junior = "junior"
+
+
+@dataclass
+class BrixiaPhantomConfig:
+    """The embedded phantom films with zone scores, written in BrixIA's layout."""
+
+    version: str = "v1"
+    num_films: int = 600  # at least: whole patients are drawn
+    side: int = 256  # of the film before the collimator cuts it to a rectangle
+    seed: int = 1  # another than the NIH phantoms': no body stands in both sets

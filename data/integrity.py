@@ -62,8 +62,8 @@ def resolve_inside(root: Path, name: str) -> Path:
     return path
 
 
-def read_table(path: Path, columns: Collection[str]) -> pd.DataFrame:
-    """A comma-separated file as strings, all its columns, indexed by line number (header = 1).
+def read_table(path: Path, columns: Collection[str], separator: str = ",") -> pd.DataFrame:
+    """A csv file as strings, all its columns, indexed by line number (header = 1).
 
     Accepts a byte-order mark, CRLF, blank lines, and spaces around the values of ``columns``; a
     field that a row lacks is "". Raises DataError if the file is absent, empty, not UTF-8,
@@ -71,7 +71,12 @@ def read_table(path: Path, columns: Collection[str]) -> pd.DataFrame:
     """
     try:
         table = pd.read_csv(
-            path, encoding="utf-8-sig", dtype=object, na_filter=False, skip_blank_lines=False
+            path,
+            sep=separator,
+            encoding="utf-8-sig",
+            dtype=object,
+            na_filter=False,
+            skip_blank_lines=False,
         )
     except FileNotFoundError:
         raise DataError(f"{path} not found") from None

@@ -21,7 +21,7 @@ LABEL_FILES = ("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv")
 BOX_FILE = "BBox_List_2017.csv"
 TRAIN_VAL_LIST, TEST_LIST = "train_val_list.txt", "test_list.txt"
 SOURCE = "https://nihcc.app.box.com/v/ChestXray-NIHCC"
-MASKS_FOLDER = "masks"  # exact lesion masks of the phantoms, PNGs that are not films
+TRUTH_FOLDERS = ("changes", "marks", "masks", "planted")  # of the phantoms: PNGs, but no films
 
 
 def official_file(root: Path, *names: str) -> Path:
@@ -39,15 +39,17 @@ def official_file(root: Path, *names: str) -> Path:
     )
 
 
-def find_films(root: Path) -> tuple[pd.Series, pd.DataFrame]:
-    """PNG files below ``root``: paths relative to it, by file name; and problems.
+def find_films(
+    root: Path, suffixes: tuple[str, ...] = (".png",), folder: str = ""
+) -> tuple[pd.Series, pd.DataFrame]:
+    """Films below ``folder`` of ``root``: paths relative to ``root``, by file name; and problems.
 
-    Hidden entries and the phantoms' ``masks/`` are left out. A name that occurs again keeps the
+    Hidden entries and the phantoms' truth are left out. A name that occurs again keeps the
     first path in sorted order; links that lead out of the root are not followed.
     """
     found: list[tuple[str, str]] = []
     problems: list[Problem] = []
-    folders = [""]
+    folders = [folder]
     while folders:
         folder = folders.pop()
         try:
@@ -57,17 +59,17 @@ def find_films(root: Path) -> tuple[pd.Series, pd.DataFrame]:
             continue
         for entry in entries:
             path = f"{folder}/{entry.name}" if folder else entry.name
-            is_png = entry.name.lower().endswith(".png")
-            if entry.name.startswith(".") or path == MASKS_FOLDER:
+            is_film = entry.name.lower().endswith(suffixes)
+            if entry.name.startswith(".") or path in TRUTH_FOLDERS:
                 continue
             if printable(path) != path:
                 problems.append(Problem(printable(path), "file name", "not UTF-8: skipped"))
-            elif entry.is_symlink() and (is_png or entry.is_dir()) and _leaves(root, path):
+            elif entry.is_symlink() and (is_film or entry.is_dir()) and _leaves(root, path):
                 reason = "a link that leads out of the folder: not followed"
                 problems.append(Problem(path, "link", reason))
             elif entry.is_dir(follow_symlinks=False):
                 folders.append(path)
-            elif is_png and entry.is_file():
+            elif is_film and entry.is_file():
                 found.append((entry.name, path))
     found.sort()
     films: dict[str, str] = {}

@@ -1,6 +1,7 @@
 """Films decoded once, at the network's size, into memory-mapped shards.
 
-As the published code: Resize(side) of the shorter edge (bilinear, antialiased), CenterCrop(side).
+As the published code: for NIH, Resize(side) of the shorter edge (bilinear, antialiased) and
+CenterCrop(side); for scored films, the whole film squashed to a square.
 The films are grey, so one channel is kept; the network's normalisation makes three of it.
 """
 
@@ -28,6 +29,14 @@ from data.integrity import (
 INDEX_FILE = "films.csv"
 PROBLEMS_FILE = "problems.csv"
 
+# Film at a path, as uint8 (side, side); raises DataError for what cannot be read.
+SquareReader = Callable[[Path, int], np.ndarray]
+
+
+def read_square(path: Path, side: int) -> np.ndarray:
+    """How NIH films are packed: grey, shorter edge scaled to ``side``, middle square."""
+    return resize_and_crop(read_grey(path), side)
+
 
 def pack(
     images: pd.DataFrame,
@@ -37,6 +46,7 @@ def pack(
     shard_size: int,
     threads: int,
     progress: Callable[[int, int], None] | None = None,
+    reader: SquareReader = read_square,
 ) -> None:
     """Decode the films ``images`` (columns image, path relative to ``root``) into ``folder``.
 
@@ -69,7 +79,7 @@ def pack(
             if table is not None:
                 advance(len(films))
             else:
-                table = _pack_shard(pool, films, root, folder, shard, side, advance)
+                table = _pack_shard(pool, films, root, folder, shard, side, advance, reader)
                 # The csv makes the shard count as finished, so it follows the films.
                 _write_csv(table, _shard_path(folder, shard, "csv"))
             shards.append(table.assign(shard=shard))
@@ -104,6 +114,12 @@ def resize_and_crop(film: np.ndarray, side: int) -> np.ndarray:
     image = Image.fromarray(film).resize((new_width, new_height), Image.Resampling.BILINEAR)
     top, left = round((new_height - side) / 2), round((new_width - side) / 2)
     return np.asarray(image)[top : top + side, left : left + side]
+
+
+def squash(film: np.ndarray, side: int) -> np.ndarray:
+    """The whole film (H, W) uint8 scaled to a square, losing its proportions; as published."""
+    image = Image.fromarray(film).resize((side, side), Image.Resampling.BILINEAR)
+    return np.asarray(image)
 
 
 class PackedFilms:
@@ -187,6 +203,7 @@ def _pack_shard(
     shard: int,
     side: int,
     advance: Callable[[int], None],
+    reader: SquareReader,
 ) -> pd.DataFrame:
     """Write the films of one shard; table image, row (-1 if unreadable), reason."""
 
@@ -194,7 +211,7 @@ def _pack_shard(
         path = None
         try:
             path = resolve_inside(root, name)
-            return resize_and_crop(read_grey(path), side)
+            return reader(path, side)
         except DataError as error:
             return str(error).removeprefix(f"{path}: ")  # problems.csv is the same for any root
 

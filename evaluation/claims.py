@@ -55,6 +55,7 @@ COMPARISONS = (
     # 2.1, 5: Inverse finds all regions. Fig. 4: Multi-layer is finer.
     *_each(["inverse_iba"], ["iba"], _LOCAL, "2.1, 5", "recall_at_area"),
     *_each(["inverse_iba"], ["class_prior"], _LOCAL, "control of 2.1", "recall_at_area"),
+    *_each(["inverse_iba"], ["iba"], _LOCAL, "2.1, Fig. 1", "weaker_share"),
     Comparison(_LOCAL, "4, Fig. 4", "area_at_recall", "multilayer_iba", "iba", higher=False),
     Comparison(
         _LOCAL, "control of Fig. 4", "area_at_recall", "multilayer_iba", "class_prior", higher=False

@@ -35,7 +35,7 @@ class BootstrapConfig:
 
 @dataclass
 class LocalizationConfig:
-    """IoU of thresholded maps with boxes; maps are divided by their maximum first."""
+    """IoU of thresholded maps with boxes; relative thresholds are shares of a map's maximum."""
 
     thresholds: int = 99  # evenly spaced inside (0, 1): 0.01 ... 0.99
     box_rounding: BoxRounding = BoxRounding.centre
@@ -48,8 +48,6 @@ class LocalizationMetricsConfig:
 
     # ours: shares of the map's maximum
     fixed_thresholds: list[float] = field(default_factory=lambda: [0.3, 0.5])
-    # ours (the published one is unknown): bits/pixel, for maps in that unit
-    absolute_thresholds: list[float] = field(default_factory=lambda: [0.02, 0.1])
     recall: float = 0.5  # ours: share of the lesion that the smallest area must hold
     area: float = 0.1  # ours: share of the film on which recalls are compared
     heat_floor: float = 0.1  # published code: less heat than this share of the maximum is none
@@ -150,6 +148,18 @@ class ROADConfig:
 
 
 @dataclass
+class TwinsConfig:
+    """Phantoms with a lesion and its mirrored copy: which methods mark both (paper, Fig. 1)."""
+
+    methods: list[str] = field(default_factory=lambda: ["grad_cam", "iba", "inverse_iba", "random"])
+    # ours: one-sided findings of the lung, which have a place for their copy
+    findings: list[str] = field(
+        default_factory=lambda: ["Infiltration", "Mass", "Nodule", "Pneumonia"]
+    )
+    max_samples: int | None = 32  # of those findings
+
+
+@dataclass
 class ClaimsConfig:
     """What makes a claim hold, fail or stay undecided."""
 
@@ -160,10 +170,22 @@ class ClaimsConfig:
 
 
 @dataclass
+class ShortcutConfig:
+    """What a linear model is given in place of a film, and how well it may do."""
+
+    bins: int = 32  # ours: of the grey histogram
+    thumbnail: int = 8  # ours: side in tiles
+    folds: int = 5  # ours: of patients
+    inverse_penalty: float = 0.1  # ours: C of the logistic regression, on standardised features
+    limit: float = 0.65  # ours: AUC above which a class is given away
+
+
+@dataclass
 class EvaluationConfig:
     metrics: list[str] = field(default_factory=lambda: ["localization"])
     max_images: int | None = None  # samples taken at most, spread evenly over findings
     bootstrap: BootstrapConfig = field(default_factory=BootstrapConfig)
+    shortcuts: ShortcutConfig = field(default_factory=ShortcutConfig)
     localization: LocalizationConfig = field(default_factory=LocalizationConfig)
     localization_metrics: LocalizationMetricsConfig = field(
         default_factory=LocalizationMetricsConfig
@@ -173,6 +195,7 @@ class EvaluationConfig:
     sensitivity_n: SensitivityNConfig = field(default_factory=SensitivityNConfig)
     sanity: SanityConfig = field(default_factory=SanityConfig)
     road: ROADConfig = field(default_factory=ROADConfig)
+    twins: TwinsConfig = field(default_factory=TwinsConfig)
     claims: ClaimsConfig = field(default_factory=ClaimsConfig)
 
 

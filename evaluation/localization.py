@@ -11,6 +11,9 @@ from evaluation.config import BoxRounding
 
 FRAME = 1024.0  # NIH boxes are given in this frame, whatever the film's size
 
+BITS_PER_PIXEL = np.logspace(-4, 1, 101)
+"""Absolute thresholds, for maps in that unit (``scale=1`` of ``iou_curve``)."""
+
 
 def box_mask(
     x: float,

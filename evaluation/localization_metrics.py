@@ -54,13 +54,11 @@ def localization_metrics(
     maps: NDArray[np.floating],
     truth: NDArray[np.bool_],
     config: LocalizationMetricsConfig,
-    in_bits: bool,
     names: Sequence[object] | None = None,
 ) -> pd.DataFrame:
     """A row for each of ``maps`` (N, H, W), against ``truth`` (N, H, W), boxes or lesion masks:
 
     - iou_fixed_<t>: pixels above t times the map's maximum.
-    - iou_absolute_<t>: pixels above t, for maps ``in_bits``/pixel; else there is no such column.
     - iou_box_area: as many of the highest pixels as the truth has.
     - average_precision: of the pixels, ranked by the map.
     - mass_in_box: share of the positive values inside.
@@ -78,12 +76,6 @@ def localization_metrics(
     columns = {
         f"iou_fixed_{t:g}": fixed[:, k] for k, t in enumerate(np.sort(config.fixed_thresholds))
     }
-    if in_bits:
-        for t in config.absolute_thresholds:
-            predicted = maps > t
-            columns[f"iou_absolute_{t:g}"] = (predicted & truth).sum((1, 2)) / (
-                predicted | truth
-            ).sum((1, 2))
     rows = [_ranked_metrics(m.ravel(), t.ravel(), config) for m, t in zip(maps, truth, strict=True)]
     ratios = [effective_heat_ratio(m, t, config) for m, t in zip(maps, truth, strict=True)]
     return pd.DataFrame(columns).join(pd.DataFrame(rows)).assign(effective_heat_ratio=ratios)
@@ -105,6 +97,20 @@ def _ranked_metrics(
         "recall_at_area": ranked.hits_among(config.area * pixels) / size,
         "area_at_recall": ranked.pixels_for(config.recall * size) / pixels,
     }
+
+
+def weaker_share(
+    maps: NDArray[np.floating], first: NDArray[np.bool_], second: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Share (N,) of the smaller of a map's positive mass in two regions, all (N, H, W), of both.
+
+    0.5 where a map holds both alike, 0 where it holds one alone; NaN where it holds neither.
+    """
+    positive = np.maximum(maps, 0).astype(np.float64)
+    masses = np.stack([(positive * region).sum(axis=(1, 2)) for region in (first, second)])
+    total = masses.sum(axis=0)
+    with np.errstate(invalid="ignore"):
+        return np.where(total > 0, masses.min(axis=0) / total, np.nan)
 
 
 def effective_heat_ratio(

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from evaluation.localization import cross_fit
+from evaluation.localization import BITS_PER_PIXEL, cross_fit
 
 RULES = {
     "threshold_per_model": "each map over its maximum, a threshold for each model",
@@ -18,9 +18,6 @@ RULES = {
     "matched_bits": "maps over their model's mean bits/pixel, one threshold for all models",
     "average_precision": "no threshold: average precision of the pixels, not an IoU",
 }
-
-BITS_PER_PIXEL = np.logspace(-4, 1, 101)
-"""Thresholds of the shared rule."""
 
 TIMES_MEAN = np.logspace(-2, 2, 101)
 """Thresholds of matched_bits, in units of the model's mean bits/pixel."""

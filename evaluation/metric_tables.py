@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from evaluation.bootstrap import (
     UNDEFINED,
+    paired_difference,
     patient_bootstrap,
     patient_counts,
     patient_index,
@@ -65,29 +66,48 @@ def mean_table(
     return pd.DataFrame(rows)
 
 
+def against_random(samples: pd.DataFrame, bootstrap: BootstrapConfig, seed: int) -> pd.DataFrame:
+    """truth.csv: means per method, truth and metric, and their paired difference from a random map.
+
+    ``samples``: method, truth, metric, sample, patient, value; ``difference`` is NaN where the
+    method random was not run.
+    """
+    table = mean_table(samples, ["truth", "metric", "method"], bootstrap, seed)
+    control = samples[samples["method"] == "random"]
+    rows = []
+    for (truth, metric, _), group in samples.groupby(["truth", "metric", "method"], sort=False):
+        of_random = control[(control["truth"] == truth) & (control["metric"] == metric)]
+        both = group.merge(of_random[["sample", "value"]], on="sample", suffixes=("", "_random"))
+        found = paired_difference(
+            both["value"], both["value_random"], both["patient"], bootstrap, seed
+        )
+        columns = ("difference", "difference_ci_low", "difference_ci_high")
+        rows.append(dict(zip(columns, found[:3], strict=True)))
+    return table.join(pd.DataFrame(rows))
+
+
 def rule_table(samples: pd.DataFrame, bootstrap: BootstrapConfig, seed: int) -> pd.DataFrame:
     """Rows of table1.csv under the rules that fit no threshold, beside those of ``tables.table1``.
 
-    ``samples``: method, patient, finding and iou_<rule> columns of ``localization_metrics``; a
-    method for which a rule is not defined has NaN there throughout, and no row.
+    ``samples``: method, patient, finding and the iou_<rule> columns of ``localization_metrics``.
     """
     rules = [str(name) for name in samples if str(name).startswith("iou_")]
     rows = []
     for method, group in samples.groupby("method", sort=False):
         for column in rules:
-            if group[column].isna().all():
-                continue
             rule, _, threshold = column.removeprefix("iou_").partition("_")
-            known = rule in ("fixed", "absolute")
+            fixed = rule == "fixed"
             row = {
                 "method": method,
-                "rule": rule if known else column.removeprefix("iou_"),
-                "threshold": float(threshold) if known else np.nan,
+                "rule": rule if fixed else column.removeprefix("iou_"),
+                "threshold": float(threshold) if fixed else np.nan,
                 "paper": np.nan,
             }
             row |= interval_columns("iou", group[column], group["patient"], bootstrap, seed)
             row |= {"primary": False, "iou_macro": group.groupby("finding")[column].mean().mean()}
             rows.append(row)
+    if not rows:
+        raise ValueError("no rule to make rows of: give per-sample rows with iou_<rule> columns")
     return pd.DataFrame(rows).drop(columns="n_nan")
 
 
@@ -177,8 +197,8 @@ def pcc_table(
 ) -> pd.DataFrame:
     """pcc.csv: mean over films and pooled over pixels, with (film) and without (lungs) background.
 
-    ``samples``: rows of ``correlation.pcc_samples`` with method, for each method in the order of
-    its moments ``sums`` (method -> film, lungs -> (N, 6)).
+    ``samples``: rows of ``correlation.pcc_samples`` with method. ``sums``: method -> film and lungs
+    -> the moments (N, 6) of that method's rows, in their order.
     """
     rows = []
     for method, group in samples.groupby("method", sort=False):

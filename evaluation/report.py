@@ -7,7 +7,7 @@ import base64
 import re
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 
@@ -110,7 +110,7 @@ class ReportContent:
     ``banner`` warns in the page's title and on top; ``statement`` says what was run and what may be
     concluded; ``problems`` has the columns of problems.csv (``summarise_problems`` shortens it) and
     ``problem_count`` is the number of all; ``stages`` is one row per stage; ``next_commands`` maps
-    a command to what it does.
+    a command to what it does. What is None or empty has no chapter.
     """
 
     title: str
@@ -119,12 +119,12 @@ class ReportContent:
     verdicts: tuple[str, ...]
     facts: Mapping[str, object]
     sections: tuple[ReportSection, ...]
-    problems: ReportTable
-    problem_count: int
-    notes: tuple[str, ...]
-    provenance: Mapping[str, object]
-    stages: ReportTable
-    next_commands: Mapping[str, str]
+    problems: ReportTable | None = None
+    problem_count: int = 0
+    notes: tuple[str, ...] = ()
+    provenance: Mapping[str, object] = field(default_factory=dict)
+    stages: ReportTable | None = None
+    next_commands: Mapping[str, str] = field(default_factory=dict)
 
 
 def render_report(content: ReportContent) -> str:
@@ -190,7 +190,8 @@ def _with_interval(row: pd.Series) -> str:
 
 def _check_ids(content: ReportContent) -> None:
     blocks = [block for section in content.sections for block in section.blocks]
-    ids = [part.id for part in (*content.sections, *blocks, content.problems, content.stages)]
+    tables = [table for table in (content.problems, content.stages) if table is not None]
+    ids = [part.id for part in (*content.sections, *blocks, *tables)]
     ids += OWN_IDS
     for name in ids:
         if not ID.fullmatch(name) or ids.count(name) > 1:

@@ -47,6 +47,7 @@ def table1(
     localization: LocalizationConfig,
     bootstrap: BootstrapConfig,
     seed: int,
+    rule: str = "cross_fitted",
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Table 1, a row per method in the order of ``curves``, and the per-sample rows behind it.
 
@@ -55,8 +56,9 @@ def table1(
     the paper; ``iou_macro`` the mean over findings of their means. ``threshold_a`` (``_b``) was
     chosen on the other fold and applied to fold a (b); ``threshold`` is the mean over the samples
     of the one applied. The interval is over patients, thresholds chosen anew in each resample, the
-    same resamples for every method. The second frame: method, sample, image, patient, finding,
-    fold, threshold, iou.
+    same resamples for every method. ``rule`` says what the thresholds are: shares of the maximum
+    (cross_fitted, the primary rule) or bits/pixel (cross_fitted_bits). The second frame: method,
+    sample, image, patient, finding, fold, threshold, iou.
     """
     rows, frames = [], []
     for method, curve in curves.items():
@@ -68,7 +70,7 @@ def table1(
         rows.append(
             {
                 "method": method,
-                "rule": "cross_fitted",
+                "rule": rule,
                 "threshold": frame["threshold"].mean(),
                 "paper": paper_value("table1", method, "iou"),
                 "iou": frame["iou"].mean(),
@@ -76,7 +78,7 @@ def table1(
                 "ci_high": interval.high,
                 "n": len(frame),
                 "n_patients": frame["patient"].nunique(),
-                "primary": True,
+                "primary": rule == "cross_fitted",
                 "iou_macro": frame.groupby("finding")["iou"].mean().mean(),
                 "threshold_a": applied["a"],
                 "threshold_b": applied["b"],

@@ -14,15 +14,19 @@ from torch import Tensor, nn
 from torchvision.models import DenseNet121_Weights, densenet121
 
 from models.densenet import DenseNet121, SeverityRegressor
+from models.foreign_weights import (
+    PUBLISHED_LABELS,
+    CheckpointError,
+    from_torchxrayvision,
+    in_our_spelling,
+    is_torchxrayvision,
+    read_pickled,
+    select_outputs,
+)
 
 ARCHITECTURE = "DenseNet121"
 _ARCHITECTURES = (ARCHITECTURE, SeverityRegressor.__name__)
-_PICKLED_SUFFIXES = (".pt", ".pth")
-_SHOWN_KEYS = 5
-
-
-class CheckpointError(ValueError):
-    """A file of weights is absent, unreadable or does not fit; the message says which and why."""
+_SHOWN_NAMES = 5  # of each kind
 
 
 def save_checkpoint(
@@ -61,10 +65,19 @@ def load_checkpoint(path: Path) -> tuple[DenseNet121, dict[str, Any]]:
     Raises CheckpointError.
     """
     state = load_weights(path)
+    meta = _described(path)
+    model = _seeded_model(len(meta["labels"]), seed=0)
+    if meta["architecture"] == SeverityRegressor.__name__:
+        model = severity_regressor(model, start=0.0)
+    fit_weights(model, state, path)
+    return model.eval(), meta
+
+
+def _described(path: Path) -> dict[str, Any]:
     beside = path.with_suffix(".json")
     try:
         meta = json.loads(beside.read_text(encoding="utf-8"))
-        labels, architecture = meta["labels"], meta["architecture"]
+        _labels, architecture = meta["labels"], meta["architecture"]
     except FileNotFoundError as error:
         raise CheckpointError(f"{beside}: absent; it names the outputs of {path.name}") from error
     except (ValueError, KeyError, TypeError) as error:
@@ -73,12 +86,7 @@ def load_checkpoint(path: Path) -> tuple[DenseNet121, dict[str, Any]]:
         raise CheckpointError(
             f"{beside}: architecture is {architecture!r}, expected {' or '.join(_ARCHITECTURES)}"
         )
-    if architecture == ARCHITECTURE:
-        model = _seeded_model(len(labels), seed=0)
-    else:
-        model = severity_regressor(_seeded_model(1, seed=0), start=0.0)
-    fit_weights(model, state, path)
-    return model.eval(), meta
+    return meta
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:
@@ -94,33 +102,38 @@ def load_weights(path: Path) -> dict[str, Tensor]:
 def fit_weights(model: DenseNet121, state: Mapping[str, Tensor], source: Path) -> None:
     """Copy ``state``, read from ``source``, into ``model``, or raise CheckpointError before."""
     own = model.state_dict()
-    missing = [key for key in own if key not in state]
-    unexpected = [key for key in state if key not in own]
-    if missing or unexpected:
+    missing = [name for name in own if name not in state]
+    unexpected = sorted(name for name in state if name not in own)
+    both = [name for name in own if name in state]
+    reshaped = [name for name in both if own[name].shape != state[name].shape]
+    if "classifier.bias" in reshaped and not missing and not unexpected:
         raise CheckpointError(
-            f"{source}: not the weights of a {ARCHITECTURE} of torchvision's spelling\n"
-            f"{_listing('missing', missing, len(own))}\n"
-            f"{_listing('unexpected', unexpected, len(state))}"
+            f"{source}: its classifier has {_shape(state, 'classifier.bias')} outputs, this model "
+            f"needs {model.num_outputs}: choose weights that were trained on the same labels"
         )
-    bias = state[next(key for key in own if key.startswith("classifier") and "bias" in key)]
-    outputs = len(bias) if bias.ndim else 0
-    if outputs != model.num_outputs:
+    if missing or unexpected or reshaped:
+        shown = [name for names in (missing, unexpected, reshaped) for name in names[:_SHOWN_NAMES]]
+        width = max(map(len, shown))
+        rows = [f"{'name':{width}}  {'in the file':16}  needed"]
+        rows += [f"{name:{width}}  {_shape(state, name):16}  {_shape(own, name)}" for name in shown]
         raise CheckpointError(
-            f"{source}: its classifier has {outputs} outputs, this model needs "
-            f"{model.num_outputs}: choose weights that were trained on the same labels"
+            f"{source}: not the weights of a {ARCHITECTURE}, which has {len(own)}: {len(missing)} "
+            f"missing, {len(unexpected)} unexpected, {len(reshaped)} of another shape"
+            + "".join(f"\n  {row}" for row in rows)
         )
-    wrong = [key for key in own if own[key].shape != state[key].shape]
-    if wrong:
-        shapes = [f"{key} {tuple(state[key].shape)} for {tuple(own[key].shape)}" for key in wrong]
-        raise CheckpointError(f"{source}:\n{_listing('wrong shape', shapes, len(own))}")
     model.load_state_dict(state)
 
 
-def initial_model(init: str, num_outputs: int, seed: int) -> DenseNet121:
+def initial_model(
+    init: str, num_outputs: int, seed: int, labels: Sequence[str] = ()
+) -> DenseNet121:
     """The model that training starts from, on the CPU, drawn by ``seed`` where anything is random.
 
     ``init`` is `random`, `imagenet` (torchvision's weights under a fresh classifier) or a file: our
-    .safetensors, or a .pt/.pth state dict. Raises CheckpointError.
+    .safetensors, or what torch.save made of a state dict or of a whole model, torchxrayvision's
+    included. ``labels`` name the outputs: those of the file are matched by name where it names
+    them (the .json beside it) or where their number tells (see ``PUBLISHED_LABELS``), else taken
+    in their order. Raises CheckpointError.
     """
     model = _seeded_model(num_outputs, seed)
     if init == "random":
@@ -136,14 +149,7 @@ def initial_model(init: str, num_outputs: int, seed: int) -> DenseNet121:
         raise CheckpointError(
             f"model.init={init}: no such file; choose random, imagenet or a file of weights"
         )
-    if path.suffix == ".safetensors":
-        state = load_weights(path)
-    elif path.suffix in _PICKLED_SUFFIXES:
-        state = _load_pickled(path)
-    else:
-        known = ", ".join((".safetensors", *_PICKLED_SUFFIXES))
-        raise CheckpointError(f"{path}: weights are read from files that end in {known}")
-    fit_weights(model, state, path)
+    fit_weights(model, _state_of_file(path, labels), path)
     return model
 
 
@@ -171,6 +177,18 @@ def severity_regressor(classifier: DenseNet121, start: float) -> SeverityRegress
     return model
 
 
+def _state_of_file(path: Path, labels: Sequence[str]) -> dict[str, Tensor]:
+    read = load_weights if path.suffix == ".safetensors" else read_pickled
+    state = in_our_spelling(read(path), path)
+    own: Sequence[str] = _described(path)["labels"] if path.with_suffix(".json").is_file() else ()
+    if is_torchxrayvision(state):
+        state, own = from_torchxrayvision(state)
+    if not labels or "classifier.weight" not in state or "classifier.bias" not in state:
+        return state
+    own = own or PUBLISHED_LABELS.get(state["classifier.bias"].numel(), ())
+    return select_outputs(state, own, labels, path) if own else state
+
+
 def _seeded_model(num_outputs: int, seed: int) -> DenseNet121:
     # Layers draw from torch's global CPU generator, which is the caller's: borrow and restore it.
     with torch.random.fork_rng(devices=[]):
@@ -193,23 +211,7 @@ def _imagenet_state() -> dict[str, Tensor]:
         ) from error
 
 
-def _load_pickled(path: Path) -> dict[str, Tensor]:
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        raise CheckpointError(
-            f"{path}: not a readable state dict. A whole pickled model is refused, since reading "
-            "one runs code from the file: export model.state_dict() where you trust it "
-            f"({str(error).splitlines()[0] if str(error) else type(error).__name__})"
-        ) from error
-    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
-        state = state["state_dict"]
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise CheckpointError(f"{path}: holds no state dict (names to tensors)")
-    return {str(key).removeprefix("module."): tensor for key, tensor in state.items()}
-
-
-def _listing(what: str, names: Sequence[str], total: int) -> str:
-    shown = "".join(f"\n    {name}" for name in names[:_SHOWN_KEYS])
-    more = f"\n    ... and {len(names) - _SHOWN_KEYS} more" if len(names) > _SHOWN_KEYS else ""
-    return f"  {what}: {len(names)} of {total}{shown}{more}"
+def _shape(state: Mapping[str, Tensor], name: str) -> str:
+    if name not in state:
+        return "-"
+    return " x ".join(map(str, state[name].shape)) or "a number"

@@ -33,7 +33,7 @@ class Schedule(Enum):
 class ModelConfig:
     """DenseNet121 and the weights it starts from."""
 
-    init: str = "random"  # random | imagenet | path of a .safetensors or state-dict file
+    init: str = "random"  # random | imagenet | path of weights, ours or others' (docs/data.md)
 
 
 @dataclass

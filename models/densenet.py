@@ -18,8 +18,8 @@ FINAL = "final"
 """relu(norm5), the last feature map: 1024x7x7 at 224 px."""
 
 _MODULE_OF_TAP = {"block1": "denseblock1", "block2": "denseblock2", "block3": "denseblock3"}
-_IMAGENET_MEAN = (0.485, 0.456, 0.406)
-_IMAGENET_STD = (0.229, 0.224, 0.225)
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class DenseNet121(DenseNet):
@@ -106,6 +106,6 @@ def normalise(films: Tensor) -> Tensor:
         raise ValueError(
             f"films must be uint8 of shape (N, H, W), not {films.dtype} of {tuple(films.shape)}"
         )
-    mean = torch.tensor(_IMAGENET_MEAN, device=films.device).view(1, 3, 1, 1)
-    std = torch.tensor(_IMAGENET_STD, device=films.device).view(1, 3, 1, 1)
+    mean = torch.tensor(IMAGENET_MEAN, device=films.device).view(1, 3, 1, 1)
+    std = torch.tensor(IMAGENET_STD, device=films.device).view(1, 3, 1, 1)
     return (films.unsqueeze(1).float().div(255) - mean) / std

@@ -15,7 +15,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from models.prediction import predict
 
-WIDTHS = (8, 16, 32, 64, 128)  # ours: 0.5 million weights
+WIDTHS = (8, 16, 32, 64, 128)  # ours: channels from full resolution down to a sixteenth of it
 
 
 class LungUNet(nn.Module):

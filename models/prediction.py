@@ -18,8 +18,8 @@ def predict(
 ) -> NDArray[np.float32]:
     """Outputs float32 (N, ...) of batches of films uint8 (n, H, W), in evaluation mode.
 
-    ``prepare`` makes a batch the model's input. Moves ``model`` to ``device``; each module's mode is
-    afterwards what it was. On the CPU the last bits depend on the batch size and the number of
+    ``prepare`` makes a batch the model's input. Moves ``model`` to ``device``; each module's mode
+    is afterwards what it was. On the CPU the last bits depend on the batch size and the number of
     threads. Raises ValueError for no films.
     """
     modes = [(module, module.training) for module in model.modules()]

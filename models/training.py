@@ -100,6 +100,7 @@ def train(
     )
     val_loader = DataLoader(val_data, batch_size=config.batch_size, num_workers=config.num_workers)
     settings = _settings(model, config, seed, num_films, _length(val_data), loss)
+    settings["metric"] = metric.name
     module = TrainingLoop(
         model, config, seed, settings, order, len(train_loader), loss, on_progress, prepare, metric
     )

@@ -1,29 +1,18 @@
 """``python -m pipeline [experiment=...] [key=value ...] [-m]``: run the whole pipeline."""
 
 import logging
-import signal
 import sys
 import traceback
 from pathlib import Path
-from types import FrameType
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from pipeline.config import CONF, register, to_dataclass
+from pipeline.interrupts import stop_on_signals
 from pipeline.progress import console, log, say
 from pipeline.run import run_pipeline
-
-_SIGNAL_EXIT = 128
-
-
-def _stop(number: int, _frame: FrameType | None) -> None:
-    """Turns a signal into an orderly exit: locks are released, finished shards stay."""
-    name = signal.Signals(number).name
-    console.print(f"\nstopped by {name}; the same command goes on where this one stopped")
-    log.info("stopped by %s", name)
-    sys.exit(_SIGNAL_EXIT + number)
 
 
 @hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")
@@ -41,6 +30,5 @@ def main(composed: DictConfig) -> None:
 
 if __name__ == "__main__":
     register()
-    signal.signal(signal.SIGINT, _stop)
-    signal.signal(signal.SIGTERM, _stop)
+    stop_on_signals()
     main()

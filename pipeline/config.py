@@ -11,9 +11,9 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
-from attribution.config import AttributionConfig
+from attribution.config import AttributionConfig, BottleneckConfig
 from data.config import DatasetConfig, Source
-from evaluation.config import EvaluationConfig, ReportConfig
+from evaluation.config import CurveRule, EvaluationConfig, ReportConfig
 from models.config import ModelConfig, TrainConfig
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
@@ -35,7 +35,8 @@ METHODS = (
 )
 PRIORS = ("whole_image", "location_prior", "class_prior")
 METRICS = (
-    *("localization", "insertion_deletion", "sensitivity_n", "equal_area", "sanity", "road"),
+    *("localization", "truth", "insertion_deletion", "sensitivity_n", "equal_area", "sanity"),
+    *("road", "twins"),
 )
 
 
@@ -144,15 +145,48 @@ def _check(config: PipelineConfig) -> None:
         "train.batch_size": train.batch_size,
         "attribution.batch_size": attribution.batch_size,
         "attribution.shard_size": attribution.shard_size,
-        "attribution.iba.steps": attribution.iba.steps,
-        "attribution.iba.noise_samples": attribution.iba.noise_samples,
+        **{
+            f"attribution.{method}.{name}": getattr(getattr(attribution, method), name)
+            for method in METHODS
+            if isinstance(getattr(attribution, method), BottleneckConfig)
+            for name in ("steps", "noise_samples")
+        },
         "evaluation.bootstrap.resamples": config.evaluation.bootstrap.resamples,
         "evaluation.localization.thresholds": config.evaluation.localization.thresholds,
+        "evaluation.insertion_deletion.steps": config.evaluation.insertion_deletion.steps,
+        "evaluation.sensitivity_n.points": config.evaluation.sensitivity_n.points,
+        "evaluation.sensitivity_n.masks": config.evaluation.sensitivity_n.masks,
+        "evaluation.sanity.noise_draws": config.evaluation.sanity.noise_draws,
     }.items():
         require(value >= 1, key, f"at least 1, not {value}")
     require(train.epochs >= 0, "train.epochs", "not negative (0 keeps the initial weights)")
     require(train.pretrain_epochs >= 0, "train.pretrain_epochs", "not negative (0 for none)")
     require(config.seed >= 0, "seed", "not negative")
+    multilayer = attribution.multilayer_iba
+    for layer in multilayer.layers:
+        require(
+            layer in METHODS and isinstance(getattr(attribution, layer), BottleneckConfig),
+            "attribution.multilayer_iba.layers",
+            f"{layer!r} is no method with a bottleneck at one tap",
+        )
+    require(
+        0 < len(multilayer.layers) == len(multilayer.thresholds),
+        "attribution.multilayer_iba.thresholds",
+        f"{len(multilayer.thresholds)} for {len(multilayer.layers)} layers",
+    )
+    regression = [m for m in attribution.methods if m.startswith("regression_iba")]
+    require(
+        not regression,
+        "attribution.methods",
+        f"{', '.join(regression)} explain a regressor; this run trains a classifier",
+    )
+    published = config.evaluation.insertion_deletion.rule is CurveRule.published_code
+    require(
+        not published or data.side == 224,
+        "dataset.side",
+        f"{data.side}: the published code's curves are defined at 224 px"
+        " (evaluation.insertion_deletion.rule=full scales)",
+    )
     limit = config.evaluation.max_images
     require(limit is None or limit >= 2, "evaluation.max_images", "at least 2, or null for all")
     losses = [loss.value for loss in train.losses]

@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+import os
 import sqlite3
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 _BLOCK = 1 << 20
+_REMEMBER_EVERY = 1024  # files: so many are read again at most after a kill
 
 
 def canonical_json(value: Any) -> str:
@@ -30,24 +32,30 @@ class DigestCache:
     """sha256 of files, remembered by path, size and modification time.
 
     A file is read again only after one of the three changed, so that asking for 112,120 films
-    costs one ``stat`` each after the first time.
+    costs one ``stat`` each after the first time. A change that keeps both size and time goes
+    unnoticed until ``reread``. The file of the cache may be deleted: all it holds can be computed.
     """
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._database = sqlite3.connect(path, timeout=60)
-        self._database.execute(
-            "CREATE TABLE IF NOT EXISTS digests"
-            " (path TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, sha256 TEXT)"
-        )
+        try:
+            self._database = _open(path)
+        except sqlite3.OperationalError:
+            raise  # locked or unreadable, which a new file would not mend
+        except sqlite3.DatabaseError:  # damaged
+            path.unlink()
+            self._database = _open(path)
 
     def close(self) -> None:
         self._database.close()
 
     def digests(
-        self, paths: Iterable[Path], progress: Callable[[int, int], None] | None = None
+        self,
+        paths: Iterable[Path],
+        progress: Callable[[int, int], None] | None = None,
+        reread: bool = False,
     ) -> list[str]:
-        """The sha256 of each file, in the order given.
+        """The sha256 of each file, in the order given; ``reread`` trusts nothing remembered.
 
         Raises
         ------
@@ -56,13 +64,22 @@ class DigestCache:
         """
         wanted = [path.absolute() for path in paths]
         results: list[str] = []
+        new: list[tuple[str, int, int, str]] = []
         try:
             for done, path in enumerate(wanted, start=1):
-                results.append(self._digest(path))
+                stat = path.stat()
+                digest = None if reread else self._remembered(path, stat)
+                if digest is None:
+                    digest = file_sha256(path)
+                    new.append((str(path), stat.st_size, stat.st_mtime_ns, digest))
+                    if len(new) == _REMEMBER_EVERY:
+                        self._remember(new)
+                        new = []
+                results.append(digest)
                 if progress:
                     progress(done, len(wanted))
         finally:
-            self._database.commit()
+            self._remember(new)
         return results
 
     def moved(self, old: Path, new: Path) -> None:
@@ -75,19 +92,31 @@ class DigestCache:
         )
         self._database.commit()
 
-    def _digest(self, path: Path) -> str:
-        stat = path.stat()
+    def _remembered(self, path: Path, stat: os.stat_result) -> str | None:
         row = self._database.execute(
             "SELECT size, mtime_ns, sha256 FROM digests WHERE path = ?", (str(path),)
         ).fetchone()
-        if row and row[:2] == (stat.st_size, stat.st_mtime_ns):
-            return str(row[2])
-        digest = file_sha256(path)
-        self._database.execute(
-            "INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?)",
-            (str(path), stat.st_size, stat.st_mtime_ns, digest),
+        return str(row[2]) if row and row[:2] == (stat.st_size, stat.st_mtime_ns) else None
+
+    def _remember(self, rows: list[tuple[str, int, int, str]]) -> None:
+        # Written in one short transaction: another process that digests meanwhile must not wait.
+        with self._database:
+            self._database.executemany("INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?)", rows)
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(path, timeout=60)
+    try:
+        if database.execute("PRAGMA quick_check").fetchone() != ("ok",):
+            raise sqlite3.DatabaseError(f"{path} is damaged")
+        database.execute(
+            "CREATE TABLE IF NOT EXISTS digests"
+            " (path TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, sha256 TEXT)"
         )
-        return digest
+    except BaseException:
+        database.close()
+        raise
+    return database
 
 
 def file_sha256(path: Path) -> str:

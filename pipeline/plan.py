@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from attribution.config import required_taps
+from attribution.config import MultilayerIBAConfig, required_taps
 from data.config import Source
 from models.config import Loss
 from pipeline.config import PRIORS, PipelineConfig
@@ -27,10 +27,13 @@ from pipeline.stages import (
     sanity,
     select,
     sensitivity_n,
+    shortcuts,
     statistics,
     table3,
     tables,
     train,
+    truth,
+    twins,
 )
 
 TABLE3_METHOD = "inverse_iba"  # paper: what Table 3 compares the losses by
@@ -43,6 +46,7 @@ class ModelStages:
     train: Stage
     predict: Stage
     classification: Stage
+    statistics: dict[str, Stage]  # by tap
     attribute: dict[str, Stage]  # by method
 
 
@@ -54,6 +58,7 @@ class Plan:
     index: Stage
     pack: Stage
     models: dict[Loss, ModelStages]
+    shortcuts: Stage
     select: Stage
     measured: dict[str, dict[str, Stage]]  # metric -> method -> its evaluate stage
     tables: Stage
@@ -62,6 +67,11 @@ class Plan:
 
     @property
     def order(self) -> list[Stage]:
+        return self.before(self.shortcuts, self.claims, self.figures)
+
+    @staticmethod
+    def before(*last: Stage) -> list[Stage]:
+        """These stages and all that they need, each after what it needs."""
         found: dict[str, Stage] = {}
 
         def visit(stage: Stage | RawFolder) -> None:
@@ -70,8 +80,8 @@ class Plan:
                     visit(source)
                 found[stage.key] = stage
 
-        for last in (self.claims, self.figures):
-            visit(last)
+        for stage in last:
+            visit(stage)
         return list(found.values())
 
 
@@ -96,34 +106,37 @@ def plan_run(config: PipelineConfig, digests: DigestCache) -> Plan:
     def model_stages(loss: Loss, explained_by: Sequence[str]) -> ModelStages:
         train_stage = train.stage(config, loss, index_stage, pack_stage, pretrain)
         predict_stage = predict.stage(config, loss, train_stage, index_stage, pack_stage)
-        taps = {method: required_taps(method, config.attribution) for method in explained_by}
+        taps = {tap for m in explained_by for tap in required_taps(m, config.attribution)}
         of_tap = {
             tap: statistics.stage(config, loss, tap, train_stage, index_stage, pack_stage)
-            for tap in sorted({tap for wanted in taps.values() for tap in wanted})
+            for tap in sorted(taps)
         }
+
+        def attribute_stage(method: str) -> Stage:
+            settings = getattr(config.attribution, method)
+            if isinstance(settings, MultilayerIBAConfig):
+                layers = {layer: attribute_stage(layer) for layer in settings.layers}
+                return attribute.joined_stage(config, method, loss, layers)
+            wanted = required_taps(method, config.attribution)
+            statistics_stages = {tap: of_tap[tap] for tap in wanted}
+            return attribute.stage(
+                config, method, loss, train_stage, pack_stage, select_stage, statistics_stages
+            )
+
         return ModelStages(
             train=train_stage,
             predict=predict_stage,
             classification=classification.stage(config, loss, predict_stage, index_stage),
-            attribute={
-                method: attribute.stage(
-                    config,
-                    method,
-                    loss,
-                    train_stage,
-                    pack_stage,
-                    select_stage,
-                    {tap: of_tap[tap] for tap in wanted},
-                )
-                for method, wanted in taps.items()
-            },
+            statistics=of_tap,
+            attribute={method: attribute_stage(method) for method in explained_by},
         )
 
     models = {
         loss: model_stages(loss, methods if loss is primary else compared)
         for loss in config.train.losses
     }
-    measured = _measured(config, index_stage, pack_stage, select_stage, models[primary])
+    shortcuts_stage = shortcuts.stage(config, films, index_stage, pack_stage)
+    measured = _measured(config, films, index_stage, pack_stage, select_stage, models[primary])
     trained = {loss.value: stages.train for loss, stages in models.items()}
     table3_stage = None
     if compared and len(models) > 1 and "localization" in measured:
@@ -146,6 +159,7 @@ def plan_run(config: PipelineConfig, digests: DigestCache) -> Plan:
         index=index_stage,
         pack=pack_stage,
         models=models,
+        shortcuts=shortcuts_stage,
         select=select_stage,
         measured=measured,
         tables=tables_stage,
@@ -165,6 +179,7 @@ def plan_run(config: PipelineConfig, digests: DigestCache) -> Plan:
 
 def _measured(
     config: PipelineConfig,
+    films: Stage | RawFolder,
     index_stage: Stage,
     pack_stage: Stage,
     select_stage: Stage,
@@ -185,6 +200,30 @@ def _measured(
             return {
                 method: sensitivity_n.stage(config, method, changes, select_stage, stage)
                 for method, stage in maps.items()
+            }
+        if metric == "truth":
+            if isinstance(films, RawFolder):  # nobody knows the truth of real films
+                return {}
+            return {
+                method: truth.stage(config, method, films, select_stage, stage)
+                for method, stage in maps.items()
+            }
+        if metric == "twins":
+            if isinstance(films, RawFolder):
+                return {}
+            return {
+                method: twins.stage(
+                    config,
+                    method,
+                    films,
+                    *base,
+                    {
+                        tap: model.statistics[tap]
+                        for tap in required_taps(method, config.attribution)
+                    },
+                )
+                for method in evaluation.twins.methods
+                if method in maps
             }
         if metric == "sanity":
             return {

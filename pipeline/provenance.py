@@ -32,6 +32,18 @@ def provenance() -> dict[str, Any]:
     }
 
 
+def without_folders(settings: Any) -> Any:
+    """Settings (plain JSON) in which every absolute path is its last part: its content is known
+    by a digest, and where it lies is nobody else's."""
+    if isinstance(settings, dict):
+        return {key: without_folders(value) for key, value in settings.items()}
+    if isinstance(settings, list):
+        return [without_folders(value) for value in settings]
+    if isinstance(settings, str) and Path(settings).expanduser().is_absolute():
+        return Path(settings).name
+    return settings
+
+
 @cache
 def code_digest(sources: tuple[str, ...]) -> str:
     """Digest of the project files (folders are walked) that a stage's result was computed by."""

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from pipeline.config import PipelineConfig
+from pipeline.history import append_run
 from pipeline.plan import plan_run
 from pipeline.progress import say
-from pipeline.runner import Outcome, finish_run, obtain, start_run
+from pipeline.runner import finish_run, obtain_all, record_plan, start_run
 from pipeline.stages.report import write_report
 from pipeline.store import Store
 
@@ -26,12 +27,17 @@ def run_pipeline(config: PipelineConfig, folder: Path) -> None:
     store = Store(store_folder(config))
     try:
         plan = plan_run(config, store.digests)
-        outcomes: list[Outcome] = [obtain(stage, store, config) for stage in plan.order]
+        record_plan(plan.order, folder)
+        outcomes = obtain_all(plan.order, store, config)
         write_report(config, plan, outcomes, store, folder)
         finish_run(config, folder, outcomes)
+        append_run(config, folder)
     finally:
         store.digests.close()
     made = sum(not outcome.hit for outcome in outcomes)
     say(f"{made} of {len(outcomes)} stages were run, the others were in the store")
+    stale = [outcome.stage.title for outcome in outcomes if outcome.stale_code]
+    if stale:
+        say(f"made by other code, and found in the store: {', '.join(stale)}; see make status")
     say(f"tables: {folder / 'tables'}")
     say(f"report: {folder / 'report.html'}")

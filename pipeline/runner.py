@@ -1,5 +1,6 @@
 """Walks the stages of a run: finds or makes each artifact, and writes the run folder."""
 
+import json
 import logging
 import os
 import platform
@@ -10,10 +11,21 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from pipeline.config import PipelineConfig, section
+from pipeline.disk import disk_trouble
 from pipeline.graph import RawFolder, Stage, Task
 from pipeline.progress import Stopwatch, log, say, seconds_text, stage_progress
-from pipeline.provenance import code_digest, provenance
-from pipeline.store import Artifact, BrokenArtifactError, Store, write_json
+from pipeline.provenance import code_digest, provenance, without_folders
+from pipeline.store import (
+    RESUME,
+    Artifact,
+    BrokenArtifactError,
+    LockedError,
+    Store,
+    write_json,
+)
+
+RECORD = "run.json"
+PLAN = "plan.json"
 
 
 @dataclass(frozen=True)
@@ -25,29 +37,70 @@ class Outcome:
     hit: bool
     seconds: float
 
+    @property
+    def stale_code(self) -> bool:
+        """Whether the artifact was made by other code than this process has."""
+        return bool(self.artifact.manifest["code"] != code_digest(self.stage.sources))
+
 
 class StageFailedError(RuntimeError):
     """A stage could not do its work; the cause is chained."""
 
 
-def obtain(stage: Stage, store: Store, config: PipelineConfig) -> Outcome:
+def obtain_all(order: list[Stage], store: Store, config: PipelineConfig) -> list[Outcome]:
+    """Every stage's artifact, in the order given, which holds each stage after its inputs.
+
+    A stage that another process is making is left to it while others can be made: two processes
+    that start the same run share its stages.
+
+    Raises
+    ------
+    StageFailedError
+        Where a stage's function raised; what it finished stays in its workspace.
+    """
+    outcomes: dict[str, Outcome] = {}
+    while len(outcomes) < len(order):
+        ready = [
+            stage
+            for stage in order
+            if stage.key not in outcomes
+            and all(
+                source.key in outcomes
+                for source in stage.inputs.values()
+                if isinstance(source, Stage)
+            )
+        ]
+        for stage in ready:
+            try:
+                outcomes[stage.key] = obtain(stage, store, config, wait=False)
+                break
+            except LockedError:
+                continue
+        else:
+            say(f"{ready[0].title}: waits for the process that is making it")
+            outcomes[ready[0].key] = obtain(ready[0], store, config, wait=True)
+    return [outcomes[stage.key] for stage in order]
+
+
+def obtain(stage: Stage, store: Store, config: PipelineConfig, wait: bool) -> Outcome:
     """The stage's artifact: from the store, or made now under its lock.
 
     Raises
     ------
+    LockedError
+        Where another process is making it, unless told to wait.
     StageFailedError
         Where the stage's function raised; what it finished stays in its workspace.
     """
     watch = Stopwatch()
     artifact = _find_sound(stage, store)
     if artifact is None:
-        with store.lock(stage.name, stage.key) as waited:
+        with store.lock(stage.name, stage.key, wait):
+            store.finish_publishing(stage.name, stage.key)
             artifact = _find_sound(stage, store, discard=True)
             if artifact is None:
                 made = _make(stage, store, config)
                 return Outcome(stage, made, hit=False, seconds=watch.seconds)
-            if waited:
-                say(f"{stage.title}: made by another process meanwhile")
     for note in artifact.manifest["notes"]:
         say(f"{stage.title}: {note}")
     return Outcome(stage, artifact, hit=True, seconds=watch.seconds)
@@ -72,27 +125,40 @@ def _make(stage: Stage, store: Store, config: PipelineConfig) -> Artifact:
         say(f"{stage.title}: {text}")
 
     log.info("%s: starts, key %s", stage.title, stage.key)
-    workspace = store.workspace(stage.name, stage.key)
-    with stage_progress(stage.title) as progress:
-        task = Task(workspace, input_folders(stage, store), config, progress, note)
-        try:
+    try:
+        workspace = store.workspace(stage.name, stage.key)
+        begun_by = _code_of_begin(workspace, stage)
+        if begun_by != code_digest(stage.sources):
+            note("begun by other code and gone on with; where that matters, delete it and run anew")
+        with stage_progress(stage.title) as progress:
+            task = Task(workspace, input_folders(stage, store), config, progress, note)
             stage.run(task)
-        except Exception as error:
-            raise StageFailedError(f"{stage.title}: {error}") from error
-    artifact = store.publish(
-        stage.name,
-        stage.key,
-        {
-            "key_parts": stage.key_parts,
-            "variant": stage.variant,
-            "code": code_digest(stage.sources),
-            "notes": notes,
-            "seconds": round(watch.seconds, 3),
-            "provenance": provenance(),
-        },
-    )
+        artifact = store.publish(
+            stage.name,
+            stage.key,
+            {
+                "key_parts": stage.key_parts,
+                "variant": stage.variant,
+                "code": begun_by,
+                "notes": notes,
+                "seconds": round(watch.seconds, 3),
+                "provenance": provenance(),
+            },
+        )
+    except Exception as error:
+        reason = disk_trouble(error, store.root) or error
+        raise StageFailedError(f"{stage.title}: {reason}") from error
     say(f"{stage.title}: done in {seconds_text(watch.seconds)}")
     return artifact
+
+
+def _code_of_begin(workspace: Path, stage: Stage) -> str:
+    """Digest of the code that began the workspace, which a resumed run may no longer have."""
+    begun = workspace / RESUME / "code.json"
+    if not begun.exists():
+        begun.parent.mkdir(exist_ok=True)
+        write_json(begun, code_digest(stage.sources))
+    return str(json.loads(begun.read_text(encoding="utf-8")))
 
 
 def input_folders(stage: Stage, store: Store) -> dict[str, Path]:
@@ -123,9 +189,16 @@ def start_run(config: PipelineConfig, folder: Path) -> None:
     )
 
 
+def record_plan(order: list[Stage], folder: Path) -> None:
+    """Writes ``plan.json``, by which an unfinished run keeps its artifacts from being pruned."""
+    stages = {stage.title: {"stage": stage.name, "key": stage.key} for stage in order}
+    write_json(folder / PLAN, {"stages": stages})
+
+
 def finish_run(config: PipelineConfig, folder: Path, outcomes: list[Outcome]) -> None:
-    """Writes ``run.json`` and points ``outputs/latest`` at the run."""
-    write_json(folder / "run.json", run_record(config, outcomes))
+    """Writes ``run.json``, which replaces the plan, and points ``outputs/latest`` at the run."""
+    write_json(folder / RECORD, run_record(config, outcomes))
+    (folder / PLAN).unlink()
     latest = Path(config.paths.outputs) / "latest"
     temporary = latest.with_name(f".latest.{os.getpid()}")
     temporary.symlink_to(os.path.relpath(folder, latest.parent), target_is_directory=True)
@@ -137,12 +210,13 @@ def run_record(config: PipelineConfig, outcomes: list[Outcome]) -> dict[str, Any
     settings = section(config)
     del settings["paths"]
     return {
-        "config": settings,
+        "config": without_folders(settings),
         "stages": {
             outcome.stage.title: {
                 "stage": outcome.stage.name,
                 "key": outcome.stage.key,
                 "hit": outcome.hit,
+                "stale_code": outcome.stale_code,
                 "seconds": round(outcome.seconds, 3),
                 "seconds_when_made": outcome.artifact.manifest["seconds"],
             }

@@ -1,35 +1,91 @@
 """``python -m pipeline.status [experiment=...] [key=value ...]``: what a run would do, undone."""
 
 import sys
+from dataclasses import dataclass
+from enum import Enum
 
+from rich.console import Console
 from rich.table import Table
 
 from pipeline.config import ConfigError, compose_config
+from pipeline.differences import KeyHistory
 from pipeline.graph import Stage
 from pipeline.plan import plan_run
 from pipeline.progress import console, seconds_text
 from pipeline.provenance import code_digest
 from pipeline.run import store_folder
-from pipeline.store import BrokenArtifactError, Store
+from pipeline.store import Artifact, BrokenArtifactError, Store
+
+_WIDTH = 160  # columns where the output is no terminal
 
 
-def status_row(stage: Stage, store: Store) -> tuple[str, str, str, str, str]:
-    """Stage, key, state, size in MiB, seconds when it was made."""
-    short = stage.key[:12]
-    try:
-        artifact = store.find(stage.name, stage.key)
-    except BrokenArtifactError as error:
-        return stage.title, short, f"broken: {error}", "", ""
-    if artifact is None:
-        return stage.title, short, "miss", "", ""
-    stale = artifact.manifest["code"] != code_digest(stage.sources)
-    return (
-        stage.title,
-        short,
-        "hit, made by other code" if stale else "hit",
-        f"{artifact.manifest['bytes'] / 2**20:.1f}",
-        seconds_text(artifact.manifest["seconds"]),
-    )
+class State(Enum):
+    """What a run would find. Only a hit of either kind is not run."""
+
+    hit = "hit"
+    stale_code = "stale code"
+    miss = "miss"
+    broken = "broken"
+
+
+@dataclass(frozen=True)
+class Status:
+    """What is in the store for one stage, and why the stage would run."""
+
+    stage: Stage
+    state: State
+    artifact: Artifact | None = None
+    why: str = ""
+
+
+def run_status(order: list[Stage], store: Store) -> list[Status]:
+    """The state of every stage of a plan, as a run would find it now. Changes nothing."""
+    found: dict[str, Artifact | None] = {}
+    broken: dict[str, str] = {}
+    for stage in order:
+        try:
+            found[stage.key] = store.find(stage.name, stage.key)
+        except BrokenArtifactError as error:
+            found[stage.key] = None
+            broken[stage.key] = str(error)
+    running = [key for key, artifact in found.items() if artifact is None]
+    history = KeyHistory(order, (artifact.manifest for artifact in store.artifacts()))
+    begun = {path.stem for path in store.workspaces()}
+    result = []
+    for stage in order:
+        artifact = found[stage.key]
+        if stage.key in broken:
+            status = Status(stage, State.broken, why=broken[stage.key])
+        elif artifact is None:
+            why = history.why(stage, running)
+            if store.folder(stage.name, stage.key).name in begun:
+                why += "; a run began it, this one goes on"
+            status = Status(stage, State.miss, why=why)
+        elif artifact.manifest["code"] != code_digest(stage.sources):
+            why = "not run: bump the stage's version if other code gives another result"
+            status = Status(stage, State.stale_code, artifact, why)
+        else:
+            status = Status(stage, State.hit, artifact)
+        result.append(status)
+    return result
+
+
+def status_table(statuses: list[Status]) -> Table:
+    """Stage, key, state, size, seconds when it was made, and why it would run."""
+    table = Table()
+    for title in ("stage", "key", "state"):
+        table.add_column(title, no_wrap=True)
+    for title in ("MiB", "took"):
+        table.add_column(title, no_wrap=True, justify="right")
+    table.add_column("why", overflow="fold")
+    for status in statuses:
+        size = took = ""
+        if status.artifact is not None:
+            size = f"{status.artifact.manifest['bytes'] / 2**20:.1f}"
+            took = seconds_text(status.artifact.manifest["seconds"])
+        stage = status.stage
+        table.add_row(stage.title, stage.key[:12], status.state.value, size, took, status.why)
+    return table
 
 
 def main(overrides: list[str]) -> int:
@@ -37,13 +93,12 @@ def main(overrides: list[str]) -> int:
         config = compose_config(overrides)
         store = Store(store_folder(config))
         order = plan_run(config, store.digests).order
+        statuses = run_status(order, store)
     except (ConfigError, ValueError, OSError) as error:
         console.print(f"error: {error}", markup=False)
         return 1
-    table = Table("stage", "key", "state", "MiB", "took")
-    for stage in order:
-        table.add_row(*status_row(stage, store))
-    console.print(table)
+    out = console if console.is_terminal else Console(width=_WIDTH)
+    out.print(status_table(statuses))
     return 0
 
 

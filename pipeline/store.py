@@ -1,10 +1,14 @@
-"""The store of artifacts: ``<root>/<stage>/<key>/``, immutable, published whole or not at all."""
+"""The store of artifacts: ``<root>/<stage>/<key>/``, immutable, published whole or not at all.
+
+``python -m pipeline.store [--verify | --prune [--yes] | --clean-tmp]`` looks after it.
+"""
 
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +18,9 @@ from filelock import FileLock, Timeout
 from pipeline.keys import DigestCache
 
 MANIFEST = "manifest.json"
+# What a stage keeps in its workspace to go on from after a kill; never part of an artifact.
+RESUME = "resume"
+_PARTIAL = ".partial"
 _FOLDER_DIGITS = 24  # of the key's 64: 96 bits, and paths stay readable
 
 
@@ -27,6 +34,10 @@ class Artifact:
 
 class BrokenArtifactError(ValueError):
     """An artifact whose files are not what its manifest says; the message names the file."""
+
+
+class LockedError(RuntimeError):
+    """Another process is making this artifact."""
 
 
 class Store:
@@ -43,6 +54,9 @@ class Store:
     def find(self, stage: str, key: str) -> Artifact | None:
         """The artifact, or None where it was never published.
 
+        Files are compared with the manifest by digests that were remembered with size and
+        modification time: see ``DigestCache``.
+
         Raises
         ------
         BrokenArtifactError
@@ -51,33 +65,66 @@ class Store:
         folder = self.folder(stage, key)
         if not folder.exists():
             return None
-        manifest = self._read_manifest(folder)
-        if manifest["key"] != key:
+        manifest = read_manifest(folder)
+        if manifest.get("key") != key:
             raise BrokenArtifactError(f"{folder / MANIFEST}: key is not the folder's")
-        names = list(manifest["files"])
-        try:
-            found = self.digests.digests(folder / name for name in names)
-        except OSError as error:
-            raise BrokenArtifactError(f"{folder}: {error.filename} cannot be read") from error
-        for name, digest in zip(names, found, strict=True):
-            if digest != manifest["files"][name]:
-                raise BrokenArtifactError(f"{folder / name}: content is not what was published")
+        self.check(folder, manifest)
         return Artifact(folder, manifest)
 
+    def check(self, folder: Path, manifest: dict[str, Any], reread: bool = False) -> None:
+        """Compares every file with the manifest; ``reread`` reads them all again.
+
+        Raises
+        ------
+        BrokenArtifactError
+            Where a file is absent or differs from its digest.
+        """
+        files = manifest["files"]
+        try:
+            found = self.digests.digests((folder / name for name in files), reread=reread)
+        except OSError as error:
+            raise BrokenArtifactError(f"{folder}: {error.filename} cannot be read") from error
+        for (name, published), digest in zip(files.items(), found, strict=True):
+            if digest != published:
+                raise BrokenArtifactError(f"{folder / name}: content is not what was published")
+
+    def folders(self) -> list[Path]:
+        """The folders of all artifacts, sound or broken."""
+        return [path for path in self._entries() if not path.suffix]
+
+    def artifacts(self) -> list[Artifact]:
+        """All artifacts whose manifest can be read, the newest first; files are not looked at."""
+        found = []
+        for folder in self.folders():
+            with suppress(BrokenArtifactError):
+                found.append(Artifact(folder, read_manifest(folder)))
+        return sorted(found, key=lambda each: -(each.folder / MANIFEST).stat().st_mtime_ns)
+
+    def workspaces(self) -> list[Path]:
+        """What interrupted runs left, and what is being made now."""
+        return [path for path in self._entries() if path.suffix == _PARTIAL]
+
     @contextmanager
-    def lock(self, stage: str, key: str) -> Iterator[bool]:
-        """Holds the artifact's lock; yields whether another process held it first."""
+    def lock(self, stage: str, key: str, wait: bool) -> Iterator[None]:
+        """Holds the lock of an artifact and its workspace.
+
+        The lock's file stays when it is released: were it removed, a process that waits for it
+        and one that comes later would hold two different locks.
+
+        Raises
+        ------
+        LockedError
+            Where another process holds it, unless told to wait.
+        """
         path = self.folder(stage, key).with_suffix(".lock")
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path)
-        waited = False
         try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            waited = True
-            lock.acquire()
+            lock.acquire(timeout=-1 if wait else 0)
+        except Timeout as error:
+            raise LockedError(f"{path} is held by another process") from error
         try:
-            yield waited
+            yield
         finally:
             lock.release()
 
@@ -86,19 +133,18 @@ class Store:
 
         Call it with the lock held.
         """
-        path = self.folder(stage, key).with_suffix(".partial")
+        path = self.folder(stage, key).with_suffix(_PARTIAL)
         path.mkdir(parents=True, exist_ok=True)
         return path
 
     def publish(self, stage: str, key: str, manifest: dict[str, Any]) -> Artifact:
-        """Writes the manifest with every file's digest, then renames the workspace into place."""
+        """Writes the manifest with every file's digest, then renames the workspace into place.
+
+        Half-written files (``*.tmp``) and the folder ``RESUME`` are left out. Call it with the
+        lock held.
+        """
         workspace = self.workspace(stage, key)
-        folder = self.folder(stage, key)
-        for left in list(workspace.rglob("*.tmp")):  # half-written by a run that was killed
-            shutil.rmtree(left) if left.is_dir() else left.unlink()
-        paths = sorted(
-            path for path in workspace.rglob("*") if path.is_file() and path.name != MANIFEST
-        )
+        paths = sorted(path for path in workspace.rglob("*") if _belongs(path, workspace))
         digests = self.digests.digests(paths)
         names = (path.relative_to(workspace).as_posix() for path in paths)
         manifest = {
@@ -109,23 +155,61 @@ class Store:
             "files": dict(zip(names, digests, strict=True)),
         }
         write_json(workspace / MANIFEST, manifest)
+        self.finish_publishing(stage, key)
+        return Artifact(self.folder(stage, key), manifest)
+
+    def finish_publishing(self, stage: str, key: str) -> None:
+        """Renames a workspace whose manifest is written: after a kill, too, nothing is made again.
+
+        Call it with the lock held.
+        """
+        folder = self.folder(stage, key)
+        workspace = folder.with_suffix(_PARTIAL)
+        if folder.exists() or not (workspace / MANIFEST).exists():
+            return
+        for left in [*workspace.rglob("*.tmp"), workspace / RESUME]:
+            remove(left)
         os.replace(workspace, folder)
         self.digests.moved(workspace, folder)
-        return Artifact(folder, manifest)
 
     def discard(self, stage: str, key: str) -> None:
         """Removes a broken artifact. Call it with the lock held."""
-        shutil.rmtree(self.folder(stage, key))
+        remove(self.folder(stage, key))
 
-    def _read_manifest(self, folder: Path) -> dict[str, Any]:
-        path = folder / MANIFEST
-        try:
-            manifest = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise BrokenArtifactError(f"{path}: cannot be read ({error})") from error
-        if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
-            raise BrokenArtifactError(f"{path}: is not a manifest")
-        return manifest
+    def _entries(self) -> list[Path]:
+        return sorted(path for path in self.root.glob("*/*") if path.is_dir())
+
+
+def _belongs(path: Path, workspace: Path) -> bool:
+    parts = path.relative_to(workspace).parts
+    scratch = parts[0] == RESUME or any(part.endswith(".tmp") for part in parts)
+    return path.is_file() and not scratch and parts != (MANIFEST,)
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of an artifact's folder.
+
+    Raises
+    ------
+    BrokenArtifactError
+        Where it is absent, cut short or something else.
+    """
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BrokenArtifactError(f"{path}: cannot be read ({error})") from error
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
+        raise BrokenArtifactError(f"{path}: is not a manifest")
+    return manifest
+
+
+def remove(path: Path) -> None:
+    """Removes a file or a whole folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -137,3 +221,9 @@ def write_json(path: Path, value: Any) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     os.replace(temporary, path)
+
+
+if __name__ == "__main__":
+    from pipeline.housekeeping import main
+
+    sys.exit(main(sys.argv[1:]))

@@ -26,8 +26,13 @@ def merged(*q: Map) -> Map:
 
 def smooth_step(value: Map, low: float, high: float) -> Map:
     """Cubic step from 0 at `low` to 1 at `high` (which may be the smaller)."""
-    t = np.clip((value - np.float32(low)) / np.float32(high - low), 0, 1)
-    return t * t * (3 - 2 * t)
+    t = np.asarray((value - np.float32(low)) * np.float32(1 / (high - low)))
+    np.clip(t, 0, 1, out=t)
+    step = t * t
+    t *= np.float32(-2)
+    t += np.float32(3)
+    step *= t
+    return step
 
 
 def ellipse(x: Map, y: Map, cx: float, cy: float, rx: float, ry: float, tilt: float = 0.0) -> Map:
@@ -94,7 +99,7 @@ class Thorax:
         """Thickness of what lies under the hemidiaphragms, within the cavity."""
         right = self._dome(x, y, -66.0, self.right_dome, 69.0)
         left = self._dome(x, y, 70.0, self.left_dome, 66.0)
-        centre = self._dome(x, y, 4.0, self.right_dome + 16, 75.0)
+        centre = self._dome(x, y, 4.0, self.right_dome + 6, 80.0)
         return np.maximum(np.maximum(right, left), centre)
 
     @staticmethod
@@ -102,14 +107,14 @@ class Thorax:
         height = np.float32(72)
         across = np.abs((x - np.float32(centre)) * np.float32(1 / width))
         above = np.maximum(np.float32(top) + height - y, 0) / height
-        return np.float32(215) * chord(np.power(across, np.float32(2.4)) + above * above)
+        return np.float32(215) * chord(across * across * np.sqrt(across) + above * above)
 
     def heart(self, x: Map, y: Map, enlargement: float) -> Map:
         """Thickness of the heart; 1 = normal, 1.4 = a cardiothoracic ratio near 0.6."""
         p = self.patient
         scale = p.heart * (1.12 if self.view == "AP" else 1.0) * enlargement
         x = x - np.float32(60 * self.turn + 5)
-        base = 0.5 * (self.right_dome + self.left_dome) + 8
+        base = 0.5 * (self.right_dome + self.left_dome) + 14
         grown = scale - 1
         left_ventricle = ellipse(
             x,
@@ -117,13 +122,13 @@ class Thorax:
             16 + 16 * grown,
             base - 42 + 10 * grown,
             67 * scale,
-            48 * (0.35 + 0.65 * scale),
+            47 * (0.35 + 0.65 * scale),
             p.heart_tilt,
         )
         right_atrium = ellipse(
-            x, y, -9 - 6 * grown, base - 38, 33 * scale, 46 * (0.7 + 0.3 * scale)
+            x, y, -6 - 6 * grown, base - 38, 37 * scale, 46 * (0.7 + 0.3 * scale)
         )
-        outflow = ellipse(x, y, 12, base - 86, 31 * (0.6 + 0.4 * scale), 52, -14)
+        outflow = ellipse(x, y, 12, base - 88, 26 * (0.6 + 0.4 * scale), 50, -14)
         return np.float32(118 * (0.6 + 0.4 * scale)) * merged(left_ventricle, right_atrium, outflow)
 
     def mediastinum(self, x: Map, y: Map) -> Map:
@@ -131,16 +136,19 @@ class Thorax:
         p = self.patient
         front = x - np.float32(40 * self.turn)
         widening = 1 + np.float32(0.3) * smooth_step(y, p.apex + 32, p.apex - 4)
-        slab = np.square((front - 1) / (np.float32(24.5) * widening))
-        cava = ellipse(front, y, -13, -40, 19, 95)
-        ascending = ellipse(front, y, -10, -30, 26, 46)
+        slab = np.square((front - 1) / (np.float32(21) * widening))
+        cava = ellipse(front, y, -12, -40, 16, 95)
+        ascending = ellipse(front, y, -9, -30, 23, 46)
         arch_y = p.apex + 68
         arch = ellipse(front, y, 12, arch_y, 10 + p.arch, 1.4 * p.arch)
         window = ellipse(front, y, 14, arch_y + 24, 20, 30)
         down = smooth_step(y, arch_y, arch_y + 12)
         descending = np.float32(60) * down * chord(np.square((x - 20) / np.float32(p.arch)))
         behind_heart = 1 - np.float32(0.6) * smooth_step(y, arch_y + 10, arch_y + 70)
-        vessels = np.float32(125) * behind_heart * merged(slab, cava, ascending, arch, window)
+        thin = 1 - np.float32(0.55) * smooth_step(y, p.apex + 70, p.apex)
+        vessels = (
+            np.float32(125) * behind_heart * thin * merged(slab, cava, ascending, arch, window)
+        )
         return np.maximum(vessels, descending)
 
     def body(self, x: Map, y: Map) -> Map:
@@ -152,12 +160,12 @@ class Thorax:
         shoulder_line = p.apex - 34 - 0.25 * p.girth + self._shoulder_slope(x)
         below = np.maximum(y - shoulder_line, 0)
         rise = chord(np.square(np.maximum(1 - below / np.float32(48), 0)))
-        shoulders = smooth_step(y, p.apex + 150, p.apex + 55)
+        shoulders = smooth_step(y, p.apex + 185, p.apex + 75)
         flank = np.abs(x) / (np.float32(half) + np.float32(68) * shoulders)
-        trunk = depth * rise * chord(np.power(flank, np.float32(3.4)))
-        trunk = trunk * (1 - np.float32(0.35) * shoulders * smooth_step(flank, 0.35, 0.8))
+        trunk = depth * rise * chord(np.square(np.square(flank)))
+        trunk = trunk * (1 - np.float32(0.18) * shoulders * smooth_step(flank, 0.35, 0.8))
         neck = np.float32(135 + 0.8 * p.girth) * chord(
-            np.square(x / np.float32(56 + 0.3 * p.girth))
+            np.square(np.square(x / np.float32(56 + 0.3 * p.girth)))
         )
         neck = neck * smooth_step(y, p.apex + 35, p.apex - 5)
         arm_radius = 42 + 0.5 * p.girth
@@ -169,7 +177,7 @@ class Thorax:
 
     def _shoulder_slope(self, x: Map) -> Map:
         out = np.maximum(np.abs(x) - np.float32(45), 0)
-        return np.float32(0.24) * out + np.float32(0.0011) * out * out
+        return np.float32(0.17) * out + np.float32(0.0006) * out * out
 
     def _breasts(self, x: Map, y: Map) -> Map:
         p = self.patient
@@ -208,7 +216,7 @@ def gas(thorax: Thorax, x: Map, y: Map) -> Map:
     p = thorax.patient
     carina = p.apex + 82
     middle = x - np.float32(25 * thorax.turn - 2)
-    trachea = np.float32(24) * chord(np.square(middle / np.float32(8.5)))
+    trachea = np.float32(17) * np.maximum(1 - np.square(middle / np.float32(9)), 0)
     trachea = trachea * smooth_step(y, carina + 6, carina - 8)
     total = trachea
     for side, slope in ((-1, 1.5), (1, 0.95)):

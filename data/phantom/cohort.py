@@ -28,6 +28,7 @@ ABNORMAL_FRACTION = 0.5
 SAME_FINDINGS_AS_LAST_VISIT = 0.5  # a follow-up often shows what the first film showed
 MEAN_VISITS = 2.2
 MAX_VISITS = 7
+TEST_STREAM = 1_000_000  # added to the seed of test patients: seeds that tuning never rendered
 TEST_EVERY = 5  # patients whose number is a multiple of this belong to the test list
 
 
@@ -103,16 +104,16 @@ def draw_patient(seed: int, number: int) -> Patient:
         breast=breast,
         lung_half_width=around(127.0, 5.0),
         apex=around(-129.0, 5.0),
-        right_dome=around(70.0, 8.0),
+        right_dome=around(70.0, 9.0),
         dome_step=max(around(13.0, 5.0), 3.0),
-        heart=around(1.0, 0.07),
+        heart=around(1.0, 0.08),
         heart_tilt=around(38.0, 6.0),
         arch=around(12.0 + 0.05 * age, 1.5),
         spine_bow=around(0.0, 3.5),
         lung_density=around(1.0, 0.12),
         bone_density=around(1.08 - 0.002 * age, 0.10),
         rib_tilt=around(1.0, 0.10),
-        arms_away=around(14.0, 9.0),
+        arms_away=around(7.0, 8.0),
     )
 
 
@@ -135,9 +136,9 @@ def _draw_visit(patient: Patient, number: int, years: int, exposure_jitter: floa
         number=number,
         age=min(patient.age + years, 95),
         view="AP" if ap else "PA",
-        field=float(392 + 14 * clipped[0] + 0.9 * (patient.girth - 14)),
-        shift=(float(7 * clipped[1]), float(4 + 8 * clipped[2])),
-        rotation=float((2.0 if ap else 1.2) * clipped[3]),
+        field=float(394 + 18 * clipped[0] + 0.9 * (patient.girth - 14)),
+        shift=(float(11 * clipped[1]), float(-4 + 12 * clipped[2])),
+        rotation=float((2.5 if ap else 1.5) * clipped[3]),
         turn=float((3.0 if ap else 1.5) * clipped[4]),
         inspiration=float(7 * clipped[5] - (12 if ap else 0)),
         exposure=float(np.exp(exposure_jitter * clipped[6])),
@@ -190,7 +191,15 @@ class Case:
 
 
 def cohort(config: PhantomConfig) -> Iterator[Case]:
-    """Whole patients by number until both lists are as long as asked for (or a little longer)."""
+    """Whole patients by number until both lists are as long as asked for (or a little longer).
+
+    Test patients are drawn from seeds of their own. ValueError for a seed that would reach them.
+    """
+    if not 0 <= config.seed < TEST_STREAM:
+        raise ValueError(
+            f"dataset.phantom.seed is {config.seed}: it must lie in 0 ... {TEST_STREAM - 1}, "
+            "for the seeds above are those of test patients"
+        )
     missing = {False: config.num_train_val, True: config.num_test}
     number = 0
     while max(missing.values()) > 0:
@@ -198,7 +207,7 @@ def cohort(config: PhantomConfig) -> Iterator[Case]:
         test = number % TEST_EVERY == 0
         if missing[test] <= 0:
             continue
-        patient = draw_patient(config.seed, number)
+        patient = draw_patient(config.seed + TEST_STREAM * test, number)
         visits = draw_visits(patient, config.exposure_jitter)
         missing[test] -= len(visits)
         findings = draw_findings(patient, len(visits))

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.phantom.lesions import FINDINGS
-from data.phantom.nih_layout import BOX_FRAME, BOX_NAMES, BOXES, DATA_ENTRY, mask_name
+from data.phantom.nih_layout import BOX_FRAME, BOX_NAMES, BOXES, DATA_ENTRY, MASKS, mask_name
 
 TILE = 320  # pixels of one film
 TITLE = 26  # pixels of the line above it
@@ -40,7 +40,8 @@ def contact_sheet(folder: Path, path: Path, count: int = 20) -> None:
 
 
 def _choose(rows: list[list[str]], count: int) -> list[list[str]]:
-    left, chosen = list(rows), []
+    left: list[list[str]] = list(rows)
+    chosen: list[list[str]] = []
     wanted = ("No Finding", *FINDINGS)
     while left and len(chosen) < count:
         found = False
@@ -65,17 +66,20 @@ def _read_boxes(folder: Path) -> dict[str, list[tuple[str, list[float]]]]:
     return boxes
 
 
+def _read(path: Path) -> NDArray[np.uint8]:
+    pixels = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    if pixels is None:
+        raise FileNotFoundError(f"{path} is absent: render the phantoms first")
+    return np.asarray(pixels, np.uint8)
+
+
 def _tile(folder: Path, row: list[str], boxes: list[tuple[str, list[float]]]) -> NDArray[np.uint8]:
-    film = cv2.imread(str(folder / "images" / row[0]), cv2.IMREAD_GRAYSCALE)
-    if film is None:
-        raise FileNotFoundError(
-            f"{folder / 'images' / row[0]} is absent: render the phantoms first"
-        )
+    film = _read(folder / "images" / row[0])
     shown = cv2.cvtColor(
         cv2.resize(film, (TILE, TILE), interpolation=cv2.INTER_AREA), cv2.COLOR_GRAY2BGR
     )
     for finding, (x, y, w, h) in boxes:
-        mask = cv2.imread(str(folder / "masks" / mask_name(row[0], finding)), cv2.IMREAD_GRAYSCALE)
+        mask = _read(folder / MASKS / mask_name(row[0], finding))
         large = cv2.resize(mask, (TILE, TILE), interpolation=cv2.INTER_LINEAR)
         outline, _ = cv2.findContours(
             (large > 127).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE

@@ -3,76 +3,108 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from data.config import PhantomConfig
-from data.phantom import projection
-from data.phantom.anatomy import Thorax, gas
+from data.phantom import markers, projection
+from data.phantom.anatomy import SoftParts, Thorax, gas
 from data.phantom.cohort import Patient, Visit, stream
 from data.phantom.frame import Frame, Map
 from data.phantom.lesions import Effect, effect, enlargement, scene_of
 from data.phantom.skeleton import bones
 from data.phantom.vessels import vessels
 
+LARGE_HEART_FINDING = "Cardiomegaly"  # the one that changes the anatomy, not the lung path
+DEEP_LUNG = 110.0  # mm of lung along the beam that hold all the vessels of the mesh
 HEART_SHADOW = 14.0  # mm of heart along the beam that a reader sees as its border
 
 
 @dataclass(frozen=True)
 class Film:
-    """`image` (side, side) uint8; `masks`: one bool (side, side) for each finding on it."""
+    """`image` (side, side) uint8; `masks`: one bool (side, side) for each finding on it.
+
+    `changes`: per finding, uint8 (side, side), image minus the same film without that finding,
+    modulo 256; empty unless asked for. `marks`, `planted`: bool (side, side), where letters, leads,
+    tubes and the planted token lie; the latter alone.
+    """
 
     image: NDArray[np.uint8]
     masks: dict[str, NDArray[np.bool_]]
+    changes: dict[str, NDArray[np.uint8]]
+    marks: NDArray[np.bool_]
+    planted: NDArray[np.bool_]
 
 
 def render_film(
-    patient: Patient, visit: Visit, findings: Sequence[str], config: PhantomConfig
+    patient: Patient,
+    visit: Visit,
+    findings: Sequence[str],
+    config: PhantomConfig,
+    *,
+    with_changes: bool = False,
 ) -> Film:
-    """The film of this visit with exactly these findings.
+    """The film of this visit with exactly these findings; `with_changes`: and what each changes.
 
     Body, pose, noise and every finding have streams of their own: leaving a finding out changes
     the film where that finding acts and nowhere else.
     """
     scene = scene_of(patient, visit, config)
-    thorax, frame, healthy = scene.thorax, scene.frame, scene.parts
-    effects = [effect(f, scene, visit) for f in findings if f != "Cardiomegaly"]
-    masks = {
-        f: e.mask
-        for f, e in zip((f for f in findings if f != "Cardiomegaly"), effects, strict=True)
-    }
-    parts = healthy
-    if "Cardiomegaly" in findings:
-        parts = scene.with_heart(enlargement(patient, visit))
-        masks["Cardiomegaly"] = parts.heart > HEART_SHADOW
+    effects = {f: effect(f, scene, visit) for f in findings if f != LARGE_HEART_FINDING}
+    masks = {f: e.mask for f, e in effects.items()}
+    large = scene.parts
+    if LARGE_HEART_FINDING in findings:
+        large = scene.with_heart(enlargement(patient, visit))
+        masks[LARGE_HEART_FINDING] = large.heart > HEART_SHADOW
 
-    rigid = _rigid(thorax, frame, scene.body)
-    mesh = vessels(thorax, frame)
-    grain = _parenchyma(patient, frame)
+    rigid = rigid_parts(scene.thorax, scene.frame, scene.body)
+    mesh = vessels(scene.thorax, scene.frame)
+    grain = parenchyma(patient, scene.frame)
     scale = np.float32(patient.size * visit.contrast)
-    without = scale * (rigid + _soft(healthy.tissue, healthy.lung, mesh, grain, []))
-    light = projection.primary(without)
-    stray = projection.scatter(light, config.scatter)
-    if findings:
-        light = projection.primary(
-            scale * (rigid + _soft(parts.tissue, parts.lung, mesh, grain, effects))
-        )
-    light = light * projection.primary(projection.LEAD * _marker(patient, visit, config.side))
+
+    def light_with(shown: Sequence[str]) -> Map:
+        parts = large if LARGE_HEART_FINDING in shown else scene.parts
+        acting = [effects[f] for f in shown if f in effects]
+        return projection.primary(scale * (rigid + soft_tissue(parts, mesh, grain, acting)))
+
+    # The stray light of the healthy film serves all: a finding changes nothing far from itself.
+    healthy = light_with(())
+    stray = projection.scatter(healthy, config.scatter)
+    # The token depends on the label, not on what is drawn: taking the lesion away leaves it there.
+    token = markers.planted_token(patient, visit, findings, config)
+    marks = markers.leads(scene.thorax, scene.frame, visit) + token
+    marks += markers.letters(patient, visit, config.side)
+    through = projection.primary(marks)
+    exposure = np.float32(technique(patient, visit))
     noise = stream(patient.seed, patient.number, visit.number, "noise").standard_normal(
-        light.shape, dtype=np.float32
+        healthy.shape, dtype=np.float32
     )
-    technique = _technique(patient, visit)
     quanta = config.quanta_per_mm2 * (visit.field / config.side) ** 2
-    signal = projection.detect((light + stray) * np.float32(technique), quanta, noise)
-    image = projection.window(signal)
-    _close_shutter(image, visit)
-    return Film(image, {f: masks[f] for f in findings})
+
+    def image_of(light: Map) -> NDArray[np.uint8]:
+        signal = projection.detect((light * through + stray) * exposure, quanta, noise)
+        image = projection.window(signal)
+        _close_shutter(image, visit)
+        return image
+
+    image = image_of(light_with(findings) if findings else healthy)
+    changed = {}
+    for finding in findings if with_changes else ():
+        others = [f for f in findings if f != finding]
+        changed[finding] = image - image_of(light_with(others) if others else healthy)
+    return Film(
+        image,
+        {f: masks[f] for f in findings},
+        changed,
+        markers.region(marks),
+        markers.region(token),
+    )
 
 
-def _soft(tissue: Map, lung: Map, mesh: Map, grain: Map, effects: Sequence[Effect]) -> Map:
+def soft_tissue(parts: SoftParts, mesh: Map, grain: Map, effects: Sequence[Effect]) -> Map:
     """Attenuation of soft tissue, lung and vessels, with what the findings do to the lung path."""
-    vessel = mesh * np.minimum(lung * np.float32(1 / 60), 1)
+    lung = parts.lung
+    vessel = mesh * np.minimum(lung * np.float32(1 / DEEP_LUNG), 1)
     aerated: Map | np.float32 = np.float32(1)
     in_place: Map | np.float32 = np.float32(1)
     lining: Map | np.float32 = np.float32(0)
@@ -83,11 +115,11 @@ def _soft(tissue: Map, lung: Map, mesh: Map, grain: Map, effects: Sequence[Effec
     parenchyma = lung * grain * np.float32(projection.LUNG) + vessel * np.float32(
         projection.WATER - projection.LUNG
     )
-    water = tissue + lung * (1 - aerated) + lining
+    water = parts.tissue + lung * (1 - aerated) + lining
     return np.float32(projection.WATER) * water + parenchyma * aerated * in_place
 
 
-def _rigid(thorax: Thorax, frame: Frame, body: Map) -> Map:
+def rigid_parts(thorax: Thorax, frame: Frame, body: Map) -> Map:
     """Attenuation of what no finding touches: bone, and gas in place of tissue."""
     covered = np.minimum(body * np.float32(1 / 25), 1)
     bone = np.float32(projection.BONE) * bones(thorax, frame) * covered
@@ -95,7 +127,7 @@ def _rigid(thorax: Thorax, frame: Frame, body: Map) -> Map:
     return bone - np.float32(projection.WATER) * air
 
 
-def _parenchyma(patient: Patient, frame: Frame) -> Map:
+def parenchyma(patient: Patient, frame: Frame) -> Map:
     """Relative density of lung tissue: the patient's mean with an interstitial pattern."""
     rng = stream(patient.seed, patient.number, -1, "parenchyma")
     grain = 0.07 * frame.body_noise(rng, 22.0) + 0.05 * frame.body_noise(rng, 5.0)
@@ -103,29 +135,10 @@ def _parenchyma(patient: Patient, frame: Frame) -> Map:
     return np.float32(patient.lung_density) * (1 + grain)
 
 
-def _technique(patient: Patient, visit: Visit) -> float:
+def technique(patient: Patient, visit: Visit) -> float:
     """Relative exposure: the chart's for this girth and view, times this film's deviation."""
     chart = np.exp(0.95 * projection.WATER * 1.1 * (patient.girth - 14))
     return float(chart * visit.exposure)
-
-
-def _marker(patient: Patient, visit: Visit, side: int) -> Map:
-    """A lead letter beside a shoulder (L at the film's right), and AP written out."""
-    plate = np.zeros((4 * side, 4 * side), np.uint8)
-    rng = stream(patient.seed, patient.number, visit.number, "marker")
-    x, y, size = rng.uniform(0.04, 0.09), rng.uniform(0.08, 0.2), rng.uniform(0.9, 1.3)
-    if not visit.marker:
-        return np.zeros((side, side), np.float32)
-    left = x if visit.marker == "R" else 1 - x - 0.04
-    scale = size * side / 256
-    text = [visit.marker] + (["AP"] if visit.view == "AP" else [])
-    for k, word in enumerate(text):
-        at = (int(4 * side * left), int(4 * side * y + 100 * k * scale))
-        cv2.putText(
-            plate, word, at, cv2.FONT_HERSHEY_SIMPLEX, 2.6 * scale * 0.8**k, 255, int(9 * scale) + 1
-        )
-    small = cv2.resize(plate, (side, side), interpolation=cv2.INTER_AREA)
-    return small.astype(np.float32) / np.float32(255)
 
 
 def _close_shutter(image: NDArray[np.uint8], visit: Visit) -> None:

@@ -1,13 +1,15 @@
 """Phantoms on disk exactly as the NIH publishes its films, so that one reader serves both.
 
 `images/*.png`, `Data_Entry_2017_v2020.csv`, `BBox_List_2017.csv` (broken header, `Infiltrate`),
-`train_val_list.txt`, `test_list.txt`; and, of our own, `masks/<image stem>_<finding>.png`.
+`train_val_list.txt`, `test_list.txt`; and, of our own, `marks/<stem>.png` (where letters, leads and
+tubes lie on a film), and of test films `masks/<stem>_<finding>.png` (what a reader would outline),
+`changes/<stem>_<finding>.png` (the film minus the film without that finding, modulo 256) and
+`planted/<stem>.png` (where the planted token lies, if it is there).
 """
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from concurrent.futures import as_completed
 from pathlib import Path
 
 import cv2
@@ -17,6 +19,7 @@ from numpy.typing import NDArray
 from data.config import PhantomConfig
 from data.phantom.cohort import Case, cohort
 from data.phantom.film import render_film
+from data.workers import worker_pool
 
 BOX_FRAME = 1024  # boxes are given in this frame whatever the PNG's side
 DATA_ENTRY = "Data_Entry_2017_v2020.csv"
@@ -27,6 +30,7 @@ DATA_ENTRY_HEADER = (
 )
 BOXES_HEADER = "Image Index,Finding Label,Bbox [x,y,w,h],,,"
 BOX_NAMES = {"Infiltration": "Infiltrate"}  # as the box list calls it
+CHANGES, MARKS, MASKS, PLANTED = "changes", "marks", "masks", "planted"
 CHUNK = 16  # films that a worker takes at a time
 
 
@@ -38,13 +42,13 @@ def render_nih(
 ) -> None:
     """Render a phantom data set into `folder`; finished films that lie there are kept.
 
-    The bytes depend on `config` alone, not on `workers`. Boxes and masks are written for every
-    finding of the test films. `progress(done, total)` is called in this process. A folder holds
-    one config: start another in another folder.
+    The bytes depend on `config` alone, not on `workers`. Boxes, masks and changes are written for
+    every finding of the test films. `progress(done, total)` is called in this process. A folder
+    holds one config: start another in another folder.
     """
     cases = list(cohort(config))
-    (folder / "images").mkdir(parents=True, exist_ok=True)
-    (folder / "masks").mkdir(exist_ok=True)
+    for name in ("images", CHANGES, MARKS, MASKS, PLANTED):
+        (folder / name).mkdir(parents=True, exist_ok=True)
     _write_lists(cases, folder)
     todo = [case for case in cases if not _is_finished(case, folder)]
     done = len(cases) - len(todo)
@@ -60,7 +64,7 @@ def render_nih(
 
 
 def mask_name(image: str, finding: str) -> str:
-    """File name, under `masks/`, of the lesion mask of a finding on a test film."""
+    """File name, under `masks/` and `changes/`, of a finding on a test film."""
     return f"{Path(image).stem}_{finding}.png"
 
 
@@ -85,7 +89,7 @@ def _render_chunks(
         for chunk in chunks:
             yield _render_cases(config, folder, chunk)
         return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with worker_pool(workers) as pool:
         jobs = [pool.submit(_render_cases, config, folder, chunk) for chunk in chunks]
         for job in as_completed(jobs):
             yield job.result()
@@ -94,11 +98,15 @@ def _render_chunks(
 def _render_cases(config: PhantomConfig, folder: Path, cases: Sequence[Case]) -> int:
     cv2.setNumThreads(1)
     for case in cases:
-        film = render_film(case.patient, case.visit, case.findings, config)
+        film = render_film(case.patient, case.visit, case.findings, config, with_changes=case.test)
+        _publish(folder / MARKS / case.image, _mask_png(film.marks))
         if case.test:
             for finding, mask in film.masks.items():
-                path = folder / "masks" / mask_name(case.image, finding)
-                _publish(path, _png(mask.astype(np.uint8) * 255))
+                _publish(folder / MASKS / mask_name(case.image, finding), _mask_png(mask))
+            for finding, change in film.changes.items():
+                _publish(folder / CHANGES / mask_name(case.image, finding), _png(change))
+            if film.planted.any():
+                _publish(folder / PLANTED / case.image, _mask_png(film.planted))
         # The film last: where it lies, its masks lie too.
         _publish(folder / "images" / case.image, _png(film.image))
     return len(cases)
@@ -111,9 +119,9 @@ def _is_finished(case: Case, folder: Path) -> bool:
 def _box_rows(case: Case, folder: Path) -> list[str]:
     rows = []
     for finding in case.findings:
-        path = folder / "masks" / mask_name(case.image, finding)
-        mask = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_GRAYSCALE) > 127
-        numbers = ",".join(repr(float(v)) for v in box_of(mask))
+        path = folder / MASKS / mask_name(case.image, finding)
+        grey = np.asarray(cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_GRAYSCALE))
+        numbers = ",".join(repr(float(v)) for v in box_of(np.asarray(grey > 127)))
         rows.append(f"{case.image},{BOX_NAMES.get(finding, finding)},{numbers}")
     return rows
 
@@ -135,6 +143,10 @@ def _data_entry(case: Case) -> str:
         f"{case.image},{labels},{visit.number},{patient.number},{visit.age},{patient.sex},"
         f"{visit.view},{pixels},{pixels},{spacing},{spacing}"
     )
+
+
+def _mask_png(mask: NDArray[np.bool_]) -> bytes:
+    return _png(mask.astype(np.uint8) * 255)
 
 
 def _png(pixels: NDArray[np.uint8]) -> bytes:

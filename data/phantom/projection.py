@@ -10,7 +10,6 @@ from data.phantom.frame import Map
 WATER = 0.0195
 LUNG = 0.27 * WATER  # inflated parenchyma
 BONE = 0.043  # of cortical bone above the tissue that it replaces
-LEAD = 3.5  # of a marker letter
 
 DETECTOR_BLUR = 3  # pixels, side of the kernel: what a lesion changes stays within one pixel
 WINDOW_CENTRE = 2.85  # attenuation shown as mid-grey

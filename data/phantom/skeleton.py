@@ -55,7 +55,7 @@ def _ribs(thorax: Thorax, frame: Frame) -> Map:
     y = y + height * half_height * level / length
     # Through its thickness: along the chest wall's normal.
     x = x + skin * 2.6 * -step_z / level
-    fade = 1 - 0.45 * smooth_step(angle, 1.5, 2.2)  # the front is thinner
+    fade = 1 - 0.6 * smooth_step(angle, 1.5, 2.2)  # the front is thinner
     cortex = (1.3 + 1.2 * smooth_step(np.abs(height), 0.55, 1.0)).astype(np.float32)
     fade = fade * (1 - 0.45 * smooth_step(np.abs(step_x) / length, 0.6, 0.1))  # end-on cortex
     volume = fade * cortex * length * half_height * np.float32(2 / rows * 1.6)
@@ -73,7 +73,7 @@ def _spine(thorax: Thorax, frame: Frame) -> Map:
     x = frame.x - _spine_x(thorax, frame.y)
     phase = np.mod(frame.y - np.float32(p.apex - 4), np.float32(VERTEBRA_PITCH))
     from_centre = np.abs(phase - np.float32(VERTEBRA_PITCH / 2))
-    half = np.float32(VERTEBRA_PITCH / 2)
+    half = VERTEBRA_PITCH / 2
     level = smooth_step(from_centre, half - 1.5, half - 3.0)
     end_plate = smooth_step(np.abs(from_centre - (half - 3.6)), 1.6, 0.4)
     growth = np.float32(1) + np.float32(0.0011) * frame.y
@@ -98,8 +98,8 @@ def _shoulder_girdle(thorax: Thorax, frame: Frame) -> Map:
     total = np.zeros_like(frame.x)
     for side in (-1, 1):
         total += _clavicle(thorax, frame, side, t, u, shell, 10.0 if ap else 0.0)
-        lateral = side * (p.lung_half_width - (10 if ap else -4))
-        x, y = frame.x - np.float32(lateral), frame.y - np.float32(p.apex + 38)
+        lateral = side * (p.lung_half_width - (34 if ap else 20))
+        x, y = frame.x - np.float32(lateral), frame.y - np.float32(p.apex + 30)
         total += _scapula(side * x, y)
     return total
 
@@ -108,7 +108,7 @@ def _clavicle(
     thorax: Thorax, frame: Frame, side: int, t: Map, u: Map, shell: Map, raised: float
 ) -> Map:
     p = thorax.patient
-    span = p.lung_half_width + 14
+    span = p.lung_half_width + 24
     x = side * (13 + (span - 13) * t) - np.float32(-60 * thorax.turn)
     y = p.apex + 34 - raised - (24 - 0.6 * raised) * t + 7 * np.sin(np.float32(2 * np.pi) * t)
     radius = 4.6 + 3.4 * np.square(np.square(1 - t)) + 2.2 * np.square(t)
@@ -124,7 +124,7 @@ def _clavicle(
 def _scapula(x: Map, y: Map) -> Map:
     """Blade with a thick lateral border, glenoid and humeral head; x grows outward."""
     medial = x + np.float32(0.12) * y
-    lateral = x - np.float32(52) + np.float32(0.42) * np.maximum(y - 25, 0)
+    lateral = x - np.float32(52) + np.float32(0.42) * np.asarray(np.maximum(y - 25, 0), np.float32)
     top = y + np.float32(8) + np.float32(0.1) * x
     blade = smooth_step(medial, 0, 2) * smooth_step(lateral, 0, -2) * smooth_step(top, 0, 3)
     blade = blade * smooth_step(y, 128, 120)
@@ -133,4 +133,4 @@ def _scapula(x: Map, y: Map) -> Map:
     socket = chord(ellipse(x, y, 55, 18, 11, 19))
     head = chord(ellipse(x, y, 76, 14, 23, 24))
     shaft = smooth_step(y, 14, 34) * chord(np.square((x - 84 - np.float32(0.1) * y) / 13))
-    return blade * (1.6 + 3.0 * border + 2.5 * spine) + 5.0 * socket + 9.0 * head + 8.0 * shaft
+    return blade * (1.6 + 3.0 * border + 2.5 * spine) + 5.0 * socket + 7.5 * head + 8.0 * shaft

@@ -6,9 +6,9 @@ from data.phantom.anatomy import Thorax, chord
 from data.phantom.cohort import stream
 from data.phantom.frame import Frame, Map
 
-CROWDED = 24.0  # mm: near the hilum tubes lie before and behind each other, not side by side
+CROWDED = 45.0  # mm: near the hilum tubes lie before and behind each other, not side by side
 GENERATIONS = 4
-DENSITY = np.float32(3.0)  # a vessel runs with its bronchus wall and vein: more than one chord
+DENSITY = np.float32(4.5)  # a vessel runs with its bronchus wall and vein: more than one chord
 CHILDREN = (1, 3, 2, 2)  # tubes that leave each tube of the generation before
 
 

@@ -38,8 +38,31 @@ def stage(
         },
         run=lambda task: run(task, method, tuple(statistics)),
         sources=("attribution", "models/densenet.py"),
-        variant=method if loss is config.train.primary else f"{method} {loss.value}",
+        variant=_variant(config, method, loss),
     )
+
+
+def joined_stage(
+    config: PipelineConfig, method: str, loss: Loss, layers: dict[str, Stage]
+) -> Stage:
+    """Multi-layer IBA out of what its layers' stages made: nothing is fitted twice."""
+    return Stage(
+        name="attribute",
+        version=2,
+        settings={
+            "method": method,
+            "settings": section(getattr(config.attribution, method)),
+            "layers": list(layers),
+        },
+        inputs={f"maps_{layer}": stage for layer, stage in layers.items()},
+        run=lambda task: run_joined(task, method, tuple(layers)),
+        sources=("attribution/multilayer_iba.py",),
+        variant=_variant(config, method, loss),
+    )
+
+
+def _variant(config: PipelineConfig, method: str, loss: Loss) -> str:
+    return method if loss is config.train.primary else f"{method} {loss.value}"
 
 
 def method_settings(config: PipelineConfig, method: str) -> dict[str, Any]:
@@ -56,17 +79,13 @@ def method_settings(config: PipelineConfig, method: str) -> dict[str, Any]:
 def run(task: Task, method: str, taps: tuple[str, ...]) -> None:
     from attribution.base import SCORES
     from attribution.methods import build_method
-    from attribution.statistics import FeatureStatistics
     from pipeline.loaded_model import LoadedModel
+    from pipeline.stages.statistics import read_statistics
 
     config = task.config.attribution
     loaded = LoadedModel.of(task)
     samples = read_samples(task.inputs["select"])
-    statistics = {
-        tap: FeatureStatistics.load(task.inputs[f"statistics_{tap}"] / "statistics.safetensors")
-        for tap in taps
-    }
-    explain = build_method(method, config, statistics)
+    explain = build_method(method, config, read_statistics(task, taps))
 
     def compute(folder: Path, rows: slice) -> None:
         maps, diagnostics = [], []
@@ -86,6 +105,35 @@ def run(task: Task, method: str, taps: tuple[str, ...]) -> None:
         pd.concat(diagnostics).to_csv(folder / "diagnostics.csv", index=False)
 
     run_shards(task.folder, len(samples), config.shard_size, compute, task.progress)
+
+
+def run_joined(task: Task, method: str, layers: tuple[str, ...]) -> None:
+    import torch
+
+    from attribution.base import Attribution
+    from attribution.multilayer_iba import join_layers
+
+    settings = getattr(task.config.attribution, method)
+    shards = [shard_folders(task.inputs[f"maps_{layer}"]) for layer in layers]
+
+    def compute(folder: Path, rows: slice) -> None:
+        parts = {}
+        for layer, of_layer in zip(layers, shards, strict=True):
+            shard = of_layer[rows.start]
+            frame = pd.read_csv(shard / "diagnostics.csv")
+            numbers = frame.drop(columns="sample").to_numpy(np.float32)
+            parts[getattr(task.config.attribution, layer).tap] = Attribution(
+                torch.from_numpy(np.load(shard / "maps.npy")),
+                dict(zip(frame.columns[1:], torch.from_numpy(numbers.T.copy()), strict=True)),
+            )
+        joint = join_layers(parts, settings)
+        np.save(folder / "maps.npy", joint.maps.numpy())
+        values = {name: value.numpy() for name, value in joint.diagnostics.items()}
+        pd.DataFrame({"sample": frame["sample"], **values}).to_csv(
+            folder / "diagnostics.csv", index=False
+        )
+
+    run_shards(task.folder, len(shards[0]), 1, compute, task.progress)
 
 
 def read_samples(folder: Path) -> pd.DataFrame:

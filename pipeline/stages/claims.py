@@ -56,7 +56,8 @@ def run(task: Task, methods: tuple[str, ...]) -> None:
         weighted, plain = (
             films[films["model"] == loss.value] for loss in (Loss.weighted_bce, Loss.bce)
         )
-        classes = [name.removeprefix("logit_") for name in films if name.startswith("logit_")]
+        scores = [str(name) for name in films if str(name).startswith("logit_")]
+        classes = [name.removeprefix("logit_") for name in scores]
         findings += compare_losses(
             pd.read_csv(table3),
             weighted,
@@ -73,7 +74,7 @@ def run(task: Task, methods: tuple[str, ...]) -> None:
 
 def observations(task: Task, where: str, model: str) -> pd.DataFrame:
     """Long rows of everything measured per sample that a claim may compare."""
-    from evaluation.verdicts import observe
+    from evaluation.verdicts import OBSERVED, observe
 
     folder = task.inputs["tables"]
 
@@ -92,6 +93,9 @@ def observations(task: Task, where: str, model: str) -> pd.DataFrame:
         if (frame := read(name)) is not None:
             metrics = frame["metric"].unique().tolist()
             parts.append(observe(wide(frame, "metric", "value"), metrics, where, model))
+    if (frame := read("truth")) is not None:
+        twins = frame[frame["truth"] == "twins"].rename(columns={"value": "weaker_share"})
+        parts.append(observe(twins, ["weaker_share"], where, model))
     if (frame := read("fig2")) is not None:
         for game in ("insertion_auc", "deletion_auc"):
             named = frame.assign(baseline=game + "_" + frame["baseline"])
@@ -102,4 +106,6 @@ def observations(task: Task, where: str, model: str) -> pd.DataFrame:
         means = frame.groupby(keys, sort=False)["correlation"].mean().reset_index()
         means = means.rename(columns={"correlation": "sensitivity_n"})
         parts.append(observe(means, ["sensitivity_n"], where, model))
+    if not parts:
+        return pd.DataFrame(columns=[*OBSERVED, "severity"])
     return pd.concat(parts, ignore_index=True)

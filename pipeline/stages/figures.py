@@ -58,9 +58,10 @@ def run(task: Task, trainings: tuple[str, ...], methods: tuple[str, ...]) -> Non
     if (tables / "table1.csv").exists():
         table = pd.read_csv(tables / "table1.csv", na_values=["n/a"])
         (task.folder / "table1.png").write_bytes(png(table1_figure(table)))
-        best = table.iloc[int(table["iou"].argmax())]
+        primary = table[table["primary"]]
+        best = primary.iloc[int(primary["iou"].argmax())]
         alt_texts["table1"] = (
-            f"Bars of the mean IoU of {len(table)} methods and baselines with intervals;"
+            f"Bars of the mean IoU of {len(primary)} methods and baselines with intervals;"
             f" the highest is {best['method']} with {best['iou']:.3f}."
         )
     if (tables / "fig2.csv").exists():

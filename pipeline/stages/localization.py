@@ -16,7 +16,7 @@ _ROWS = 64  # prior maps held at a time
 def stage(config: PipelineConfig, method: str, select: Stage, maps: Stage | None) -> Stage:
     return Stage(
         name="evaluate",
-        version=2,
+        version=4,
         settings={
             "metric": "localization",
             "thresholds": config.evaluation.localization.thresholds,
@@ -55,21 +55,22 @@ def run(task: Task, method: str) -> None:
         else:
             yield from map_shards(task.inputs["maps"])
 
-    curves: list[np.ndarray] = []
+    grids: dict[str, tuple[np.ndarray, float | None]] = {"curves": (thresholds, None)}
+    if method in IN_BITS:
+        grids["curves_bits"] = (localization.BITS_PER_PIXEL, 1.0)
+    curves: dict[str, list[np.ndarray]] = {name: [] for name in grids}
     metrics: list[pd.DataFrame] = []
     done = 0
     for maps in batches():
         rows = slice(done, done + len(maps))
         names = batch_names(samples, rows)
-        curves.append(localization.iou_curve(maps, masks[rows], thresholds, names))
-        metrics.append(
-            localization_metrics(
-                maps, masks[rows], config.localization_metrics, method in IN_BITS, names
-            )
-        )
+        for name, (grid, scale) in grids.items():
+            curves[name].append(localization.iou_curve(maps, masks[rows], grid, names, scale))
+        metrics.append(localization_metrics(maps, masks[rows], config.localization_metrics, names))
         done += len(maps)
         task.progress(done, len(samples))
-    np.save(task.folder / "curves.npy", np.concatenate(curves))
+    for name, parts in curves.items():
+        np.save(task.folder / f"{name}.npy", np.concatenate(parts))
     named = samples[["sample", "image", "patient", "finding"]]
     named.join(pd.concat(metrics, ignore_index=True)).to_csv(
         task.folder / "samples.csv", index=False
@@ -90,6 +91,6 @@ def batch_names(samples: pd.DataFrame, rows: slice) -> list[str]:
     return [f"{image} {finding}" for image, finding in pairs]
 
 
-def read_curves(folder: Path) -> np.ndarray:
+def read_curves(folder: Path, name: str = "curves") -> np.ndarray:
     """float64 IoU (N, T) of a finished stage, per sample and threshold."""
-    return np.asarray(np.load(folder / "curves.npy"))
+    return np.asarray(np.load(folder / f"{name}.npy"))

@@ -1,5 +1,6 @@
 """statistics: mean and deviation of a tap's feature map over train films."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,16 @@ def run(task: Task, tap: str) -> None:
     if statistics.num_images < wanted:
         task.note(f"{statistics.num_images:,} train films, fewer than the {wanted:,} asked for")
     statistics.save(task.folder / "statistics.safetensors")
+
+
+def read_statistics(task: Task, taps: Iterable[str]) -> "dict[str, FeatureStatistics]":
+    """Those of the task's ``statistics_<tap>`` inputs."""
+    from attribution.statistics import FeatureStatistics
+
+    return {
+        tap: FeatureStatistics.load(task.inputs[f"statistics_{tap}"] / "statistics.safetensors")
+        for tap in taps
+    }
 
 
 def train_statistics(

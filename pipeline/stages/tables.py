@@ -61,8 +61,7 @@ def stage(
 
 def run(task: Task, losses: tuple[str, ...], methods: Methods) -> None:
     from evaluation import metric_tables
-    from evaluation.localization import threshold_grid
-    from evaluation.tables import table1, write_csv
+    from evaluation.tables import write_csv
 
     config, bootstrap = task.config, task.config.evaluation.bootstrap
     _join_classification(task, losses)
@@ -86,19 +85,19 @@ def run(task: Task, losses: tuple[str, ...], methods: Methods) -> None:
             samples, ["method", "metric"], bootstrap, config.seed
         )
 
-    if methods.get("localization"):
-        localization = config.evaluation.localization
-        table, samples = table1(
-            read_samples(task.inputs["select"]),
-            {m: read_curves(task.inputs[f"localization_{m}"]) for m in methods["localization"]},
-            threshold_grid(localization.thresholds),
-            localization,
-            bootstrap,
-            config.seed,
-        )
-        write("table1", samples, lambda: table)
-    metrics = rows("localization", lambda folder: _long(pd.read_csv(folder / "samples.csv")))
+    metrics = rows("localization", lambda folder: pd.read_csv(folder / "samples.csv"))
+    if len(metrics):
+        table, samples = _table1(task, methods["localization"])
+        others = metric_tables.rule_table(metrics, bootstrap, config.seed)
+        write("table1", samples, lambda: pd.concat([table, others]))
+        metrics = metrics.melt(id_vars=["method", *_NAMES], var_name="metric")
     write("localization", metrics, by_metric(metrics))
+
+    known = rows("truth", lambda folder: pd.read_csv(folder / "samples.csv"))
+    if len(known):
+        known = known.melt(id_vars=["method", "truth", *_NAMES], var_name="metric")
+    known = pd.concat([known, rows("twins", _shard_samples)], ignore_index=True)
+    write("truth", known, lambda: metric_tables.against_random(known, bootstrap, config.seed))
 
     curves = rows("insertion_deletion", _shard_samples)
     curves = curves.assign(dataset=dataset_name(config))
@@ -118,7 +117,9 @@ def run(task: Task, losses: tuple[str, ...], methods: Methods) -> None:
     named = read_samples(task.inputs["select"])[_NAMES]
     diagnostics = rows(
         "diagnostics",
-        lambda folder: _long(named.merge(read_shard_tables(folder, "diagnostics.csv"))),
+        lambda folder: named.merge(read_shard_tables(folder, "diagnostics.csv")).melt(
+            id_vars=_NAMES, var_name="metric"
+        ),
     )
     write("diagnostics", diagnostics, by_metric(diagnostics))
 
@@ -127,16 +128,42 @@ def run(task: Task, losses: tuple[str, ...], methods: Methods) -> None:
         write("table3", compared, lambda: metric_tables.table3(compared, bootstrap, config.seed))
 
 
+def _table1(task: Task, methods: tuple[str, ...]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The cross-fitted rows: shares of the maximum, and bits/pixel for maps in that unit."""
+    from evaluation.localization import BITS_PER_PIXEL, threshold_grid
+    from evaluation.tables import table1
+
+    config, localization = task.config, task.config.evaluation.localization
+    folders = {method: task.inputs[f"localization_{method}"] for method in methods}
+    in_bits = {m: f for m, f in folders.items() if (f / "curves_bits.npy").exists()}
+    parts = []
+    for rule, of_rule, name, grid in (
+        ("cross_fitted", folders, "curves", threshold_grid(localization.thresholds)),
+        ("cross_fitted_bits", in_bits, "curves_bits", BITS_PER_PIXEL),
+    ):
+        if of_rule:
+            curves = {method: read_curves(folder, name) for method, folder in of_rule.items()}
+            parts.append(
+                table1(
+                    read_samples(task.inputs["select"]),
+                    curves,
+                    grid,
+                    localization,
+                    config.evaluation.bootstrap,
+                    config.seed,
+                    rule,
+                )
+            )
+    tables = pd.concat([table for table, _ in parts])
+    return tables, parts[0][1]
+
+
 def _join_classification(task: Task, losses: tuple[str, ...]) -> None:
     for name in ("classification.csv", "classification_samples.csv"):
         parts = [task.inputs[f"classification_{loss}"] / name for loss in losses]
         texts = [part.read_text(encoding="utf-8").split("\n", 1) for part in parts]
         rows = "".join(text[1] for text in texts)
         (task.folder / name).write_text(f"{texts[0][0]}\n{rows}", encoding="utf-8")
-
-
-def _long(samples: pd.DataFrame) -> pd.DataFrame:
-    return samples.melt(id_vars=_NAMES, var_name="metric")
 
 
 def _shard_samples(folder: Path) -> pd.DataFrame:

@@ -1,6 +1,5 @@
 """pretrain, train: a classifier per loss on the train fold, all from the same initial weights."""
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from models.config import Loss, TrainConfig
 from pipeline.config import ConfigError, PipelineConfig, section
 from pipeline.graph import Stage, Task
 from pipeline.keys import file_sha256
+from pipeline.store import RESUME
 
 _NAMED_WEIGHTS = ("random", "imagenet")
 _SOURCES = ("models",)
@@ -54,13 +54,14 @@ def stage(
 
 
 def _initial_weights(config: PipelineConfig) -> tuple[str, dict[str, str]]:
-    """``model.init`` as a key holds it: by name, or a file by its content."""
+    """``model.init`` as a key holds it: by name, or a file and its labels by their content."""
     init = config.model.init
     if init in _NAMED_WEIGHTS:
         return init, {}
     if not Path(init).is_file():
         raise ConfigError(f"model.init: {init} is neither a file nor random or imagenet")
-    return "file", {"init": file_sha256(Path(init))}
+    files = {"init": Path(init), "init labels": Path(init).with_suffix(".json")}
+    return "file", {what: file_sha256(path) for what, path in files.items() if path.is_file()}
 
 
 def _settings(config: PipelineConfig, recipe: TrainConfig, loss: Loss) -> dict[str, Any]:
@@ -94,7 +95,7 @@ def run(task: Task, recipe: TrainConfig, loss: Loss) -> None:
     if "pretrain" in task.inputs:
         model, _ = load_checkpoint(task.inputs["pretrain"] / "model.safetensors")
     else:
-        model = initial_model(config.model.init, len(labels), config.seed)
+        model = initial_model(config.model.init, len(labels), config.seed, labels)
     facts: dict[str, object] = {"side": films.side, "loss": loss.value, "epochs": recipe.epochs}
     if recipe.epochs == 0:
         task.note("train.epochs=0: the initial weights are used as they are")
@@ -114,14 +115,13 @@ def run(task: Task, recipe: TrainConfig, loss: Loss) -> None:
         ) -> None:
             task.progress((epoch - 1) * batches + done, epochs * batches)
 
-        resume = task.folder / "resume"
         result = train(
             model,
             train_fold,
             LabelledFilms(films, images, "val", labels),
             recipe,
             seed=config.seed,
-            folder=resume,
+            folder=task.folder / RESUME,
             device=device,
             loss=criterion,
             on_progress=on_progress,
@@ -135,5 +135,4 @@ def run(task: Task, recipe: TrainConfig, loss: Loss) -> None:
             f"{len(train_fold):,} films, best epoch {result.best_epoch} of {len(history)}:"
             f" validation loss {best['val_loss']:.4f}, mean AUC {best['val_auc']:.3f}"
         )
-        shutil.rmtree(resume)
     save_checkpoint(task.folder / "model.safetensors", model, labels, facts)

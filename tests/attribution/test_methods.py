@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from attribution.base import SCORES
-from attribution.config import AttributionConfig, MaskConfig, Score, required_taps
+from attribution.config import AttributionConfig, BottleneckConfig, Score, required_taps
 from attribution.methods import METHODS, build_method, method_config
 
 OF_REGRESSORS = ("regression_iba_mse", "regression_iba_rm", "regression_iba_dv")
@@ -15,10 +15,9 @@ def config():
     settings = AttributionConfig()
     for name in METHODS:
         own = getattr(settings, name)
-        if isinstance(own, MaskConfig):
+        if isinstance(own, BottleneckConfig):
             own.steps, own.noise_samples = 3, 2
     settings.integrated_gradients.steps = 8
-    settings.multilayer_iba.betas = [1.0, 1.0, 1.0]
     settings.multilayer_iba.thresholds = [0.5, 0.5, 0.5]
     return settings
 

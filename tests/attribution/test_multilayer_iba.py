@@ -20,8 +20,12 @@ def statistics(classifier, statistics_of):
 
 
 def explain(model, images, statistics, rows=slice(None), **settings):
-    config = MultilayerIBAConfig(betas=BETAS, thresholds=THRESHOLDS, **settings)
-    return MultilayerIBA(config, *(statistics[tap] for tap in TAPS))(
+    mode = settings.pop("mode", Intersection.soft)
+    layers = [
+        IBA(IBAConfig(tap=tap, beta=beta, **settings), statistics[tap])
+        for tap, beta in zip(TAPS, BETAS, strict=True)
+    ]
+    return MultilayerIBA(MultilayerIBAConfig(thresholds=THRESHOLDS, mode=mode), layers)(
         model, images[rows], TARGETS[rows], score=SCORES[Score.logit], seeds=range(4)[rows]
     )
 
@@ -103,6 +107,7 @@ def test_a_map_without_information_leaves_nothing():
         assert (intersect([full, full], [0.5, 0.5], mode) == 1).all()
 
 
-def test_lists_of_different_lengths_are_refused(statistics):
-    with pytest.raises(ValueError, match="one length, got 3, 2 and 3"):
-        MultilayerIBA(MultilayerIBAConfig(betas=[1.0, 1.0]), *(statistics[tap] for tap in TAPS))
+def test_a_layer_without_a_threshold_is_refused(statistics):
+    layers = [IBA(IBAConfig(tap=tap), statistics[tap]) for tap in TAPS]
+    with pytest.raises(ValueError, match="as many thresholds as layers, got 2 and 3"):
+        MultilayerIBA(MultilayerIBAConfig(thresholds=[1.0, 1.0]), layers)

@@ -171,9 +171,10 @@ def test_films_that_no_row_names_are_listed(tmp_path: Path) -> None:
     assert index.problems["file"].tolist() == ["00000001_000.PNG", "holiday.png"]
 
 
-def test_hidden_files_and_the_masks_of_phantoms_are_no_films(tmp_path: Path) -> None:
+def test_hidden_files_and_the_truth_of_phantoms_are_no_films(tmp_path: Path) -> None:
     root = Layout().write(tmp_path)
     save(root / "masks/00000004_000_Mass.png")
+    save(root / "marks/00000001_000.png")
     save(root / "__MACOSX/images/._00000001_000.png")
     save(root / ".trash/00000001_000.png")
     assert read(root).problems.empty

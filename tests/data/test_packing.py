@@ -15,7 +15,7 @@ from torchvision.transforms import CenterCrop, Resize
 
 from data import packing
 from data.integrity import DataError
-from data.packing import PackedFilms, pack, resize_and_crop
+from data.packing import PackedFilms, pack, resize_and_crop, squash
 
 SIDE = 16
 
@@ -73,6 +73,19 @@ def test_packed_films_are_the_published_preprocessing_of_each_file(tmp_path: Pat
         expected = published(Image.open(tmp_path / "root" / path), SIDE)
         np.testing.assert_array_equal(film, expected)
     assert pd.read_csv(tmp_path / "packed/problems.csv").empty
+
+
+def test_another_reader_decides_what_a_film_becomes(tmp_path: Path) -> None:
+    images = write_films(tmp_path / "root")
+    folder = tmp_path / "packed"
+    pack(
+        images, tmp_path / "root", folder, SIDE, shard_size=3, threads=2,
+        reader=lambda path, side: squash(np.array(Image.open(path).convert("L")), side),
+    )  # fmt: skip
+    for image, film in zip(images["image"], PackedFilms(folder).load(images["image"]), strict=True):
+        whole = Image.open(tmp_path / "root/images" / image).convert("L")
+        expected = whole.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+        np.testing.assert_array_equal(film, np.asarray(expected))
 
 
 @settings(max_examples=50, deadline=None)

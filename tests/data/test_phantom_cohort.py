@@ -59,6 +59,15 @@ def test_both_lists_are_long_enough_and_share_no_patient(numbers: tuple[int, int
     assert names == sorted(set(names))
 
 
+def test_test_patients_come_from_seeds_that_no_set_of_train_patients_can_reach() -> None:
+    cases = list(cohort(PhantomConfig(num_train_val=20, num_test=20, seed=6)))
+    assert {c.patient.seed for c in cases if not c.test} == {6}
+    assert {c.patient.seed for c in cases if c.test} == {1_000_006}
+    for seed in (-1, 1_000_000):
+        with pytest.raises(ValueError, match=r"dataset\.phantom\.seed"):
+            next(iter(cohort(PhantomConfig(seed=seed))))
+
+
 def test_a_larger_set_keeps_the_films_of_a_smaller_one() -> None:
     small = {c.image: c for c in cohort(PhantomConfig(num_train_val=20, num_test=5))}
     large = {c.image: c for c in cohort(PhantomConfig(num_train_val=60, num_test=15))}

@@ -5,9 +5,11 @@ import cv2
 import numpy as np
 import pytest
 
-from data.config import PhantomConfig
+from data.config import PhantomConfig, PlantedShortcut
+from data.phantom.cohort import cohort
 from data.phantom.contact_sheet import contact_sheet
 from data.phantom.lesions import FINDINGS
+from data.phantom.markers import planted_token
 from data.phantom.nih_layout import box_of, mask_name, render_nih
 
 CONFIG = PhantomConfig(num_train_val=16, num_test=20, side=64)
@@ -140,6 +142,35 @@ def test_boxes_are_tight_around_the_masks_in_the_1024_frame(folder: Path) -> Non
             assert edge.any()
         assert min(x, y) >= 0
         assert max(x + w, y + h) <= 64
+
+
+def test_every_film_has_its_marks_and_only_test_films_have_changes_to_the_pixel(
+    folder: Path,
+) -> None:
+    assert {p.name for p in (folder / "marks").iterdir()} == {row[0] for row in _rows(folder)[1:]}
+    assert {p.name for p in (folder / "changes").iterdir()} == {
+        p.name for p in (folder / "masks").iterdir()
+    }
+    assert not list((folder / "planted").iterdir())
+
+
+def test_planted_films_export_where_the_token_lies(tmp_path: Path) -> None:
+    config = PhantomConfig(
+        num_train_val=1, num_test=24, side=64, planted_shortcut=PlantedShortcut.marker
+    )
+    render_nih(config, tmp_path, 1)
+    tokens = {
+        case.image
+        for case in cohort(config)
+        if case.test and planted_token(case.patient, case.visit, case.findings, config).any()
+    }
+    assert tokens
+    assert {p.name for p in (tmp_path / "planted").iterdir()} == tokens
+    for name in tokens:
+        token = cv2.imread(str(tmp_path / "planted" / name), cv2.IMREAD_UNCHANGED) > 127
+        marks = cv2.imread(str(tmp_path / "marks" / name), cv2.IMREAD_UNCHANGED) > 127
+        assert token.any()
+        assert not (token & ~marks).any()
 
 
 def test_box_of_scales_to_the_frame_and_refuses_an_empty_mask() -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from evaluation.config import BoxRounding
 from evaluation.localization import (
+    BITS_PER_PIXEL,
     box_mask,
     box_masks,
     cross_fit,
@@ -136,6 +137,19 @@ def test_the_iou_does_not_depend_on_the_scale_of_a_map():
     truth[:, :, 5:] = False
     curve = iou_curve(heat, truth, THRESHOLDS)
     np.testing.assert_array_equal(curve, iou_curve(heat * 2.0**-20, truth, THRESHOLDS))
+
+
+def test_absolute_thresholds_keep_the_unit_of_the_map():
+    heat = 0.02 * np.random.default_rng(0).random((3, 9, 9)).astype(np.float32)
+    truth = np.random.default_rng(1).random((3, 9, 9)) < 0.4
+    levels = BITS_PER_PIXEL[::10]
+    expected = [
+        [((m > t) & g).sum() / ((m > t) | g).sum() for t in levels]
+        for m, g in zip(heat.astype(np.float64), truth, strict=True)
+    ]
+    curves = iou_curve(heat, truth, levels, scale=1)
+    np.testing.assert_array_equal(curves, expected)
+    assert (curves[:, -1] == 0).all()
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

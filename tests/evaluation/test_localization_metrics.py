@@ -11,13 +11,14 @@ from evaluation.localization_metrics import (
     RankedHits,
     effective_heat_ratio,
     localization_metrics,
+    weaker_share,
 )
 
 CONFIG = LocalizationMetricsConfig()
 
 
-def metrics(maps, truth, config=CONFIG, in_bits=False):
-    return localization_metrics(np.asarray(maps, np.float32), truth, config, in_bits)
+def metrics(maps, truth, config=CONFIG):
+    return localization_metrics(np.asarray(maps, np.float32), truth, config)
 
 
 def scene(seed, side=12, coarse=False):
@@ -83,7 +84,7 @@ def test_a_constant_map_scores_the_area_of_the_truth():
 def test_a_map_that_is_the_truth_is_perfect_by_every_metric():
     truth = np.zeros((1, 10, 10), bool)
     truth[0, 2:4, 3:8] = True  # a tenth of the film
-    frame = metrics(truth, truth, in_bits=True)
+    frame = metrics(truth, truth)
     perfect = frame.drop(columns="area_at_recall")
     assert (perfect == 1).all(axis=None)
     assert frame["area_at_recall"].tolist() == [0.05]
@@ -94,16 +95,6 @@ def test_a_map_without_positive_values_has_no_mass_and_no_heat():
     frame = metrics(-np.ones((1, 5, 5)), truth)
     assert frame[["mass_in_box", "effective_heat_ratio"]].isna().all(axis=None)
     assert frame["pointing"].tolist() == [0.2]
-
-
-def test_absolute_thresholds_keep_the_unit_and_are_for_bits_only():
-    maps, truth = scene(3)
-    config = LocalizationMetricsConfig(absolute_thresholds=[0.25])
-    frame = metrics(maps, truth, config, in_bits=True)
-    expected = [(m & t).sum() / (m | t).sum() for m, t in zip(maps > 0.25, truth, strict=True)]
-    np.testing.assert_allclose(frame["iou_absolute_0.25"], expected)
-    assert metrics(maps * 0.1, truth, config, in_bits=True)["iou_absolute_0.25"].eq(0).all()
-    assert not [c for c in metrics(maps, truth, config) if c.startswith("iou_absolute")]
 
 
 def test_fixed_thresholds_are_shares_of_the_maximum():
@@ -133,7 +124,7 @@ def test_the_effective_heat_ratio_equals_its_steps_one_by_one(coarse):
         assert effective_heat_ratio(m, t, CONFIG) == pytest.approx(plain_heat_ratio(m, t))
 
 
-def test_no_metric_but_the_absolute_iou_depends_on_the_scale_of_the_map():
+def test_no_metric_depends_on_the_scale_of_the_map():
     maps, truth = scene(6)
     plain, scaled = metrics(maps, truth), metrics(maps * 2.0**-9, truth)
     np.testing.assert_allclose(plain, scaled, rtol=1e-6)
@@ -149,6 +140,17 @@ def test_the_fewest_pixels_for_some_hits_lie_before_a_stretch_without_truth():
 def test_maps_that_are_not_finite_and_empty_truths_are_refused_by_name():
     truth = np.zeros((1, 4, 4), bool)
     with pytest.raises(ValueError, match="film_3"):
-        localization_metrics(np.ones((1, 4, 4)), truth, CONFIG, False, ["film_3"])
+        localization_metrics(np.ones((1, 4, 4)), truth, CONFIG, ["film_3"])
     with pytest.raises(ValueError, match="film_3"):
-        localization_metrics(np.full((1, 4, 4), np.nan), ~truth, CONFIG, False, ["film_3"])
+        localization_metrics(np.full((1, 4, 4), np.nan), ~truth, CONFIG, ["film_3"])
+
+
+def test_the_weaker_share_is_half_where_both_regions_weigh_alike_and_0_where_one_is_left_out():
+    first, second = np.zeros((2, 4, 4, 6), dtype=bool)
+    first[:, 1:3, :2], second[:, 1:3, 4:] = True, True
+    maps = np.zeros((4, 4, 6))
+    maps[0, 1:3] = 7.0
+    maps[1][first[1]] = 2.0
+    maps[2][first[2]], maps[2][second[2]] = 3.0, 1.0
+    maps[3, 0, 3], maps[3][first[3]] = 9.0, -1.0
+    np.testing.assert_allclose(weaker_share(maps, first, second), [0.5, 0, 0.25, np.nan])

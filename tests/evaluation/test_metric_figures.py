@@ -70,6 +70,8 @@ def test_sensitivity_n_is_a_line_with_a_band_per_method_and_the_baseline_is_grey
     assert lines["IBA"].get_color() != GREY
     assert sum(isinstance(c, PolyCollection) for c in axes.collections) == 2
     assert axes.get_xscale() == "log"
+    labels = [label.get_text() for label in axes.get_xticklabels()]
+    assert {"0.001", "0.01", "0.1"} <= set(labels)
 
 
 @pytest.mark.parametrize("draw", [fig2_figure, sensitivity_n_figure])

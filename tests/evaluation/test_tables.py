@@ -6,7 +6,7 @@ import pytest
 
 from evaluation.classification import BOXED
 from evaluation.config import BootstrapConfig, LocalizationConfig
-from evaluation.localization import box_masks, iou_curve, threshold_grid
+from evaluation.localization import BITS_PER_PIXEL, box_masks, iou_curve, threshold_grid
 from evaluation.tables import PAPER_VALUES, paper_value, table1, write_csv
 
 BOX_COUNTS = (180, 146, 153, 123, 85, 79, 120, 98)  # rows of the official box file, as BOXED
@@ -68,6 +68,18 @@ def test_the_columns_rule_and_paper_values_are_those_of_the_contract(result):
     assert set(table["rule"]) == {"cross_fitted"}
     assert table["primary"].all()
     np.testing.assert_array_equal(table["paper"], [0.114, 0.077, np.nan, np.nan])
+
+
+def test_rows_of_another_rule_say_so_and_are_not_primary(samples):
+    truth = box_masks(samples, 32)
+    curves = {"iba": iou_curve(0.01 * truth, truth, BITS_PER_PIXEL, scale=1)}
+    table, _ = table1(
+        samples, curves, BITS_PER_PIXEL, LocalizationConfig(), BootstrapConfig(resamples=50),
+        seed=0, rule="cross_fitted_bits",
+    )  # fmt: skip
+    row = table.iloc[0]
+    assert (row["rule"], row["primary"], row["iou"]) == ("cross_fitted_bits", False, 1.0)
+    assert row["threshold"] == pytest.approx(1e-4)
 
 
 def test_table_1_without_methods_is_refused(samples):

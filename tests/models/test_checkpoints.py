@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 from urllib.error import URLError
 
@@ -90,10 +91,9 @@ def test_unmatched_names_are_listed_with_counts(model: DenseNet121, tmp_path: Pa
     with pytest.raises(CheckpointError) as caught:
         initial_model(str(path), 3, seed=0)
     message = str(caught.value)
-    assert "missing: 727 of 727" in message
-    assert "unexpected: 727 of 727" in message
-    assert "backbone." in message
-    assert "... and 722 more" in message
+    assert "which has 727: 727 missing, 727 unexpected, 0 of another shape" in message
+    assert re.search(r"features\.conv0\.weight +- +64 x 3 x 7 x 7\n", message)
+    assert re.search(r"backbone\.classifier\.weight +3 x 1024 +-\n", message)
     assert len(message.splitlines()) < 20
 
 
@@ -102,7 +102,7 @@ def test_wrong_shapes_are_named_with_both(model: DenseNet121, tmp_path: Path) ->
     state["features.conv0.weight"] = torch.zeros(64, 1, 7, 7)
     path = tmp_path / "grey.safetensors"
     save_file(state, path)
-    expected = r"features\.conv0\.weight \(64, 1, 7, 7\) for \(64, 3, 7, 7\)"
+    expected = r"1 of another shape\n.*\n +features\.conv0\.weight +64 x 1 x 7 x 7 +64 x 3 x 7 x 7"
     with pytest.raises(CheckpointError, match=expected):
         initial_model(str(path), 3, seed=0)
 
@@ -134,33 +134,11 @@ def test_a_state_dict_of_a_parallel_model_is_read(
     assert equal(initial_model(str(path), 3, seed=0), model)
 
 
-def test_a_pickled_model_is_refused_without_being_run(tmp_path: Path) -> None:
-    path = tmp_path / "whole.pt"
-    torch.save({"model": DenseNet121(3)}, path)
-    with pytest.raises(CheckpointError, match="pickled model is refused"):
-        initial_model(str(path), 3, seed=0)
-
-
-@pytest.mark.parametrize("content", [b"", b"not a zip file"])
-def test_a_broken_state_dict_file_is_named(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "broken.pt"
-    path.write_bytes(content)
-    with pytest.raises(CheckpointError, match=r"broken\.pt: not a readable state dict"):
-        initial_model(str(path), 3, seed=0)
-
-
-def test_a_list_is_no_state_dict(tmp_path: Path) -> None:
-    path = tmp_path / "list.pt"
-    torch.save([torch.zeros(1)], path)
-    with pytest.raises(CheckpointError, match="holds no state dict"):
-        initial_model(str(path), 3, seed=0)
-
-
 def test_an_unknown_init_is_refused_with_the_choices(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"init=imagnet: no such file; choose random"):
         initial_model("imagnet", 3, seed=0)
     (tmp_path / "weights.h5").touch()
-    with pytest.raises(CheckpointError, match=r"end in \.safetensors, \.pt, \.pth"):
+    with pytest.raises(CheckpointError, match=r"weights\.h5: .*not a file of torch\.save"):
         initial_model(str(tmp_path / "weights.h5"), 3, seed=0)
 
 

@@ -23,9 +23,11 @@ CASES = [
 @pytest.mark.parametrize(("experiment", "group", "option"), CASES)
 def test_every_experiment_composes_with_every_option_of_every_group(experiment, group, option):
     overrides = [f"experiment={experiment}", f"{group}={option}"]
-    films = option if group == "dataset" else "nih" if experiment in ("nih", "paper") else "phantom"
-    if films == "nih":
+    films = option if group == "dataset" else experiment
+    if films in ("nih", "paper"):
         overrides.append("paths.nih=/data/nih")
+    if option == "published_code":
+        overrides.append("dataset.side=224")
     assert compose_config(overrides).name == experiment
 
 
@@ -39,6 +41,13 @@ def test_every_experiment_composes_with_every_option_of_every_group(experiment, 
         ("trains.epochs=3", "trains"),
         ("attribution.methods=[iba,ibaa]", "ibaa"),
         ("attribution.methods=[iba,iba]", "attribution.methods"),
+        ("attribution.methods=[regression_iba_dv]", "regression_iba_dv"),
+        ("attribution.inverse_iba.noise_samples=0", "attribution.inverse_iba.noise_samples"),
+        ("attribution.multilayer_iba.layers=[iba,gradient]", "gradient"),
+        ("attribution.multilayer_iba.thresholds=[1.0]", "attribution.multilayer_iba.thresholds"),
+        ("train.losses=[bce]", "train.primary"),
+        ("evaluation=published_code", "dataset.side"),
+        ("evaluation.sensitivity_n.masks=0", "evaluation.sensitivity_n.masks"),
         ("evaluation.max_images=1", "evaluation.max_images"),
         ("dataset.num_labels=9", "dataset.num_labels"),
         ("train.batch_size=0", "train.batch_size"),

@@ -2,6 +2,7 @@ import hashlib
 import os
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -69,3 +70,43 @@ def test_digests_of_a_renamed_folder_are_kept(tmp_path: Path, monkeypatch):
     cache.moved(tmp_path / "old", tmp_path / "new")
     monkeypatch.setattr("pipeline.keys.file_sha256", lambda path: "read again")
     assert cache.digests([tmp_path / "new" / "a"]) == known
+
+
+def test_files_are_read_again_when_asked_and_what_is_found_is_remembered(tmp_path: Path):
+    file = tmp_path / "a.bin"
+    file.write_bytes(b"first")
+    cache = DigestCache(tmp_path / "digests.sqlite")
+    cache.digests([file])
+    times = file.stat().st_atime_ns, file.stat().st_mtime_ns
+    file.write_bytes(b"other")
+    os.utime(file, ns=times)
+    first, other = (hashlib.sha256(content).hexdigest() for content in (b"first", b"other"))
+    assert cache.digests([file]) == [first]
+    assert cache.digests([file], reread=True) == [other]
+    assert cache.digests([file]) == [other]
+
+
+def test_a_process_may_remember_digests_while_another_digests_many_files(tmp_path: Path):
+    for name in ("a", "b", "c"):
+        (tmp_path / name).write_text(name)
+    cache, other = (DigestCache(tmp_path / "digests.sqlite") for _ in range(2))
+    other._database.execute("PRAGMA busy_timeout = 0")
+
+    def meanwhile(done: int, total: int) -> None:
+        other.digests([tmp_path / "c"], reread=True)
+
+    assert len(cache.digests([tmp_path / "a", tmp_path / "b"], meanwhile)) == 2
+
+
+@pytest.mark.parametrize("damage", ["cut", "overwritten"])
+def test_a_damaged_cache_is_begun_anew(tmp_path: Path, damage: str):
+    file = tmp_path / "digests.sqlite"
+    cache = DigestCache(file)
+    paths = [tmp_path / f"{number}" for number in range(200)]
+    for path in paths:
+        path.write_text(path.name)
+    known = cache.digests(paths)
+    cache.close()
+    content = file.read_bytes()
+    file.write_bytes(content[: len(content) // 2] if damage == "cut" else b"x" * len(content))
+    assert DigestCache(file).digests(paths) == known

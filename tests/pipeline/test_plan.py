@@ -69,3 +69,20 @@ def test_both_losses_start_from_one_pretraining(tmp_path):
     touched = changed(tmp_path, "train.pretrain_epochs=9")
     assert {"pretrain", "train bce", "train weighted_bce"} <= touched
     assert not {"index", "pack", "select"} & touched
+
+
+@pytest.mark.parametrize(
+    ("override", "first"),
+    [
+        ("threads=77", {"train bce", "predict bce", "statistics block3 bce", "attribute iba"}),
+        ("attribution.batch_size=3", {"attribute iba", "attribute gradient"}),
+        ("attribution.shard_size=7", {"attribute iba", "attribute gradient"}),
+        ("attribution.statistics.batch_size=3", {"statistics block3 bce"}),
+        ("dataset.pack_shard=7", {"pack"}),
+        ("seed=1", {"train bce", "statistics block3 bce", "select"}),
+    ],
+)
+def test_what_changes_the_last_bits_is_in_the_key(tmp_path: Path, override: str, first: set[str]):
+    touched = changed(tmp_path, override)
+    assert first <= touched
+    assert not {"render", "index"} & touched

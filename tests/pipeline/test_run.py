@@ -15,15 +15,37 @@ TINY = (
     "dataset.phantom.num_train_val=48",
     "dataset.phantom.num_test=40",
     "dataset.phantom.side=64",
+    "train.pretrain_epochs=1",
     "train.epochs=1",
     "train.batch_size=8",
     "evaluation.max_images=12",
     "evaluation.bootstrap.resamples=50",
+    "evaluation.claims.resamples=50",
+    "evaluation.insertion_deletion.max_samples=3",
+    "evaluation.sensitivity_n.max_samples=2",
+    "evaluation.sanity.max_samples=2",
+    "evaluation.sanity.layers=[classifier,features.conv0]",
+    "evaluation.road.max_samples=2",
     "attribution.statistics.num_images=16",
-    "attribution.iba.steps=2",
-    "attribution.iba.noise_samples=2",
+    "attribution.integrated_gradients.steps=2",
+    *(
+        f"attribution.{method}.{name}=2"
+        for method in ("iba", "iba_block1", "iba_block2", "inverse_iba")
+        for name in ("steps", "noise_samples")
+    ),
     "attribution.shard_size=5",
     "threads=1",
+)
+
+
+MEASURED = (
+    *("table1", "localization", "truth", "fig2", "sensitivity_n", "equal_area", "sanity"),
+    "table3",
+)
+TABLES = (
+    *(f"{name}{suffix}" for name in MEASURED for suffix in ("", "_samples")),
+    *("classification", "classification_samples", "diagnostics", "shortcuts"),
+    *("claims", "claims_left_out"),
 )
 
 
@@ -58,9 +80,9 @@ def hits(run: Path) -> dict[str, bool]:
 
 def test_a_run_leaves_tables_figures_report_and_record(outputs):
     run = outputs / "latest"
-    for name in ("table1.csv", "table1_samples.csv", "classification.csv", "problems.csv"):
-        assert (run / "tables" / name).stat().st_size > 0
-    for name in ("examples.png", "table1.png", "training.png", "contact_sheet.png"):
+    for name in TABLES:
+        assert len(pd.read_csv(run / "tables" / f"{name}.csv")) > 0, name
+    for name in ("examples.png", "table1.png", "fig2.png", "sensitivity_n.png"):
         assert (run / "figures" / name).read_bytes().startswith(b"\x89PNG")
     assert "phantoms" in (run / "report.html").read_text(encoding="utf-8")
     for name in ("run.json", "resolved.yaml", "pipeline.log"):
@@ -69,9 +91,13 @@ def test_a_run_leaves_tables_figures_report_and_record(outputs):
 
 def test_table1_has_every_method_and_baseline_and_follows_from_its_samples(outputs):
     table = pd.read_csv(outputs / "latest" / "tables" / "table1.csv", na_values=["n/a"])
+    assert set(table["rule"]) == {"cross_fitted", "cross_fitted_bits", "fixed", "box_area"}
+    table = table[table["primary"]]
     samples = pd.read_csv(outputs / "latest" / "tables" / "table1_samples.csv")
-    methods = ["gradient", "grad_cam", "random", "iba", "whole_image"]
-    assert list(table["method"]) == [*methods, "location_prior", "class_prior"]
+    priors = ["whole_image", "location_prior", "class_prior"]
+    methods = ["grad_cam", "integrated_gradients", "lrp", "gradient", "iba", "iba_block1"]
+    methods += ["iba_block2", "inverse_iba", "multilayer_iba", "random"]
+    assert list(table["method"]) == methods + priors
     assert (table["n"] == 12).all()
     mean = samples.groupby("method")["iou"].mean()
     assert table.set_index("method")["iou"].to_dict() == pytest.approx(mean.to_dict(), rel=1e-5)
@@ -86,6 +112,9 @@ def test_the_same_command_again_finds_everything_in_the_store(outputs):
     assert done.returncode == 0, done.stdout + done.stderr
     assert keys(outputs / "latest") == before
     assert all(hits(outputs / "latest").values())
+    history = pd.read_csv(outputs / "history.csv")
+    assert history["mean_auc"].nunique() == 1
+    assert history["run"].iloc[-1] == (outputs / "latest").resolve().relative_to(outputs).as_posix()
     assert {p.name: p.read_bytes() for p in (outputs / "latest" / "tables").iterdir()} == tables
 
 
@@ -93,7 +122,14 @@ def test_another_beta_runs_attribution_and_what_follows_but_no_training(outputs)
     done = cli("pipeline", *TINY, f"paths.outputs={outputs}", "attribution.iba.beta=20")
     assert done.returncode == 0, done.stdout + done.stderr
     made = {title for title, hit in hits(outputs / "latest").items() if not hit}
-    assert made == {"attribute iba", "evaluate localization iba", "tables", "figures"}
+    joint = {"iba", "multilayer_iba"}
+    measures = ("localization", "truth", "insertion_deletion", "sensitivity_n", "equal_area")
+    assert made == {
+        *(f"attribute {method}" for method in joint),
+        *(f"evaluate {metric} {method}" for metric in measures for method in joint),
+        *(f"evaluate {metric} iba" for metric in ("sanity", "road", "twins")),
+        *("tables", "claims", "figures"),
+    }
 
 
 def test_status_says_what_is_there_and_what_is_not_without_running_it(outputs):
@@ -106,6 +142,27 @@ def test_status_says_what_is_there_and_what_is_not_without_running_it(outputs):
     }
     assert state["pack"] == "hit"
     assert state["train weighted_bce"] == "miss"
+    why = {line.split("│")[1].strip(): line for line in done.stdout.splitlines() if "│" in line}
+    assert "train.learning_rate 0.0003 -> 0.5" in why["train weighted_bce"]
+    assert "train weighted_bce runs: train.learning_rate 0.0003 -> 0.5" in why["attribute iba"]
+
+
+def test_a_sweep_over_two_seeds_makes_two_runs_that_share_what_they_can(outputs):
+    small = ("train.losses=[weighted_bce]", "attribution.methods=[grad_cam]")
+    before = set(outputs.glob("20*/*"))
+    done = cli(
+        "pipeline",
+        *(*TINY, *small, "evaluation.metrics=[localization]", f"paths.outputs={outputs}"),
+        *("seed=0,1", "-m"),
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (sweep,) = set(outputs.glob("20*/*")) - before
+    first, second = (sweep / "0", sweep / "1")
+    shared = ("render", "index", "pack")
+    assert all(hits(run)[title] for run in (first, second) for title in shared)
+    assert hits(first)["train weighted_bce"]  # the run before had this seed
+    assert not hits(second)["train weighted_bce"]
+    assert keys(first)["pretrain"] != keys(second)["pretrain"]
 
 
 def test_no_record_of_a_run_names_a_home_folder(outputs):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.keys import content_key
-from pipeline.store import MANIFEST, BrokenArtifactError, Store
+from pipeline.store import MANIFEST, RESUME, BrokenArtifactError, LockedError, Store
 
 KEY = content_key("an artifact")
 
@@ -81,7 +81,7 @@ def test_a_manifest_of_another_key_is_not_believed(tmp_path):
 
 
 def _hold_lock_and_die(root: Path, held) -> None:
-    with Store(root).lock("stage", KEY):
+    with Store(root).lock("stage", KEY, wait=True):
         held.set()
         os._exit(9)
 
@@ -93,5 +93,36 @@ def test_the_lock_of_a_dead_process_is_taken_over(tmp_path):
     process.start()
     assert held.wait(60)
     process.join(60)
-    with Store(tmp_path).lock("stage", KEY) as waited:
-        assert waited is False
+    with Store(tmp_path).lock("stage", KEY, wait=False):
+        pass
+
+
+def test_a_held_lock_is_refused_at_once_to_who_does_not_wait(tmp_path):
+    with (
+        Store(tmp_path).lock("stage", KEY, wait=False),
+        pytest.raises(LockedError, match="held by another process"),
+        Store(tmp_path).lock("stage", KEY, wait=False),
+    ):
+        pass
+
+
+def test_what_a_stage_keeps_to_resume_from_is_not_published(tmp_path):
+    store = Store(tmp_path)
+    (store.workspace("stage", KEY) / RESUME).mkdir()
+    (store.workspace("stage", KEY) / RESUME / "last.ckpt").write_bytes(b"epoch 3")
+    assert not (publish(store) / RESUME).exists()
+
+
+def test_a_change_that_keeps_size_and_time_is_noticed_when_files_are_read_again(tmp_path):
+    store = Store(tmp_path)
+    folder = publish(store)
+    file = folder / "sub" / "file.bin"
+    times = file.stat().st_atime_ns, file.stat().st_mtime_ns
+    file.write_bytes(b"conTent")
+    os.utime(file, ns=times)
+    artifact = store.find("stage", KEY)
+    assert artifact is not None
+    with pytest.raises(BrokenArtifactError, match=file.name):
+        store.check(folder, artifact.manifest, reread=True)
+    with pytest.raises(BrokenArtifactError, match=file.name):
+        Store(tmp_path).find("stage", KEY)

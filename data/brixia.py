@@ -1,0 +1,206 @@
+"""BrixIA: DICOM films with six zone scores, read where its owners' files lie.
+
+The data set is given out under a research use agreement; no part of it is part of this project.
+"""
+
+import re
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from data.brixia_score import ZONES, ScoreIndex, label_columns, parse_scores
+from data.config import BrixiaConfig, DicomScaling
+from data.dicom import read_dicom, read_dicom_facts
+from data.dicom_errors import DicomError
+from data.integrity import DataError, list_problems, problem_table, read_table, resolve_inside
+from data.nih_files import find_films
+from data.packing import SquareReader, squash
+from data.splits import split_by_patient
+
+TABLE = "metadata_global_v2.csv"
+CONSENSUS = "metadata_consensus_v1.csv"
+FILMS = "dicom_clean"
+COLUMNS = {
+    "Filename": "image",
+    "Subject": "patient",
+    "BrixiaScore": "digits",
+    "BrixiaScoreGlobal": "total",
+    "ConsensusTestset": "consensus",
+    "PhotometricInterpretation": "photometric",
+}
+FOLDS = ("train", "val", "test")
+# As strings: such numbers overflow 64 bits. The published split writes .jpg.
+NAME = re.compile(r"(\d{16,20})(\.\w+)?", re.ASCII)
+
+
+def square_reader(scaling: DicomScaling) -> SquareReader:
+    """How films are packed: grey by ``scaling``, then squashed to a square, as published."""
+    return partial(_read_square, scaling=scaling)
+
+
+def _read_square(path: Path, side: int, scaling: DicomScaling) -> NDArray[np.uint8]:
+    return squash(read_dicom(path, scaling)[0], side)
+
+
+def read_brixia(root: Path, config: BrixiaConfig) -> ScoreIndex:
+    """Index of ``dicom_clean/*.dcm`` and ``metadata_global_v2.csv`` below ``root``.
+
+    Its own columns: consensus (bool, one of the 150 films scored by five radiologists), rows,
+    columns, bits_stored, photometric, row_spacing, column_spacing (mm, NaN if not given). Folds are
+    drawn per subject over the whole table, so that they do not depend on which films are present,
+    or come from ``config.split_file``.
+    Raises DataError where nothing can be read: no such folder, the table or the split absent or
+    malformed, or none of its films found.
+    """
+    if not root.is_dir():
+        raise DataError(f"there is no folder {root}: set paths.brixia to the BrixIA files")
+    entries, entry_problems = _read_entries(root / TABLE)
+    fold, fold_problems = _folds(entries, root, config)
+    resolve_inside(root, FILMS)
+    films, scan_problems = find_films(root, (".dcm",), FILMS)
+    present = entries["image"].isin(films.index)
+    if not present.any():
+        raise DataError(
+            f"none of the {len(entries)} films that {TABLE} names was found in {root / FILMS} "
+            f"({len(films)} other .dcm files were): put them there under their own names"
+        )
+    unnamed = films.index[~films.index.isin(entries["image"])].to_series()
+    problems = [
+        entry_problems,
+        fold_problems,
+        scan_problems,
+        list_problems(entries["image"][~present], TABLE, "listed there, but not found"),
+        list_problems(unnamed, TABLE, "on disk, but no usable row names it"),
+    ]
+    images = entries.assign(path=entries["image"].map(films), fold=fold)[present & (fold != "")]
+    facts, fact_problems = _facts(images, root)
+    images = images.drop(columns="photometric").join(facts, how="inner")
+    first = ["image", "path", "patient", "fold", "consensus", *facts.columns]
+    images = images[[*first, *(name for name in images.columns if name not in first)]]
+    images = images.astype(dict.fromkeys(("image", "path", "patient", "fold", "photometric"), str))
+    return ScoreIndex(
+        images=images.sort_values("image", ignore_index=True),
+        problems=pd.concat([*problems, fact_problems], ignore_index=True).astype(str),
+        expected=len(entries),
+        found=int(present.sum()),
+    )
+
+
+def read_consensus(root: Path) -> pd.DataFrame:
+    """Five radiologists' scores in ``metadata_consensus_v1.csv``, for films of ``read_brixia``.
+
+    Columns image, MeanA-F (float), ModeA-F (int). Raises DataError as ``read_table``, and for a
+    name or number that is none.
+    """
+    path = root / CONSENSUS
+    columns = [f"{kind}{zone}" for kind in ("Mean", "Mode") for zone in ZONES]
+    table = read_table(path, ("Filename", *columns), separator=";")
+    numbers = table[columns].apply(pd.to_numeric, errors="coerce")
+    names = _canonical(table["Filename"])
+    bad = (names == "") | ~numbers.apply(lambda column: column.between(0, 3)).all(axis="columns")
+    if bad.any():
+        raise DataError(f"{path} line {table.index[bad][0]}: not a film and its scores from 0 to 3")
+    numbers = numbers.astype({name: int for name in columns if name.startswith("Mode")})
+    numbers.insert(0, "image", names)
+    return numbers.reset_index(drop=True)
+
+
+def _canonical(names: pd.Series) -> pd.Series:
+    """``<digits>.dcm`` for names of 16 to 20 digits with any ending or none; "" for others."""
+    matches = [NAME.fullmatch(name) for name in names]
+    return pd.Series([f"{m[1]}.dcm" if m else "" for m in matches], names.index, dtype=object)
+
+
+def _read_entries(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Usable rows of the table with their labels; and the rows left out or repaired."""
+    table = read_table(path, COLUMNS, separator=";")[list(COLUMNS)].rename(columns=COLUMNS)
+    written = table["image"]
+    table["image"] = _canonical(written)
+    short = np.array([re.fullmatch(r"[0-3]{1,5}", text) is not None for text in table["digits"]])
+    table["digits"] = [text.zfill(6) if text.isdecimal() else text for text in table["digits"]]
+    scores, score_reasons = parse_scores(table["digits"], table["total"], "BrixiaScoreGlobal")
+
+    reasons = pd.Series(score_reasons, index=table.index, dtype=object)
+    reasons[table["patient"] == ""] = "no Subject: row skipped"
+    reasons[table["image"] == ""] = "not a name of 16 to 20 digits: row skipped"
+    again = table["image"][reasons == ""].duplicated()
+    reasons[again.index[again]] = "the film has a row above: row skipped"
+    usable = reasons == ""
+    reasons[usable & short] = "BrixiaScore had lost leading zeros, which its sum confirms: restored"
+    listed = reasons != ""
+    problems = list_problems(written[listed], "", reasons[listed])
+    problems["field"] = [f"{path.name} line {line}" for line in problems.index]
+
+    entries = table[usable][["image", "patient", "photometric"]]
+    entries = entries.assign(consensus=table["consensus"] == "1")
+    labels = label_columns(scores[usable]).set_index(entries.index)
+    return pd.concat([entries, labels], axis="columns"), problems
+
+
+def _folds(
+    entries: pd.DataFrame, root: Path, config: BrixiaConfig
+) -> tuple[pd.Series, pd.DataFrame]:
+    """Fold of each film, "" for those in none; and these."""
+    if config.split_file:
+        return _published_folds(entries, resolve_inside(root, config.split_file))
+    fold = pd.Series("train", index=entries.index, dtype=object)
+    if config.val_fraction + config.test_fraction >= 1:
+        raise DataError("val_fraction and test_fraction leave no films to train on")
+    in_test = split_by_patient(entries["patient"], config.test_fraction, config.split_seed)
+    share = config.val_fraction / (1 - config.test_fraction)
+    learn = entries["patient"][~in_test]
+    fold[in_test] = "test"
+    fold[learn.index[split_by_patient(learn, share, config.split_seed)]] = "val"
+    return fold, problem_table([])
+
+
+def _published_folds(entries: pd.DataFrame, path: Path) -> tuple[pd.Series, pd.DataFrame]:
+    """The authors' split, of images: a subject may stand in several folds, which is listed."""
+    table = read_table(path, ("Image Index", "fold"))
+    unknown = table[~table["fold"].isin(FOLDS)]
+    if len(unknown):
+        raise DataError(f"{path} line {unknown.index[0]}: fold is not one of {', '.join(FOLDS)}")
+    names = _canonical(table["Image Index"])
+    if (names == "").any() or names.duplicated().any():
+        raise DataError(f"{path}: a name occurs twice or is not 16 to 20 digits")
+    fold = entries["image"].map(dict(zip(names, table["fold"], strict=True))).fillna("")
+    folds_of = fold[fold != ""].groupby(entries["patient"]).nunique()
+    leaking = entries["image"][entries["patient"].isin(folds_of.index[folds_of > 1])]
+    return fold, pd.concat(
+        [
+            list_problems(entries["image"][fold == ""], path.name, "not in it: film skipped"),
+            list_problems(leaking, path.name, "its subject stands in another fold as well"),
+        ]
+    )
+
+
+def _facts(images: pd.DataFrame, root: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Technical columns of the films with a usable header; and those without, and doubts."""
+    rows, problems = {}, []
+    for line, image, name, photometric in images[["image", "path", "photometric"]].itertuples():
+        path = root / name
+        try:
+            facts = read_dicom_facts(path)
+        except DicomError as error:
+            problems.append((image, "film", str(error).removeprefix(f"{path}: ")))
+            continue
+        problems += [(image, field, reason) for field, reason in facts.doubts]
+        if photometric != facts.photometric:
+            reason = f"{TABLE} says otherwise than the header, which is followed"
+            problems.append((image, "PhotometricInterpretation", reason))
+        row_spacing, column_spacing = facts.spacing or (np.nan, np.nan)
+        rows[line] = {
+            "rows": facts.rows,
+            "columns": facts.columns,
+            "bits_stored": facts.bits_stored,
+            "photometric": facts.photometric,
+            "row_spacing": row_spacing,
+            "column_spacing": column_spacing,
+        }
+    if not rows:
+        raise DataError(f"no film in {root / FILMS} can be read; the first: {problems[0][2]}")
+    listed = pd.DataFrame(problems, columns=["file", "field", "reason"], dtype=str)
+    return pd.DataFrame.from_dict(rows, orient="index"), listed

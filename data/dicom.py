@@ -1,0 +1,215 @@
+"""DICOM films of CR and DX detectors: grey pixels and technical facts, nothing of the patient.
+
+Only the elements of ``TECHNICAL`` are ever parsed. Messages quote no value of a header and no error
+of the parser, for either may hold a name.
+"""
+
+import logging
+import stat
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+from pydicom.filereader import read_file_meta_info
+from pydicom.uid import UID, JPEGExtended12Bit
+
+from data.config import DicomScaling
+from data.dicom_errors import (
+    DicomError,
+    MultiFrame,
+    NoPixelData,
+    TooManyPixels,
+    UnknownPhotometricInterpretation,
+    UnsupportedTransferSyntax,
+)
+from data.dicom_pixels import check_readable, stored_pixels
+from data.greyscale import grey_of_stored, published_grey_of_stored, shown_by
+from data.integrity import MAX_PIXELS, DataError, printable
+
+# pydicom's warnings quote paths and values.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"pydicom\.")
+logging.getLogger("pydicom").setLevel(logging.ERROR)
+
+MAX_BYTES = 2 * MAX_PIXELS + 16 * 1024**2  # ours: 16 bits a pixel, and room for a header
+WHOLE_NUMBERS = ("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation")
+TECHNICAL = (
+    *WHOLE_NUMBERS,
+    "SamplesPerPixel",
+    "NumberOfFrames",
+    "PhotometricInterpretation",
+    "RescaleSlope",
+    "RescaleIntercept",
+    "ModalityLUTSequence",
+    "WindowCenter",
+    "WindowWidth",
+    "VOILUTFunction",
+    "VOILUTSequence",
+    "PixelSpacing",
+    "ImagerPixelSpacing",
+    "PatientOrientation",
+    "BurnedInAnnotation",
+    "PixelData",
+)
+
+
+@dataclass(frozen=True)
+class DicomFacts:
+    """How a film is stored.
+
+    spacing: mm between rows and between columns, None where the header gives none; on the patient's
+        side of the tube if calibrated (PixelSpacing), else at the detector.
+    window: "VOI LUT", "window" or "stored range", of which ``DicomScaling.header`` makes the grey.
+    mirrored: the image's left is the patient's left (PatientOrientation); None if it does not say.
+    text_excluded: BurnedInAnnotation is NO.
+    """
+
+    rows: int
+    columns: int
+    bits_stored: int
+    photometric: str
+    transfer_syntax: str
+    window: str
+    spacing: tuple[float, float] | None
+    mirrored: bool | None
+    text_excluded: bool
+
+    @property
+    def doubts(self) -> list[tuple[str, str]]:
+        """(field, reason) of what a reader of the film should know."""
+        found = []
+        if not self.text_excluded:
+            found.append(("BurnedInAnnotation", "not NO: text may be burned into the film"))
+        if self.mirrored:
+            found.append(("PatientOrientation", "mirrored: the image's left is the patient's left"))
+        return found
+
+
+def read_dicom(
+    path: Path, scaling: DicomScaling = DicomScaling.header
+) -> tuple[NDArray[np.uint8], DicomFacts]:
+    """Grey film, uint8 (H, W), 0 black, and how it was stored.
+
+    Raises a DicomError that names the file and what is wrong with it, one of the classes of
+    ``data.dicom_errors`` where they say it, before anything is allocated for pixels that are too
+    many. A failing disk raises its OSError.
+    """
+    with _named_errors(path):
+        syntax = _transfer_syntax(path)
+        header = dcmread(path, specific_tags=list(TECHNICAL))
+        facts = _facts(header, syntax)
+        stored = stored_pixels(path, header)
+        if scaling is DicomScaling.published_code:
+            grey = published_grey_of_stored(header, int(stored.max()))
+        else:
+            grey = grey_of_stored(header)
+        return grey[stored], facts
+
+
+def read_dicom_facts(path: Path) -> DicomFacts:
+    """How a film is stored, without decoding it. Raises as ``read_dicom``."""
+    with _named_errors(path):
+        syntax = _transfer_syntax(path)
+        return _facts(dcmread(path, specific_tags=list(TECHNICAL), defer_size=4096), syntax)
+
+
+@contextmanager
+def _named_errors(path: Path) -> Iterator[None]:
+    """Whatever goes wrong with a film becomes a DicomError that begins with its path."""
+    reason: DataError
+    try:
+        yield
+        return
+    except DataError as error:
+        reason = error
+    except FileNotFoundError:
+        reason = DicomError("not found")
+    except PermissionError:
+        reason = DicomError("permission denied")
+    except InvalidDicomError:
+        reason = DicomError("not a DICOM file")
+    except MemoryError:
+        raise
+    except Exception as error:  # pydicom lets EOFError, struct.error, NotImplementedError ... out
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        reason = DicomError(f"damaged or truncated ({type(error).__name__})")
+    kind = type(reason) if isinstance(reason, DicomError) else DicomError
+    raise kind(f"{printable(str(path))}: {reason}") from None
+
+
+def _transfer_syntax(path: Path) -> UID:
+    """Known before the rest is read, for a deflated file unpacks to any size as it is opened."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise DicomError("not a regular file")
+    if status.st_size == 0:
+        raise DicomError("the file is empty")
+    if status.st_size > MAX_BYTES:
+        raise TooManyPixels(f"too large: {status.st_size} bytes, at most {MAX_BYTES} are read")
+    syntax = read_file_meta_info(path).get("TransferSyntaxUID")
+    if not isinstance(syntax, UID) or not syntax.is_transfer_syntax:
+        raise UnsupportedTransferSyntax("TransferSyntaxUID is absent or unknown")
+    check_readable(syntax)
+    return syntax
+
+
+def _facts(header: Dataset, syntax: UID) -> DicomFacts:
+    """Everything that decides whether the film can be used, checked, and the rest."""
+    if "PixelData" not in header:
+        raise NoPixelData("no pixel data, or cut off before its end")
+    numbers = {name: header.get(name) for name in WHOLE_NUMBERS}
+    for name, value in numbers.items():
+        if not isinstance(value, int):
+            raise DicomError(f"{name} is absent or not a whole number")
+    rows, columns, allocated, stored, high, signed = numbers.values()
+    if rows < 1 or columns < 1:
+        raise NoPixelData(f"the image has no pixels ({columns} x {rows})")
+    if rows * columns > MAX_PIXELS:
+        raise TooManyPixels(f"too large: {columns} x {rows} pixels, at most {MAX_PIXELS} are read")
+    if header.get("NumberOfFrames") not in (None, "", 1):
+        raise MultiFrame("several frames: only single films are read")
+    photometric = header.get("PhotometricInterpretation")
+    if photometric not in ("MONOCHROME1", "MONOCHROME2") or header.get("SamplesPerPixel", 1) != 1:
+        raise UnknownPhotometricInterpretation(
+            "PhotometricInterpretation is not MONOCHROME1 or MONOCHROME2 with one sample per pixel"
+        )
+    if allocated not in (8, 16) or not 1 <= stored <= allocated or high != stored - 1:
+        raise DicomError(
+            f"BitsAllocated {allocated}, BitsStored {stored}, HighBit {high}: "
+            "8 or 16 bits, of which the lowest are stored, are read"
+        )
+    if signed not in (0, 1):
+        raise DicomError("PixelRepresentation is not 0 or 1")
+    if syntax == JPEGExtended12Bit and stored > 8:
+        raise UnsupportedTransferSyntax("lossy JPEG of 12 bits is not read: save it uncompressed")
+    orientation = header.get("PatientOrientation")
+    towards = str(orientation[0])[:1] if orientation else ""
+    return DicomFacts(
+        rows=rows,
+        columns=columns,
+        bits_stored=stored,
+        photometric=photometric,
+        transfer_syntax=syntax.name,
+        window=shown_by(header),
+        spacing=_spacing(header),
+        mirrored={"L": False, "R": True}.get(towards),
+        text_excluded=header.get("BurnedInAnnotation") == "NO",
+    )
+
+
+def _spacing(header: Dataset) -> tuple[float, float] | None:
+    for name in ("PixelSpacing", "ImagerPixelSpacing"):
+        try:
+            between_rows, between_columns = (float(value) for value in header[name].value)
+        except (KeyError, TypeError, ValueError):
+            continue
+        if 0 < between_rows < np.inf and 0 < between_columns < np.inf:
+            return between_rows, between_columns
+    return None

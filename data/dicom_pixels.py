@@ -1,0 +1,97 @@
+"""The pixels of a DICOM file, decoded by what survives damaged streams."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.encaps import get_frame
+from pydicom.pixels import get_decoder, pixel_array
+from pydicom.uid import (
+    JPEG2000,
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    RLELossless,
+)
+
+from data.dicom_errors import DamagedPixelData, DicomError, UnsupportedTransferSyntax
+from data.isolated_decoding import decode_isolated
+
+# Not gdcm wherever another can, which pydicom would ask first: damaged streams make it abort.
+DECODERS = {
+    **dict.fromkeys((JPEG2000Lossless, JPEG2000), "pylibjpeg"),
+    **dict.fromkeys((JPEGLSLossless, JPEGLSNearLossless), "pyjpegls"),
+    **dict.fromkeys((JPEGBaseline8Bit, JPEGExtended12Bit), "pillow"),
+    **dict.fromkeys((JPEGLossless, JPEGLosslessSV1), "gdcm"),
+    RLELossless: "pydicom",
+}
+START_OF_FRAME = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}  # JPEG and JPEG-LS markers
+
+
+def check_readable(syntax: UID) -> None:
+    """Raises UnsupportedTransferSyntax, saying why, for what ``stored_pixels`` does not read."""
+    if syntax == DeflatedExplicitVRLittleEndian:
+        raise UnsupportedTransferSyntax("a deflated file: save it uncompressed")
+    if syntax.is_compressed:
+        if syntax not in DECODERS:
+            raise UnsupportedTransferSyntax(f"{syntax.name} is not read: save it uncompressed")
+        decoder = get_decoder(syntax)
+        if DECODERS[syntax] not in decoder.available_plugins:
+            missing = "; ".join(decoder.missing_dependencies)
+            raise UnsupportedTransferSyntax(f"{syntax.name} lacks a decoder: {missing}")
+
+
+def stored_pixels(path: Path, header: Dataset) -> NDArray[np.unsignedinteger]:
+    """The BitsStored bits of each pixel, (H, W), whatever stands in the bits above.
+
+    ``header`` is the file's, with its PixelData. Raises DamagedPixelData.
+    """
+    syntax = header.file_meta.TransferSyntaxUID
+    try:
+        if syntax.is_compressed and syntax != RLELossless:
+            size = _codestream_size(get_frame(header.PixelData, 0, number_of_frames=1))
+            if size != (header.Rows, header.Columns):
+                raise DamagedPixelData("the compressed image has not the size of Rows and Columns")
+        decoder = DECODERS.get(syntax, "")
+        if decoder == "gdcm":
+            pixels = decode_isolated(path)
+        else:
+            pixels = pixel_array(header, decoding_plugin=decoder)
+    except (MemoryError, DicomError):
+        raise
+    except Exception as error:
+        raise DamagedPixelData(
+            f"pixel data damaged or truncated ({type(error).__name__})"
+        ) from None
+    bits = pixels.astype(f"u{pixels.itemsize}", copy=False)
+    if header.BitsStored >= 8 * bits.itemsize:
+        return bits
+    return bits & bits.dtype.type(2**header.BitsStored - 1)
+
+
+def _codestream_size(frame: bytes) -> tuple[int, int] | None:
+    """Rows and columns that a JPEG, JPEG-LS or JPEG 2000 stream claims, None if it claims none.
+
+    Decoders allocate for these, whatever the header says.
+    """
+    size = frame.find(b"\xff\x4f\xff\x51")  # JPEG 2000, bare or in a JP2 file
+    if size >= 0:
+        x1, y1, x0, y0 = (
+            int.from_bytes(frame[size + at : size + at + 4], "big") for at in (8, 12, 16, 20)
+        )
+        return y1 - y0, x1 - x0
+    at = 2
+    while at + 9 <= len(frame) and frame[at] == 0xFF:
+        marker, length = frame[at + 1], int.from_bytes(frame[at + 2 : at + 4], "big")
+        if marker in START_OF_FRAME:
+            rows, columns = (int.from_bytes(frame[at + k : at + k + 2], "big") for k in (5, 7))
+            return rows, columns
+        at += 1 if marker == 0xFF else 2 + length
+    return None

@@ -1,0 +1,168 @@
+"""``python -m pipeline.compare A B ...``: what differs between runs, in settings and in results.
+
+A, B: run folders, or the folder of a sweep. Writes a csv per table, paired differences from the
+first run, and ``compare.html``, into a new folder of ``<outputs>/compare``.
+"""
+
+import argparse
+import json
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.table import Table
+
+from evaluation.comparison import (
+    SHAPES,
+    config_differences,
+    paired_differences,
+    seed_groups,
+    side_by_side,
+    table3_over_seeds,
+)
+from evaluation.config import BootstrapConfig
+from evaluation.report import ReportContent, ReportSection, ReportTable, render_report
+from evaluation.tables import write_csv
+from pipeline.progress import console
+
+_SHOWN_ROWS = 16  # of a table on screen; the files hold all
+
+
+class CompareError(ValueError):
+    """Runs that cannot be compared; the message names them."""
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m pipeline.compare", description=__doc__)
+    parser.add_argument("runs", nargs="+", type=Path, help="run folders, or a sweep's folder")
+    parser.add_argument("--out", type=Path, help="where to write; default: beside the runs")
+    options = parser.parse_args(arguments)
+    try:
+        runs = find_runs(options.runs)
+        out = options.out or next(iter(runs.values())).resolve().parents[1] / "compare" / (
+            datetime.now().strftime("%Y-%m-%d-%H-%M-%S-%f")
+        )
+        compare(runs, out)
+    except (CompareError, ValueError, OSError) as error:
+        console.print(f"error: {error}", markup=False)
+        return 1
+    return 0
+
+
+def find_runs(folders: list[Path]) -> dict[str, Path]:
+    """Name -> run folder, a sweep's folder opened. CompareError for what holds no finished run."""
+    runs: dict[str, Path] = {}
+    for folder in folders:
+        if not folder.is_dir():
+            raise CompareError(f"there is no folder {folder}")
+        inside = sorted(path.parent for path in folder.glob("*/run.json"))
+        found = [folder] if (folder / "run.json").is_file() else inside
+        if not found:
+            raise CompareError(f"{folder} holds no finished run: run.json is absent")
+        for run in found:
+            resolved = run.resolve()
+            runs[f"{resolved.parent.name}/{resolved.name}"] = run
+    if len(runs) < 2:
+        raise CompareError("two runs at least are needed, or the folder of a sweep")
+    return runs
+
+
+def compare(runs: dict[str, Path], out: Path) -> None:
+    """Writes and shows everything. ValueError where the runs have no table in common."""
+    configs = {name: _config(folder) for name, folder in runs.items()}
+    settings = config_differences(configs)
+    groups = seed_groups(configs)
+    out.mkdir(parents=True)
+    write_csv(settings, out / "settings.csv")
+    blocks = [ReportTable("settings", "Settings", "Only those that differ.", settings)]
+    _show("settings that differ", settings)
+    if any(len(of_group) > 1 for of_group in groups.values()):
+        console.print("runs that differ in the seed alone are shown as mean and deviation (sd)")
+    for name, shape in SHAPES.items():
+        tables = _tables(runs, name)
+        if len(tables) < 2:
+            continue
+        table = side_by_side(shape, tables, groups)
+        write_csv(table, out / f"{name}.csv")
+        caption = f"{shape.value} of each run."
+        blocks.append(ReportTable(name, name, caption, table, f"{name}.csv"))
+        if name in ("table1", "table3", "classification"):
+            _show(name, table)
+        samples = _tables(runs, f"{name}_samples")
+        if shape.per_sample and len(samples) > 1:
+            paired = paired_differences(shape, samples, BootstrapConfig(), seed=0)
+            if len(paired):
+                write_csv(paired, out / f"{name}_paired.csv")
+                caption = "Value of the run less the first run's, on the same samples."
+                title = f"{name}, paired with {next(iter(samples))}"
+                blocks.append(
+                    ReportTable(f"{name}_paired", title, caption, paired, f"{name}_paired.csv")
+                )
+    blocks += _over_seeds(runs, groups, out)
+    if len(blocks) == 1:
+        raise CompareError("the runs have no table in common")
+    page = ReportContent(
+        title="Runs side by side",
+        banner=None,
+        statement=tuple(
+            f"{name}: {configs[name]['name']}, seed {configs[name]['seed']}" for name in runs
+        ),
+        verdicts=(),
+        facts={"runs": len(runs), "settings that differ": len(settings)},
+        sections=(ReportSection("comparison", "Comparison", tuple(blocks)),),
+    )
+    (out / "compare.html").write_text(render_report(page), encoding="utf-8")
+    console.print(f"tables: {out}", soft_wrap=True)
+    console.print(f"page: {out / 'compare.html'}", soft_wrap=True)
+
+
+def _over_seeds(
+    runs: dict[str, Path], groups: dict[str, list[str]], out: Path
+) -> list[ReportTable]:
+    """Table 3 with its spread over seeds, for each setting that several seeds were run of."""
+    blocks = []
+    for number, names in enumerate(group for group in groups.values() if len(group) > 1):
+        samples = _tables({name: runs[name] for name in names}, "table3_samples")
+        if len(samples) < 2:
+            continue
+        table = table3_over_seeds(list(samples.values()), BootstrapConfig(), seed=0)
+        file = f"table3_seeds_{number}.csv"
+        write_csv(table, out / file)
+        caption = (
+            f"Table 3 over {len(samples)} trainings ({', '.join(samples)}); seed_sd: between them."
+        )
+        blocks.append(ReportTable(f"seeds{number}", "Table 3 over seeds", caption, table, file))
+        _show("Table 3 over seeds", table[table["pathology"].isin(["Mean", "MacroMean"])])
+    return blocks
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    try:
+        config = json.loads((folder / "run.json").read_text(encoding="utf-8"))["config"]
+        return dict(config)
+    except (ValueError, KeyError, TypeError) as error:
+        raise CompareError(f"{folder / 'run.json'} is no record of a run ({error!r})") from error
+
+
+def _tables(runs: dict[str, Path], name: str) -> dict[str, pd.DataFrame]:
+    paths = {run: folder / "tables" / f"{name}.csv" for run, folder in runs.items()}
+    return {
+        run: pd.read_csv(path, na_values=["n/a"], keep_default_na=False, dtype={"image": str})
+        for run, path in paths.items()
+        if path.is_file()
+    }
+
+
+def _show(title: str, table: pd.DataFrame) -> None:
+    view = Table(*map(str, table.columns), title=title)
+    for row in table.head(_SHOWN_ROWS).itertuples(index=False):
+        view.add_row(*(f"{v:.3f}" if isinstance(v, float) else str(v) for v in row))
+    console.print(view)
+    if len(table) > _SHOWN_ROWS:
+        console.print(f"... {len(table) - _SHOWN_ROWS} more rows in the files")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

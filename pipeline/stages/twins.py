@@ -1,0 +1,97 @@
+"""evaluate: a lesion and its mirrored copy on one film; does a method's map hold both? (Fig. 1)"""
+
+from pathlib import Path
+
+import numpy as np
+
+from attribution.config import required_taps
+from pipeline.config import PipelineConfig, section
+from pipeline.graph import Stage, Task
+from pipeline.shards import run_shards
+from pipeline.stages.attribute import method_settings, read_samples
+
+_SHARD = 4  # samples, one micro-batch; part of the key
+
+
+def stage(
+    config: PipelineConfig,
+    method: str,
+    phantoms: Stage,
+    train: Stage,
+    pack: Stage,
+    select: Stage,
+    statistics: dict[str, Stage],
+) -> Stage:
+    settings = section(config.evaluation.twins)
+    del settings["methods"]
+    return Stage(
+        name="evaluate",
+        version=1,
+        settings={
+            "metric": "twins",
+            "twins": settings,
+            "shard": _SHARD,
+            **method_settings(config, method),
+        },
+        inputs={
+            "phantoms": phantoms,
+            "train": train,
+            "pack": pack,
+            "select": select,
+            **{f"statistics_{tap}": stage for tap, stage in statistics.items()},
+        },
+        run=lambda task: run(task, method),
+        sources=("attribution", "data/phantom/counterfactual.py"),
+        variant=f"twins {method}",
+    )
+
+
+def run(task: Task, method: str) -> None:
+    import torch
+
+    from attribution.base import SCORES
+    from attribution.methods import build_method
+    from data.packing import resize_and_crop
+    from data.phantom.counterfactual import read_pair, twin_of
+    from evaluation.localization_metrics import weaker_share
+    from evaluation.sampling import first_turns
+    from models.densenet import normalise
+    from pipeline.loaded_model import LoadedModel
+    from pipeline.stages.statistics import read_statistics
+
+    attribution, config = task.config.attribution, task.config.evaluation.twins
+    loaded = LoadedModel.of(task)
+    side = task.config.dataset.side
+    samples = read_samples(task.inputs["select"])
+    samples = samples[samples["finding"].isin(config.findings)]
+    samples = first_turns(samples.assign(turn=samples["turn"].rank() - 1), config.max_samples)
+    explain = build_method(
+        method, attribution, read_statistics(task, required_taps(method, attribution))
+    )
+
+    def at_side(mask: np.ndarray) -> np.ndarray:
+        return resize_and_crop(mask.astype(np.uint8) * 255, side) >= 128
+
+    def compute(folder: Path, rows: slice) -> None:
+        part = samples.iloc[rows]
+        films, lesions, copies = [], [], []
+        for image, finding in zip(part["image"], part["finding"], strict=True):
+            pair = read_pair(task.inputs["phantoms"], image, finding)
+            twin, copy = twin_of(pair)
+            films.append(resize_and_crop(twin, side))
+            lesions.append(at_side(pair.causal))
+            copies.append(at_side(copy))
+        result = explain(
+            loaded.model,
+            normalise(torch.from_numpy(np.stack(films)).to(loaded.device)),
+            loaded.targets(part),
+            score=SCORES[attribution.score],
+            seeds=part["seed"].tolist(),
+        )
+        shares = weaker_share(result.maps.numpy(), np.stack(lesions), np.stack(copies))
+        named = part[["sample", "image", "patient", "finding"]]
+        named.assign(truth="twins", metric="weaker_share", value=shares).to_csv(
+            folder / "samples.csv", index=False
+        )
+
+    run_shards(task.folder, len(samples), _SHARD, compute, task.progress)

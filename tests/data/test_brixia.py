@@ -1,0 +1,324 @@
+"""The BrixIA reader on tiny layouts in the exact form, broken in every way."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from pydicom import uid
+from pydicom.dataset import Dataset, FileMetaDataset
+
+from data.brixia import read_brixia, read_consensus, square_reader
+from data.brixia_score import DETECTORS, ZONES, ScoreIndex
+from data.config import BrixiaConfig, DicomScaling
+from data.dicom import read_dicom
+from data.integrity import DataError
+from data.packing import PackedFilms, pack
+
+HEADER = (
+    "Filename;StudyDate;Modality;Columns;Rows;Manufacturer;PhotometricInterpretation;BrixiaScore;"
+    "BrixiaScoreGlobal;ConsensusTestset;Subject;StudyId;Sex;AgeAtStudyDateFiveYear"
+)
+NAMES = [f"{18446744073709551616 + number}.dcm" for number in range(6)]  # beyond 64 bits
+SCORES = ["000000", "001001", "112233", "333333", "020202", "300000"]
+SUBJECTS = ["11", "11", "12", "13", "14", "15"]
+
+
+def row(name: str, score: str, total: str, subject: str, consensus: str = "0") -> str:
+    return (
+        f"{name};20200401;CR;44;40;Maker;MONOCHROME2;{score};{total};{consensus};{subject};7;F;60"
+    )
+
+
+def rows() -> list[str]:
+    return [
+        row(name, score, str(sum(map(int, score))), subject, consensus="1" if k == 2 else "0")
+        for k, (name, score, subject) in enumerate(zip(NAMES, SCORES, SUBJECTS, strict=True))
+    ]
+
+
+def save(path: Path, seed: int = 0, **fields: object) -> None:
+    pixels = np.random.default_rng(seed).integers(0, 4096, (40, 44), dtype=np.uint16)
+    ds = Dataset()
+    ds.file_meta = FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
+    ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = uid.ComputedRadiographyImageStorage
+    ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+    ds.Rows, ds.Columns = pixels.shape
+    ds.SamplesPerPixel, ds.PhotometricInterpretation, ds.PixelRepresentation = 1, "MONOCHROME2", 0
+    ds.BitsAllocated, ds.BitsStored, ds.HighBit = 16, 12, 11
+    ds.BurnedInAnnotation, ds.PixelSpacing = "NO", ["0.2", "0.1"]
+    ds.PixelData = pixels.tobytes()
+    ds["PixelData"].VR = "OW"
+    for name, value in fields.items():
+        setattr(ds, name, value)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    ds.save_as(path, enforce_file_format=True)
+
+
+@dataclass
+class Layout:
+    """BrixIA's layout to be spoilt by a test and written."""
+
+    rows: list[str] = field(default_factory=rows)
+    absent: tuple[str, ...] = ()
+    mark: str = "\ufeff"
+    newline: str = "\r\n"
+
+    def write(self, root: Path) -> Path:
+        root.mkdir(exist_ok=True)
+        text = self.mark + self.newline.join([HEADER, *self.rows, ""])
+        (root / "metadata_global_v2.csv").write_bytes(text.encode())
+        for seed, name in enumerate(NAMES):
+            if name not in self.absent:
+                save(root / "dicom_clean" / name, seed)
+        return root
+
+
+def read(root: Path, **settings: object) -> ScoreIndex:
+    return read_brixia(root, BrixiaConfig(**settings))
+
+
+def reasons(index: ScoreIndex, file: str) -> list[str]:
+    return index.problems.loc[index.problems["file"] == file, "reason"].tolist()
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_a_clean_layout_has_no_problems(tmp_path: Path, mark: str, newline: str) -> None:
+    index = read(Layout(mark=mark, newline=newline).write(tmp_path))
+    assert index.problems.empty
+    assert list(index.problems.columns) == ["file", "field", "reason"]
+    assert (index.expected, index.found) == (6, 6)
+    assert index.images["image"].tolist() == NAMES
+    assert list(index.images.columns) == [
+        "image", "path", "patient", "fold", "consensus", "rows", "columns", "bits_stored",
+        "photometric", "row_spacing", "column_spacing", *ZONES, "score", *DETECTORS,
+    ]  # fmt: skip
+    assert index.images.iloc[2].drop("fold").tolist() == [
+        NAMES[2], f"dicom_clean/{NAMES[2]}", "12", True, 40, 44, 12, "MONOCHROME2", 0.2, 0.1,
+        1, 1, 2, 2, 3, 3, 12, 1, 1, 1,
+    ]  # fmt: skip
+    assert index.images["score"].tolist() == [0, 2, 12, 18, 6, 3]
+    assert index.images["consensus"].sum() == 1
+
+
+def test_lost_leading_zeros_are_restored_where_the_sum_confirms_them(tmp_path: Path) -> None:
+    layout = Layout()
+    reference = read(layout.write(tmp_path / "a"))
+    layout.rows[0] = layout.rows[0].replace(";000000;", ";0;")
+    layout.rows[1] = layout.rows[1].replace(";001001;", ";1001;")
+    index = read(layout.write(tmp_path / "b"))
+    pd.testing.assert_frame_equal(index.images, reference.images)
+    assert index.problems["file"].tolist() == NAMES[:2]
+    assert index.problems["reason"].str.contains("restored").all()
+
+
+@pytest.mark.parametrize(
+    ("score", "total", "reason"),
+    [
+        ("31", "5", "does not add up to BrixiaScoreGlobal"),
+        ("12345678", "36", "not six digits"),
+        ("00x000", "0", "not six digits"),
+        ("004000", "4", "not six digits"),
+        ("", "0", "not six digits"),
+        ("1.12233E5", "12", "not six digits"),
+        ("112233", "13", "does not add up"),
+        ("112233", "", "does not add up"),
+    ],
+)
+def test_a_bad_score_is_skipped_and_listed(
+    tmp_path: Path, score: str, total: str, reason: str
+) -> None:
+    layout = Layout()
+    layout.rows[2] = row(NAMES[2], score, total, "12")
+    index = read(layout.write(tmp_path))
+    assert index.images["image"].tolist() == NAMES[:2] + NAMES[3:]
+    assert reason in reasons(index, NAMES[2])[0]
+    assert index.problems["field"][0] == "metadata_global_v2.csv line 4"
+
+
+@pytest.mark.parametrize(
+    ("name", "subject", "reason"),
+    [
+        ("1.84467440737096E+19.dcm", "12", "not a name of 16 to 20 digits"),
+        ("../18446744073709551618.dcm", "12", "not a name of 16 to 20 digits"),
+        ("", "12", "not a name of 16 to 20 digits"),
+        (NAMES[0], "12", "has a row above"),
+        (NAMES[2], "", "no Subject"),
+    ],
+)
+def test_a_row_without_a_name_or_subject_of_its_own_is_skipped(
+    tmp_path: Path, name: str, subject: str, reason: str
+) -> None:
+    layout = Layout()
+    layout.rows[2] = row(name, "112233", "12", subject)
+    index = read(layout.write(tmp_path))
+    assert len(index.images) == 5
+    assert any(reason in text for text in reasons(index, name))
+    assert "on disk, but no usable row names it" in reasons(index, NAMES[2])
+
+
+def test_names_without_their_ending_are_known(tmp_path: Path) -> None:
+    layout = Layout()
+    layout.rows[2] = layout.rows[2].replace(".dcm", "")
+    index = read(layout.write(tmp_path))
+    assert index.problems.empty
+    assert index.images["image"].tolist() == NAMES
+
+
+def test_absent_films_are_listed(tmp_path: Path) -> None:
+    index = read(Layout(absent=(NAMES[1],)).write(tmp_path))
+    assert (index.expected, index.found, len(index.images)) == (6, 5, 5)
+    assert reasons(index, NAMES[1]) == ["listed there, but not found"]
+
+
+def test_unusable_and_doubtful_films_are_listed(tmp_path: Path) -> None:
+    root = Layout().write(tmp_path)
+    save(root / "dicom_clean" / NAMES[0], Rows=65535, Columns=65535)
+    (root / "dicom_clean" / NAMES[1]).write_text("no film")
+    save(root / "dicom_clean" / NAMES[2], BurnedInAnnotation="YES")
+    save(root / "dicom_clean" / NAMES[3], PhotometricInterpretation="MONOCHROME1")
+    save(root / "dicom_clean" / NAMES[4], PatientOrientation=["R", "F"], PixelSpacing="")
+    index = read(root)
+    assert index.images["image"].tolist() == NAMES[2:]
+    assert reasons(index, NAMES[0])[0].startswith("too large: 65535 x 65535")
+    assert reasons(index, NAMES[1]) == ["not a DICOM file"]  # without the folder's path
+    assert reasons(index, NAMES[2]) == ["not NO: text may be burned into the film"]
+    assert "the header, which is followed" in reasons(index, NAMES[3])[0]
+    assert index.images["photometric"].tolist()[1] == "MONOCHROME1"
+    assert "mirrored" in reasons(index, NAMES[4])[0]
+    assert np.isnan(index.images["row_spacing"][2])
+
+
+def test_folds_are_drawn_by_subject_and_do_not_depend_on_which_films_are_present(
+    tmp_path: Path,
+) -> None:
+    settings = {"val_fraction": 0.3, "test_fraction": 0.3}
+    whole = read(Layout().write(tmp_path / "a"), **settings)
+    assert set(whole.images["fold"]) == {"train", "val", "test"}
+    assert (whole.images.groupby("patient")["fold"].nunique() == 1).all()
+    for name in NAMES:
+        part = read(Layout(absent=(name,)).write(tmp_path / name), **settings)
+        merged = part.images.merge(whole.images, on="image")
+        assert (merged["fold_x"] == merged["fold_y"]).all()
+    with pytest.raises(DataError, match="no films to train on"):
+        read(tmp_path / "a", val_fraction=0.6, test_fraction=0.4)
+
+
+def test_each_fold_gets_its_share_of_the_films(tmp_path: Path) -> None:
+    names = [f"{10**17 + number}.dcm" for number in range(300)]
+    subjects = np.random.default_rng(0).integers(0, 90, 300)
+    lines = [row(n, "112233", "12", str(s)) for n, s in zip(names, subjects, strict=True)]
+    root = Layout(rows=lines).write(tmp_path)
+    film = (root / "dicom_clean" / NAMES[0]).read_bytes()
+    for name in names:
+        (root / "dicom_clean" / name).write_bytes(film)
+    images = read(root, val_fraction=0.2, test_fraction=0.1).images
+    shares = images["fold"].value_counts(normalize=True)
+    assert abs(shares["val"] - 0.2) < 0.03
+    assert abs(shares["test"] - 0.1) < 0.03
+    assert (images.groupby("patient")["fold"].nunique() == 1).all()
+
+
+def test_the_published_split_is_read_from_the_users_copy(tmp_path: Path) -> None:
+    root = Layout().write(tmp_path)
+    folds = ["train", "val", "test", "train", "val"]
+    lines = [
+        f"{name.replace('.dcm', '.jpg')},{fold}" for name, fold in zip(NAMES, folds, strict=False)
+    ]
+    (root / "split.csv").write_text("\n".join(["Image Index,fold", *lines]))
+    index = read(root, split_file="split.csv")
+    assert index.images["fold"].tolist() == folds
+    assert reasons(index, NAMES[5]) == ["not in it: film skipped"]
+    for name in NAMES[:2]:
+        assert reasons(index, name) == ["its subject stands in another fold as well"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["a.jpg,train"], "not 16 to 20 digits"),
+        ([f"{NAMES[0]},train", f"{NAMES[0]},val"], "occurs twice"),
+        ([f"{NAMES[0]},BBox"], "line 2: fold is not one of train, val, test"),
+        ([], "no rows"),
+    ],
+)
+def test_a_split_that_makes_no_sense_is_refused(
+    tmp_path: Path, lines: list[str], message: str
+) -> None:
+    root = Layout().write(tmp_path)
+    (root / "split.csv").write_text("\n".join(["Image Index,fold", *lines, ""]))
+    with pytest.raises(DataError, match=message):
+        read(root, split_file="split.csv")
+    with pytest.raises(DataError, match=r"\.\."):
+        read(root, split_file="../split.csv")
+
+
+def test_a_wrong_root_says_what_was_looked_for(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"paths\.brixia"):
+        read(tmp_path / "absent")
+    with pytest.raises(DataError, match=r"metadata_global_v2\.csv not found"):
+        read(tmp_path)
+    root = Layout(absent=tuple(NAMES)).write(tmp_path)
+    with pytest.raises(DataError, match=r"none of the 6 films .*dicom_clean"):
+        read(root)
+    for name in NAMES:
+        (root / "dicom_clean").mkdir(exist_ok=True)
+        (root / "dicom_clean" / name).write_text("no film")
+    with pytest.raises(DataError, match=r"no film in .* can be read; the first: not a DICOM"):
+        read(root)
+
+
+def test_a_table_with_commas_is_refused_with_what_it_has(tmp_path: Path) -> None:
+    root = Layout().write(tmp_path)
+    path = root / "metadata_global_v2.csv"
+    path.write_text(path.read_text(encoding="utf-8-sig").replace(";", ","))
+    with pytest.raises(DataError, match="lacks the column 'Filename'"):
+        read(root)
+
+
+def test_films_outside_dicom_clean_are_not_looked_at(tmp_path: Path) -> None:
+    root = Layout().write(tmp_path / "root")
+    save(root / "dicom" / NAMES[0], seed=99)
+    save(root / "dicom" / "1234567890123456.dcm")
+    assert read(root).problems.empty
+    outside = Layout().write(tmp_path / "outside")
+    linked = Layout(absent=tuple(NAMES)).write(tmp_path / "linked")
+    (linked / "dicom_clean").symlink_to(outside / "dicom_clean")
+    with pytest.raises(DataError, match="leads out of"):
+        read(linked)
+
+
+def test_consensus_scores_are_numbers_by_film(tmp_path: Path) -> None:
+    columns = [f"{kind}{zone}" for kind in ("Mean", "Mode") for zone in ZONES]
+    path = tmp_path / "metadata_consensus_v1.csv"
+    values = "0.2;1;1.8;2;3;0;0;1;2;2;3;0"
+    path.write_text("\ufeff" + ";".join(["Filename", *columns]) + f"\n{NAMES[0]};{values}\n")
+    consensus = read_consensus(tmp_path)
+    assert consensus.iloc[0].tolist() == [NAMES[0], 0.2, 1, 1.8, 2, 3, 0, 0, 1, 2, 2, 3, 0]
+    assert consensus["ModeC"].dtype == np.int64
+    path.write_text(path.read_text().replace("1.8", "3.8"))
+    with pytest.raises(DataError, match="line 2: not a film and its scores"):
+        read_consensus(tmp_path)
+
+
+@pytest.mark.parametrize("scaling", list(DicomScaling))
+def test_films_are_packed_squashed_to_a_square(tmp_path: Path, scaling: DicomScaling) -> None:
+    root = Layout().write(tmp_path / "root")
+    images = read(root).images
+    save(root / images["path"][1], NumberOfFrames=3)
+    pack(
+        images, root, tmp_path / "packed", 16, shard_size=4, threads=2,
+        reader=square_reader(scaling),
+    )  # fmt: skip
+    films = PackedFilms(tmp_path / "packed")
+    assert films.table["image"].tolist() == [NAMES[0], *NAMES[2:]]
+    for name, film in zip(films.table["image"], films.load(films.table["image"]), strict=True):
+        whole, _ = read_dicom(root / "dicom_clean" / name, scaling)
+        expected = Image.fromarray(whole).resize((16, 16), Image.Resampling.BILINEAR)
+        np.testing.assert_array_equal(film, np.asarray(expected))
+    problems = pd.read_csv(tmp_path / "packed/problems.csv")
+    assert problems["reason"].tolist() == ["several frames: only single films are read"]

@@ -1,0 +1,409 @@
+"""Reading DICOM films: what grey they become, what is refused, and that no patient leaks out."""
+
+import io
+import itertools
+import os
+import resource
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from pydicom import uid
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate
+
+from data import isolated_decoding
+from data.config import DicomScaling
+from data.dicom import DicomFacts, read_dicom, read_dicom_facts
+from data.dicom_errors import (
+    DamagedPixelData,
+    DicomError,
+    MultiFrame,
+    NoPixelData,
+    TooManyPixels,
+    UnknownPhotometricInterpretation,
+    UnsupportedTransferSyntax,
+)
+
+# What pydicom warns of: bad values that the tests write, and cuts.
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
+
+SECRET = "DOE^JANE"
+
+
+def dicom(pixels: np.ndarray, bits: int = 12, **fields: object) -> Dataset:
+    """An uncompressed CR film of a patient who must not be seen."""
+    ds = Dataset()
+    ds.file_meta = FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
+    ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = uid.ComputedRadiographyImageStorage
+    ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+    ds.PatientName = SECRET
+    ds.PatientID = ds.InstitutionName = ds.StudyDescription = SECRET
+    ds.PatientBirthDate = "19700101"
+    ds.Rows, ds.Columns = pixels.shape
+    ds.SamplesPerPixel, ds.PhotometricInterpretation = 1, "MONOCHROME2"
+    ds.BitsAllocated, ds.BitsStored, ds.HighBit = 8 * pixels.itemsize, bits, bits - 1
+    ds.PixelRepresentation = int(pixels.dtype.kind == "i")
+    ds.BurnedInAnnotation = "NO"
+    ds.PixelData = pixels.tobytes()
+    ds["PixelData"].VR = "OW"
+    for name, value in fields.items():
+        setattr(ds, name, value)
+    return ds
+
+
+def write(path: Path, ds: Dataset) -> Path:
+    ds.save_as(path, enforce_file_format=True)
+    return path
+
+
+def written(ds: Dataset) -> bytes:
+    buffer = io.BytesIO()
+    ds.save_as(buffer, implicit_vr=False, little_endian=True, enforce_file_format=True)
+    return buffer.getvalue()
+
+
+def compress(path: Path, ds: Dataset, syntax: uid.UID) -> Path:
+    if syntax in (uid.JPEGLossless, uid.JPEGLosslessSV1):
+        return encapsulated(path, ds, syntax, jpeg_lossless(ds.pixel_array, ds.BitsStored))
+    ds.compress(syntax, generate_instance_uid=False)
+    return write(path, ds)
+
+
+def encapsulated(path: Path, ds: Dataset, syntax: uid.UID, stream: bytes) -> Path:
+    ds.PixelData = encapsulate([stream])
+    ds["PixelData"].VR, ds["PixelData"].is_undefined_length = "OB", True
+    ds.file_meta.TransferSyntaxUID = syntax
+    return write(path, ds)
+
+
+def jpeg_lossless(pixels: np.ndarray, bits: int) -> bytes:
+    """Process 14, selection value 1 (ITU-T T.81, annex H): differences to the left neighbour."""
+    rows, columns = pixels.shape
+    values = pixels.astype(np.int64)
+    predicted = np.empty_like(values)
+    predicted[:, 1:] = values[:, :-1]
+    predicted[1:, 0] = values[:-1, 0]
+    predicted[0, 0] = 2 ** (bits - 1)
+    code = ""
+    for difference in ((values - predicted + 32768) % 65536 - 32768).ravel().tolist():
+        size = abs(difference).bit_length()
+        code += f"{size:05b}"  # 17 categories, each coded in five bits
+        if 0 < size < 16:
+            code += f"{difference if difference > 0 else difference + 2**size - 1:0{size}b}"
+    code += "1" * (-len(code) % 8)
+    data = int(code, 2).to_bytes(len(code) // 8, "big").replace(b"\xff", b"\xff\x00")
+
+    def segment(marker: int, content: bytes) -> bytes:
+        return bytes((255, marker)) + (len(content) + 2).to_bytes(2, "big") + content
+
+    sides = rows.to_bytes(2, "big") + columns.to_bytes(2, "big")
+    frame = segment(0xC3, bytes((bits,)) + sides + b"\1\1\x11\0")
+    table = segment(0xC4, bytes((0, 0, 0, 0, 0, 17, *[0] * 11, *range(17))))
+    return b"\xff\xd8" + frame + table + segment(0xDA, b"\1\1\0\1\0\0") + data + b"\xff\xd9"
+
+
+def film(bits: int = 12, shape: tuple[int, int] = (40, 44), seed: int = 0) -> np.ndarray:
+    dtype = np.uint8 if bits <= 8 else np.uint16
+    return np.random.default_rng(seed).integers(0, 2**bits, shape, dtype=dtype)
+
+
+def table(entries: list[int], first: int, bits: int) -> Dataset:
+    item = Dataset()
+    item.LUTDescriptor = [len(entries), first, bits]
+    item.add_new("LUTData", "US", entries)
+    return item
+
+
+@pytest.mark.parametrize(
+    "syntax",
+    [uid.ExplicitVRLittleEndian, uid.ImplicitVRLittleEndian, uid.ExplicitVRBigEndian],
+)
+def test_byte_orders_make_no_difference(tmp_path: Path, syntax: uid.UID) -> None:
+    pixels = film()
+    item = Dataset()
+    order = ">u2" if syntax == uid.ExplicitVRBigEndian else "<u2"
+    item.LUTDescriptor = [4096, 0, 12]
+    item.add_new("LUTData", "OW", np.arange(4096)[::-1].astype(order).tobytes())
+    ds = dicom(pixels.astype(order), VOILUTSequence=[item])
+    ds.file_meta.TransferSyntaxUID = syntax
+    grey, _ = read_dicom(write(tmp_path / "a.dcm", ds))
+    np.testing.assert_allclose(grey, 255 - pixels * (255 / 4095), atol=0.5 + 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("syntax", "bits"),
+    [
+        *itertools.product(
+            (uid.RLELossless, uid.JPEGLSLossless, uid.JPEG2000Lossless), (8, 12, 16)
+        ),
+        (uid.JPEGLossless, 12),  # a process each
+        (uid.JPEGLosslessSV1, 16),
+    ],
+)
+def test_lossless_compression_makes_no_difference(
+    tmp_path: Path, syntax: uid.UID, bits: int
+) -> None:
+    plain, _ = read_dicom(write(tmp_path / "plain.dcm", dicom(film(bits), bits)))
+    path = compress(tmp_path / "packed.dcm", dicom(film(bits), bits), syntax)
+    grey, facts = read_dicom(path)
+    np.testing.assert_array_equal(grey, plain)
+    assert facts.transfer_syntax == syntax.name
+    assert facts == read_dicom_facts(path)
+
+
+def test_jpeg_baseline_is_read_to_its_loss(tmp_path: Path) -> None:
+    smooth = np.add.outer(np.arange(64), np.arange(80)).astype(np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(smooth).save(stream, "JPEG", quality=95)
+    path = tmp_path / "a.dcm"
+    encapsulated(path, dicom(smooth, 8), uid.JPEGBaseline8Bit, stream.getvalue())
+    assert np.abs(read_dicom(path)[0].astype(int) - smooth).max() <= 3
+
+
+def test_bits_above_bits_stored_are_ignored(tmp_path: Path) -> None:
+    overlay = film() | np.uint16(0xA000)
+    plain, _ = read_dicom(write(tmp_path / "plain.dcm", dicom(film())))
+    grey, _ = read_dicom(write(tmp_path / "overlay.dcm", dicom(overlay)))
+    np.testing.assert_array_equal(grey, plain)
+
+
+def test_the_scaling_asked_for_is_used(tmp_path: Path) -> None:
+    ds = dicom(film(14), 14, WindowCenter=9000, WindowWidth=9000)
+    path = write(tmp_path / "a.dcm", ds)
+    published, facts = read_dicom(path, DicomScaling.published_code)
+    np.testing.assert_array_equal(published, film(14).astype(int) * 255 // 65535)
+    shown = (film(14) - 9000.0 + 0.5) / 8999 + 0.5
+    np.testing.assert_allclose(read_dicom(path)[0], 255 * shown.clip(0, 1), atol=0.5 + 1e-9)
+    assert facts.window == "window"
+
+
+def test_facts_are_those_of_the_header(tmp_path: Path) -> None:
+    ds = dicom(film(), PixelSpacing=["0.2", "0.1"], WindowCenter=["2000", "1"],
+               WindowWidth=["4000", "1"], PatientOrientation=["L", "F"])  # fmt: skip
+    facts = read_dicom_facts(write(tmp_path / "a.dcm", ds))
+    assert facts == DicomFacts(
+        rows=40, columns=44, bits_stored=12, photometric="MONOCHROME2",
+        transfer_syntax="Explicit VR Little Endian", window="window", spacing=(0.2, 0.1),
+        mirrored=False, text_excluded=True,
+    )  # fmt: skip
+    assert facts.doubts == []
+
+
+def test_the_spacing_at_the_detector_stands_in_for_an_absent_or_bad_one(tmp_path: Path) -> None:
+    for fields, spacing in (
+        ({"ImagerPixelSpacing": ["0.3", "0.4"]}, (0.3, 0.4)),
+        ({"PixelSpacing": ["0", "0"], "ImagerPixelSpacing": ["0.3", "0.4"]}, (0.3, 0.4)),
+        ({"PixelSpacing": ""}, None),
+        ({"PixelSpacing": "0.1"}, None),
+    ):
+        path = write(tmp_path / "a.dcm", dicom(film(), **fields))
+        assert read_dicom_facts(path).spacing == spacing
+
+
+def test_burned_in_text_and_mirrored_films_are_doubts(tmp_path: Path) -> None:
+    for value in ("YES", "", None):
+        ds = dicom(film(), BurnedInAnnotation=value, PatientOrientation=["R", "F"])
+        if value is None:
+            del ds.BurnedInAnnotation
+        doubts = read_dicom_facts(write(tmp_path / "a.dcm", ds)).doubts
+        assert [field for field, _ in doubts] == ["BurnedInAnnotation", "PatientOrientation"]
+
+
+def replaced(**fields: object) -> bytes:
+    return written(dicom(film(), **fields))
+
+
+def without(name: str) -> bytes:
+    ds = dicom(film())
+    delattr(ds, name)
+    return written(ds)
+
+
+def compressed(syntax: uid.UID, find: bytes, at: int, new: bytes) -> bytes:
+    """A compressed film whose codestream says another size: ``new`` ``at`` bytes after ``find``."""
+    ds = dicom(film())
+    ds.compress(syntax, generate_instance_uid=False)
+    content = written(ds)
+    start = content.index(find) + at
+    return content[:start] + new + content[start + len(new) :]
+
+
+def deflated() -> bytes:
+    ds = dicom(film())
+    ds.file_meta.TransferSyntaxUID = uid.DeflatedExplicitVRLittleEndian
+    return written(ds)
+
+
+def syntax_of(syntax: str) -> bytes:
+    ds = dicom(film(), PixelData=encapsulate([b"\0" * 8]))
+    ds["PixelData"].VR, ds["PixelData"].is_undefined_length = "OB", True
+    ds.file_meta.TransferSyntaxUID = syntax
+    return written(ds)
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "reason"),
+    [
+        (without("PixelData"), NoPixelData, "no pixel data"),
+        (replaced(Rows=0), NoPixelData, "no pixels"),
+        (replaced(PhotometricInterpretation="RGB"), UnknownPhotometricInterpretation, "MONO"),
+        (replaced(PhotometricInterpretation=SECRET), UnknownPhotometricInterpretation, "MONO"),
+        (without("PhotometricInterpretation"), UnknownPhotometricInterpretation, "MONO"),
+        (replaced(SamplesPerPixel=3), UnknownPhotometricInterpretation, "one sample"),
+        (replaced(NumberOfFrames=2), MultiFrame, "several frames"),
+        (replaced(Rows=65535, Columns=65535), TooManyPixels, "too large"),
+        (replaced(Rows=300), DamagedPixelData, "truncated"),
+        (written(dicom(film()))[:-9], DicomError, "truncated"),
+        (written(dicom(film()))[:400], DicomError, "no pixel data|absent|truncated"),
+        (without("Rows"), DicomError, "Rows is absent"),
+        (replaced(BitsAllocated=32, BitsStored=32, HighBit=31), DicomError, "BitsAllocated 32"),
+        (replaced(HighBit=15), DicomError, "HighBit 15"),
+        (replaced(BitsStored=0, HighBit=0), DicomError, "BitsStored 0"),
+        (replaced(PixelRepresentation=7), DicomError, "PixelRepresentation"),
+        (replaced(WindowCenter=1, WindowWidth=0), DicomError, "WindowWidth is too small"),
+        (replaced(WindowCenter=1, WindowWidth=9, VOILUTFunction="X"), DicomError, "VOILUTFunction"),
+        (replaced(RescaleSlope=0, RescaleIntercept=0), DicomError, "RescaleSlope"),
+        (replaced(VOILUTSequence=[Dataset()]), DicomError, "damaged"),
+        (deflated(), UnsupportedTransferSyntax, "deflated"),
+        (syntax_of("1.2.840.10008.1.2.4.100"), UnsupportedTransferSyntax, "is not read"),
+        (syntax_of("1.2.3"), UnsupportedTransferSyntax, "absent or unknown"),
+        (syntax_of(uid.JPEGExtended12Bit), UnsupportedTransferSyntax, "12 bits is not read"),
+        (b"", DicomError, "empty"),
+        (b"no DICOM file" * 20, DicomError, "not a DICOM file"),
+        (compressed(uid.JPEG2000Lossless, b"\xff\x4f\xff\x51", 8, b"\0\0\x75\x30" * 2),
+         DamagedPixelData, "not the size"),
+        (compressed(uid.JPEGLSLossless, b"\xff\xf7", 5, b"\x7f\xff" * 2),
+         DamagedPixelData, "not the size"),
+        (compressed(uid.JPEG2000Lossless, b"\xff\x4f\xff\x51", 0, b"\0" * 4),
+         DamagedPixelData, "not the size"),
+    ],
+)  # fmt: skip
+def test_what_is_no_single_grey_film_is_refused_by_name(
+    tmp_path: Path, content: bytes, kind: type[DicomError], reason: str
+) -> None:
+    (tmp_path / "a.dcm").write_bytes(content)
+    with pytest.raises(kind, match=f"a.dcm: .*({reason})") as caught:
+        read_dicom(tmp_path / "a.dcm")
+    assert SECRET not in str(caught.value)
+    assert caught.value.__suppress_context__  # the parser's own error may quote the header
+
+
+def test_a_bomb_takes_no_memory(tmp_path: Path) -> None:
+    bombs = [
+        replaced(Rows=65535, Columns=65535),
+        compressed(uid.JPEG2000Lossless, b"\xff\x4f\xff\x51", 8, b"\0\0\x75\x30" * 2),
+        compressed(uid.JPEGLSLossless, b"\xff\xf7", 5, b"\x7f\xff" * 2),
+    ]
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for content in bombs:
+        (tmp_path / "a.dcm").write_bytes(content)
+        with pytest.raises(DicomError):
+            read_dicom(tmp_path / "a.dcm")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # KiB
+
+
+def test_absent_files_folders_and_pipes_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "folder.dcm").mkdir()
+    os.mkfifo(tmp_path / "pipe.dcm")
+    caught: list[DicomError] = []
+
+    def read() -> None:
+        for name in ("absent.dcm", "folder.dcm", "pipe.dcm"):
+            try:
+                read_dicom(tmp_path / name)
+            except DicomError as error:
+                caught.append(error)
+
+    thread = threading.Thread(target=read, daemon=True)
+    thread.start()
+    thread.join(timeout=5)
+    assert [str(error).partition(": ")[2] for error in caught] == [
+        "not found", "not a regular file", "not a regular file",
+    ]  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    share=st.floats(0, 0.999),
+    syntax=st.sampled_from(
+        [uid.ExplicitVRLittleEndian, uid.RLELossless, uid.JPEGLSLossless, uid.JPEG2000Lossless]
+    ),
+)
+def test_no_cut_of_a_film_reads_as_another_film(
+    tmp_path_factory: pytest.TempPathFactory, share: float, syntax: uid.UID
+) -> None:
+    ds = dicom(film())
+    if syntax.is_compressed:
+        ds.compress(syntax, generate_instance_uid=False)
+    content = written(ds)
+    path = tmp_path_factory.mktemp("cut") / "a.dcm"
+    path.write_bytes(content[: int(share * len(content))])
+    try:
+        grey, _ = read_dicom(path)
+    except DicomError:
+        return
+    path.write_bytes(content)
+    assert share * len(content) > len(content) - 16  # the delimiter after the last pixel
+    np.testing.assert_array_equal(grey, read_dicom(path)[0])
+
+
+@pytest.mark.parametrize("syntax", [uid.JPEGLSLossless, uid.JPEG2000Lossless, uid.RLELossless])
+def test_a_spoilt_codestream_never_ends_the_process(tmp_path: Path, syntax: uid.UID) -> None:
+    rng = np.random.default_rng(0)
+    content = compress(tmp_path / "a.dcm", dicom(film()), syntax).read_bytes()
+    start = content.index(b"\xe0\x7f\x10\x00")
+    for _ in range(60):
+        spoilt = bytearray(content)
+        for place in rng.integers(start + 12, len(content), 3):
+            spoilt[place] = rng.integers(256)
+        (tmp_path / "a.dcm").write_bytes(spoilt)
+        try:
+            grey, _ = read_dicom(tmp_path / "a.dcm")
+        except DicomError:
+            continue
+        assert grey.shape == film().shape
+
+
+def test_a_decoder_that_dies_costs_its_film_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = compress(tmp_path / "a.dcm", dicom(film()), uid.JPEGLosslessSV1)
+    (tmp_path / "dies.py").write_text("import os; os.abort()")
+    monkeypatch.setattr(isolated_decoding, "__file__", str(tmp_path / "dies.py"))
+    with pytest.raises(DamagedPixelData, match=r"a\.dcm: pixel data damaged"):
+        read_dicom(path)
+
+
+@settings(max_examples=60, deadline=None)
+@given(position=st.floats(0, 1, exclude_max=True), byte=st.integers(0, 255))
+def test_a_spoilt_header_reads_or_is_refused_and_nothing_else(
+    tmp_path_factory: pytest.TempPathFactory, position: float, byte: int
+) -> None:
+    content = bytearray(written(dicom(film(), WindowCenter=2000, WindowWidth=3000)))
+    head = len(content) - film().nbytes
+    content[int(position * head)] = byte
+    path = tmp_path_factory.mktemp("spoilt") / "a.dcm"
+    path.write_bytes(content)
+    try:
+        grey, facts = read_dicom(path)
+    except DicomError:
+        return
+    assert grey.shape == (facts.rows, facts.columns)
+
+
+def test_nothing_of_the_patient_is_returned_or_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write(tmp_path / "a.dcm", dicom(film(), VOILUTFunction=SECRET))
+    caplog.clear()  # what writing it logged
+    grey, facts = read_dicom(path)
+    assert caplog.text == ""
+    shown = repr(facts) + repr(facts.doubts) + repr(grey)
+    assert "DOE" not in shown
+    assert "1970" not in shown

@@ -1,0 +1,112 @@
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from data.config import PhantomConfig, PlantedShortcut
+from data.phantom import difficulty
+from data.phantom.cohort import cohort
+from data.phantom.difficulty import PINNED, difficulty_hash, difficulty_name
+from data.phantom.film import render_film
+from data.phantom.lesions import FINDINGS
+from data.phantom.markers import PLANTED_FINDING
+from evaluation.config import BootstrapConfig, ShortcutConfig
+from evaluation.shortcuts import shortcut_audit
+
+PLANTED = PhantomConfig(version="v2-planted", planted_shortcut=PlantedShortcut.marker)
+
+
+@pytest.mark.parametrize("config", [PhantomConfig(), PLANTED])
+def test_a_difficulty_keeps_its_numbers_or_changes_its_name(config: PhantomConfig) -> None:
+    """If this fails, films are harder or easier than before: give the set a new version name."""
+    assert difficulty_hash(config) == PINNED[config.version]
+    assert difficulty_name(config) == config.version
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"exposure_jitter": 0.2},
+        {"quanta_per_mm2": 50000.0},
+        {"scatter": 0.2},
+        {"planted_shortcut": PlantedShortcut.marker},
+        {"version": "v3"},
+    ],
+)
+def test_a_setting_that_makes_other_films_loses_the_name(change: dict[str, object]) -> None:
+    assert "changed" in difficulty_name(dataclasses.replace(PhantomConfig(), **change))
+
+
+def test_more_films_of_another_seed_and_size_are_as_difficult() -> None:
+    other = PhantomConfig(num_train_val=7, num_test=3, seed=5, side=64)
+    assert difficulty_hash(other) == difficulty_hash(PhantomConfig())
+
+
+@pytest.mark.parametrize("module", difficulty.SHAPING)
+def test_every_number_of_every_shaping_module_counts_and_its_wording_does_not(
+    module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = difficulty_hash(PhantomConfig())
+    for path in Path(difficulty.__file__).parent.glob("*.py"):
+        (tmp_path / path.name).write_text(path.read_text())
+    monkeypatch.setattr(difficulty, "__file__", str(tmp_path / "difficulty.py"))
+    source = (tmp_path / f"{module}.py").read_text()
+    (tmp_path / f"{module}.py").write_text(f'"""Reworded."""\n# 42\n{source}\nlabel = "43"\n')
+    assert difficulty_hash(PhantomConfig()) == before
+    hashes = set()
+    for line in ("extra = 0.125", "extra = -0.125", "def f(x=0.25): ..."):
+        (tmp_path / f"{module}.py").write_text(f"{source}\n{line}\n")
+        hashes.add(difficulty_hash(PhantomConfig()))
+    assert len(hashes | {before}) == 4
+
+
+def test_every_module_that_shapes_a_film_is_listed() -> None:
+    present = {path.stem for path in Path(difficulty.__file__).parent.glob("*.py")}
+    elsewhere = {"__init__", "contact_sheet", "counterfactual", "difficulty", "nih_layout"}
+    brixia = {"brixia_film", "brixia_layout", "severity"}  # films of their own, named apart
+    assert present == set(difficulty.SHAPING) | elsewhere | brixia
+
+
+def _audit(config: PhantomConfig, findings: tuple[str, ...]) -> pd.DataFrame:
+    cases = list(cohort(config))
+    films = [render_film(c.patient, c.visit, c.findings, config) for c in cases]
+    labels = pd.DataFrame({f: [int(f in c.findings) for c in cases] for f in findings})
+    return shortcut_audit(
+        np.array([f.image for f in films]),
+        labels,
+        [c.patient.number for c in cases],
+        [c.visit.view for c in cases],
+        [c.visit.age for c in cases],
+        [c.visit.number for c in cases],
+        np.array([f.marks for f in films]),
+        ShortcutConfig(),
+        BootstrapConfig(resamples=300),
+        seed=0,
+    ).set_index(["class", "features"])
+
+
+@pytest.fixture(scope="module")
+def audit() -> pd.DataFrame:
+    return _audit(PhantomConfig(side=48, seed=70, num_train_val=500, num_test=0), FINDINGS)
+
+
+def test_no_histogram_view_age_visit_letter_or_tube_gives_a_class_away(audit: pd.DataFrame) -> None:
+    """500 films decide only within about .05: no class may lie surely above the limit."""
+    given_away = audit[audit["ci_low"] > ShortcutConfig().limit].index
+    assert set(given_away) <= {("Cardiomegaly", "thumbnail8x8")}
+    means = audit["auc"].groupby("features").mean()
+    assert (means.drop("thumbnail8x8") < 0.58).all()
+    assert means["thumbnail8x8"] < 0.66
+
+
+def test_an_enlarged_heart_is_seen_at_8x8_which_the_audit_finds(audit: pd.DataFrame) -> None:
+    assert audit.loc[("Cardiomegaly", "thumbnail8x8"), "ci_low"] > 0.65
+
+
+def test_the_planted_token_gives_its_class_away_and_no_other() -> None:
+    config = dataclasses.replace(PLANTED, side=48, seed=70, num_train_val=500, num_test=0)
+    table = _audit(config, (PLANTED_FINDING, "Infiltration"))
+    assert table.loc[(PLANTED_FINDING, "marker_region"), "ci_low"] > 0.65
+    assert table.loc[("Infiltration", "marker_region"), "auc"] < 0.6

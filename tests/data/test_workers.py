@@ -1,0 +1,66 @@
+"""Worker processes and the death of their parent."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from data.workers import worker_pool
+
+ROOT = Path(__file__).resolve().parents[2]
+PARENT = """
+import os, sys, time
+from data.workers import worker_pool
+if __name__ == "__main__":
+    with worker_pool(1) as pool:
+        print(pool.submit(os.getpid).result(), flush=True)
+        pool.submit(time.sleep, 600).result()
+"""
+
+
+def is_alive(process: int) -> bool:
+    """Whether the process is there and is more than an entry that nobody has collected."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="tells processes by /proc")
+def test_workers_die_with_a_parent_that_is_killed(tmp_path):
+    script = tmp_path / "parent.py"
+    script.write_text(PARENT)
+    parent = subprocess.Popen(
+        [sys.executable, str(script)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert parent.stdout is not None
+    worker = int(parent.stdout.readline())
+    assert is_alive(worker)
+    parent.send_signal(signal.SIGKILL)
+    parent.communicate()
+    limit = time.monotonic() + 60
+    while is_alive(worker):
+        assert time.monotonic() < limit, "the worker outlived its parent"
+        time.sleep(0.05)
+
+
+def test_an_interrupt_does_not_wait_for_work_that_has_not_begun():
+    jobs = []
+
+    def interrupted() -> None:
+        with worker_pool(1) as pool:
+            jobs.extend(pool.submit(time.sleep, 0.05) for _ in range(50))
+            jobs[0].result()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert all(job.done() for job in jobs)
+    assert sum(job.cancelled() for job in jobs) > 40

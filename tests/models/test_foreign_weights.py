@@ -1,0 +1,180 @@
+"""Weights of others: the published checkpoints, old spellings, torchxrayvision's DenseNet."""
+
+import sys
+import types
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torchvision.models import DenseNet, densenet121
+
+from data.nih import FINDINGS
+from models.checkpoints import initial_model, save_checkpoint
+from models.densenet import IMAGENET_MEAN, IMAGENET_STD, DenseNet121, normalise
+from models.foreign_weights import (
+    PUBLISHED_LABELS,
+    TORCHXRAYVISION_LABELS,
+    CheckpointError,
+    from_torchxrayvision,
+    in_our_spelling,
+    select_outputs,
+)
+
+HERE = Path("weights.pt")
+
+
+def films(count: int = 2, side: int = 64) -> Tensor:
+    return torch.randint(0, 256, (count, side, side), dtype=torch.uint8)
+
+
+@pytest.fixture(scope="module")
+def published() -> DenseNet:
+    return densenet121(num_classes=14).eval()
+
+
+@pytest.fixture(scope="module")
+def checkpoint_best(published: DenseNet, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As the published training saves: no suffix, the whole parallel model."""
+    path = tmp_path_factory.mktemp("results") / "checkpoint_best"
+    content = {
+        "model": nn.DataParallel(published),
+        "best_loss": 0.138,
+        "epoch": 8,
+        "rng_state": torch.get_rng_state(),
+        "LR": 0.001,
+    }
+    torch.save(content, path)
+    return path
+
+
+def test_a_published_checkpoint_gives_its_own_logits(
+    published: DenseNet, checkpoint_best: Path
+) -> None:
+    model = initial_model(str(checkpoint_best), 14, seed=0, labels=FINDINGS).eval()
+    images = normalise(films())
+    with torch.no_grad():
+        assert torch.equal(model(images), published(images))
+
+
+def test_outputs_are_matched_by_name(published: DenseNet, checkpoint_best: Path) -> None:
+    labels = ["Hernia", "Mass", "Atelectasis"]
+    model = initial_model(str(checkpoint_best), 3, seed=0, labels=labels)
+    assert torch.equal(model.classifier.weight, published.classifier.weight[[13, 4, 0]])
+    assert torch.equal(model.classifier.bias, published.classifier.bias[[13, 4, 0]])
+
+
+def test_a_label_without_an_output_is_named(checkpoint_best: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"no trained output for Fracture; .*Atelectasis"):
+        initial_model(str(checkpoint_best), 2, seed=0, labels=["Mass", "Fracture"])
+
+
+def test_our_own_weights_are_matched_by_the_names_beside_them(tmp_path: Path) -> None:
+    trained = initial_model("random", 2, seed=1)
+    path = tmp_path / "model.safetensors"
+    save_checkpoint(path, trained, ["Edema", "Mass"], {})
+    turned = initial_model(str(path), 2, seed=0, labels=["Mass", "Edema"])
+    assert torch.equal(turned.classifier.weight, trained.classifier.weight[[1, 0]])
+
+
+def test_the_published_order_is_the_one_of_the_data() -> None:
+    assert PUBLISHED_LABELS[14] == FINDINGS
+    assert set(FINDINGS) < set(TORCHXRAYVISION_LABELS)
+
+
+def test_names_without_a_number_of_outputs_that_fits_are_refused() -> None:
+    state = {"classifier.weight": torch.zeros(3, 4), "classifier.bias": torch.zeros(3)}
+    with pytest.raises(CheckpointError, match=r"weights\.pt: 2 labels for 3 outputs"):
+        select_outputs(state, ["Mass", "Edema"], ["Mass"], HERE)
+
+
+def old_spelling(name: str) -> str:
+    """As torchvision before 0.2.1 and a parallel model wrote it."""
+    for layer in ("norm", "conv"):
+        for position in "12":
+            name = name.replace(f".{layer}{position}.", f".{layer}.{position}.")
+    return f"module.{name}"
+
+
+def test_old_spellings_come_out_as_ours_and_ours_as_they_are() -> None:
+    state = DenseNet121(3).state_dict()
+    old = {old_spelling(k): v for k, v in state.items() if not k.endswith("tracked")}
+    assert "module.features.denseblock1.denselayer1.norm.1.weight" in old
+    read = in_our_spelling(old, HERE)
+    assert read.keys() == state.keys()
+    assert all(torch.equal(read[name], tensor) for name, tensor in state.items())
+    assert in_our_spelling(state, HERE).keys() == state.keys()
+
+
+def test_a_severity_regressor_s_head_is_named_like_any_other() -> None:
+    head = nn.Sequential(nn.Linear(4, 1), nn.ReLU()).state_dict()
+    read = in_our_spelling({f"classifier.{name}": tensor for name, tensor in head.items()}, HERE)
+    assert list(read) == ["classifier.weight", "classifier.bias"]
+
+
+def test_two_spellings_of_one_name_are_refused() -> None:
+    state = {"classifier.bias": torch.zeros(3), "module.classifier.bias": torch.ones(3)}
+    with pytest.raises(CheckpointError, match="two tensors for one place"):
+        in_our_spelling(state, HERE)
+
+
+def torchxrayvision_net() -> DenseNet:
+    """A torchvision DenseNet with one channel and 18 outputs: the same layers under one name."""
+    model = densenet121(num_classes=18)
+    model.features.conv0 = nn.Conv2d(1, 64, 7, stride=2, padding=3, bias=False)
+    return model.eval()
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 2e-5)])
+def test_torchxrayvision_s_logits_are_the_same_up_to_rounding_at_the_borders_too(
+    dtype: torch.dtype, tolerance: float
+) -> None:
+    theirs = torchxrayvision_net().to(dtype)
+    state, labels = from_torchxrayvision(theirs.state_dict())
+    assert labels == TORCHXRAYVISION_LABELS
+    ours = DenseNet121(18).eval().to(dtype)
+    ours.load_state_dict(state)
+    grey = films().to(dtype) / 255
+    x = torch.stack([(grey - m) / s for m, s in zip(IMAGENET_MEAN, IMAGENET_STD, strict=True)], 1)
+    u = (1024 * (2 * grey - 1)).unsqueeze(1)
+    with torch.no_grad():
+        stem = theirs.features.conv0(u)
+        scale = stem.abs().max()
+        assert (ours.features.conv0(x) - stem).abs().max() < tolerance * scale
+        torch.testing.assert_close(ours(x), theirs(u), rtol=0, atol=100 * tolerance)
+
+
+@pytest.mark.filterwarnings("ignore:Couldn't retrieve source code")
+def test_torchxrayvision_s_released_file_is_read_by_label(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Theirs(DenseNet):
+        """Pickled whole under its own name, in the form that torch 1.5 wrote."""
+
+    Theirs.__name__ = Theirs.__qualname__ = "DenseNet"
+    Theirs.__module__ = "torchxrayvision.models"
+    package = types.ModuleType("torchxrayvision.models")
+    package.DenseNet = Theirs  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "torchxrayvision", types.ModuleType("torchxrayvision"))
+    monkeypatch.setitem(sys.modules, "torchxrayvision.models", package)
+    theirs = torchxrayvision_net()
+    theirs.__class__ = Theirs
+    path = tmp_path / "nih-densenet121-best.pt"
+    torch.save(theirs, path, _use_new_zipfile_serialization=False)
+
+    model = initial_model(str(path), 14, seed=0, labels=FINDINGS).eval()
+    grey = films()
+    with torch.no_grad():
+        expected = theirs((1024 * (2 * (grey / 255) - 1)).unsqueeze(1))
+        rows = [TORCHXRAYVISION_LABELS.index(label) for label in FINDINGS]
+        torch.testing.assert_close(model(normalise(grey)), expected[:, rows], rtol=0, atol=2e-3)
+
+
+def test_an_output_that_torchxrayvision_did_not_train_is_refused(tmp_path: Path) -> None:
+    thresholds = torch.full((18,), 0.1)
+    thresholds[TORCHXRAYVISION_LABELS.index("Hernia")] = torch.nan
+    path = tmp_path / "chex.pt"
+    torch.save({**torchxrayvision_net().state_dict(), "op_threshs": thresholds}, path)
+    assert initial_model(str(path), 1, seed=0, labels=["Mass"]).num_outputs == 1
+    with pytest.raises(CheckpointError, match="no trained output for Hernia"):
+        initial_model(str(path), 2, seed=0, labels=["Mass", "Hernia"])
