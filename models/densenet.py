@@ -90,7 +90,7 @@ class SeverityRegressor(DenseNet121):
 
     def __init__(self) -> None:
         super().__init__(num_outputs=1)
-        self.classifier = nn.Sequential(self.classifier, nn.ReLU())
+        self.classifier = nn.Sequential(self.get_submodule("classifier"), nn.ReLU())
 
     @property
     def num_outputs(self) -> int:
