@@ -10,7 +10,7 @@ from pipeline.keys import sample_seed
 def stage(config: PipelineConfig, index: Stage, pack: Stage) -> Stage:
     return Stage(
         name="select",
-        version=1,
+        version=2,
         settings={"max_images": config.evaluation.max_images, "seed": config.seed},
         inputs={"index": index, "pack": pack},
         run=run,
