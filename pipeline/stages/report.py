@@ -165,6 +165,7 @@ def report_content(
 
     table1 = table("table1", "Table 1")
     claims = table("claims", "Claims")
+    shortcuts = table("shortcuts", "Shortcut audit")
     sections = (
         report.ReportSection(
             "verdicts",
@@ -215,7 +216,7 @@ def report_content(
             "films",
             "The films",
             (
-                *table("shortcuts", "Shortcut audit"),
+                *shortcuts,
                 *figure(
                     "contact_sheet",
                     "Contact sheet",
@@ -231,6 +232,7 @@ def report_content(
         verdicts=(
             *(report.claims_verdict(part.frame) for part in claims),
             *(report.table1_verdict(part.frame) for part in table1),
+            *(report.shortcuts_verdict(part.frame) for part in shortcuts),
         ),
         facts=_facts(config, found),
         sections=tuple(section for section in sections if section.blocks),
