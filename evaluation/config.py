@@ -183,6 +183,7 @@ class ShortcutConfig:
 @dataclass
 class EvaluationConfig:
     metrics: list[str] = field(default_factory=lambda: ["localization"])
+    findings: list[str] | None = None  # whose boxes are explained and evaluated; null: all
     max_images: int | None = None  # samples taken at most, spread evenly over findings
     bootstrap: BootstrapConfig = field(default_factory=BootstrapConfig)
     shortcuts: ShortcutConfig = field(default_factory=ShortcutConfig)

@@ -165,6 +165,18 @@ def claims_verdict(claims: pd.DataFrame) -> str:
     )
 
 
+def shortcuts_verdict(shortcuts: pd.DataFrame) -> str:
+    """shortcuts.csv in a sentence: the classes that are given away, by what and how far."""
+    given_away = shortcuts[shortcuts["exceeds"]].sort_values("auc", ascending=False, kind="stable")
+    if given_away.empty:
+        return "Shortcut audit: no class can be told without looking for its lesion."
+    rows = [
+        f"{row['class']} ({row['features']}, AUC {row['auc']:.2f})"
+        for _, row in given_away.iterrows()
+    ]
+    return f"Shortcut audit: can be told without looking for the lesion: {'; '.join(rows)}."
+
+
 def table1_verdict(table1: pd.DataFrame) -> str:
     """Table 1 in a sentence or two: the best method against the best baseline."""
     rows = table1[table1["primary"] & table1["iou"].notna()]

@@ -31,6 +31,12 @@ Curves = Mapping[tuple[str, str, str], NDArray[np.floating]]
 OBSERVED = ("where", "model", "method", "metric", "sample", "patient", "value")
 
 
+CLAIM_COLUMNS = (
+    *("claim", "where", "verdict", "difference", "ci_low", "ci_high", "p_holm"),
+    *("n", "n_patients", "family", "source"),
+)
+
+
 @dataclass(frozen=True)
 class Finding:
     """A claim measured in one place, before its family's adjustment."""
@@ -225,8 +231,11 @@ def _equivalence_p(values: NDArray[np.float64], margin: float) -> float:
 
 
 def claims_table(findings: Sequence[Finding], config: ClaimsConfig) -> pd.DataFrame:
-    """claims.csv: each finding with its verdict, Holm's p over its family, and what it rests on."""
-    table = pd.DataFrame(
+    """claims.csv: each finding with its verdict, Holm's p over its family, and what it rests on.
+
+    Without findings it has the columns and no row.
+    """
+    rows = [
         {
             "claim": f.claim,
             "where": f.where,
@@ -241,9 +250,10 @@ def claims_table(findings: Sequence[Finding], config: ClaimsConfig) -> pd.DataFr
             "source": f.source,
         }
         for f in findings
-    )
+    ]
+    table = pd.DataFrame(rows, columns=list(CLAIM_COLUMNS))
     if table.empty:
-        raise ValueError("no claim can be judged: no comparison has both its sides in this run")
+        return table
     table["p_holm"] = table.groupby("family")["p_holm"].transform(holm)
     decided = (table["p_holm"] < config.alpha) & (table["n_patients"] >= config.min_patients)
     within = table["difference"].abs() < config.equivalence_margin

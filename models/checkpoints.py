@@ -5,15 +5,15 @@ import os
 import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.models import DenseNet121_Weights, densenet121
 
-from models.densenet import DenseNet121
+from models.densenet import DenseNet121, SeverityRegressor
 from models.foreign_weights import (
     PUBLISHED_LABELS,
     CheckpointError,
@@ -25,6 +25,7 @@ from models.foreign_weights import (
 )
 
 ARCHITECTURE = "DenseNet121"
+_ARCHITECTURES = (ARCHITECTURE, SeverityRegressor.__name__)
 _SHOWN_NAMES = 5  # of each kind
 
 
@@ -40,7 +41,7 @@ def save_checkpoint(
         raise ValueError(f"{path}: a checkpoint's name ends in .safetensors")
     if len(labels) != model.num_outputs:
         raise ValueError(f"{len(labels)} labels for a model with {model.num_outputs} outputs")
-    meta = {"architecture": ARCHITECTURE, "labels": list(labels)}
+    meta = {"architecture": type(model).__name__, "labels": list(labels)}
     if taken := meta.keys() & extra.keys():
         raise ValueError(f"extra must not hold {', '.join(sorted(taken))}: written by itself")
     text = json.dumps({**meta, **extra}, indent=2) + "\n"
@@ -66,6 +67,8 @@ def load_checkpoint(path: Path) -> tuple[DenseNet121, dict[str, Any]]:
     state = load_weights(path)
     meta = _described(path)
     model = _seeded_model(len(meta["labels"]), seed=0)
+    if meta["architecture"] == SeverityRegressor.__name__:
+        model = severity_regressor(model, start=0.0)
     fit_weights(model, state, path)
     return model.eval(), meta
 
@@ -79,9 +82,9 @@ def _described(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{beside}: absent; it names the outputs of {path.name}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{beside}: does not describe a checkpoint ({error!r})") from error
-    if architecture != ARCHITECTURE:
+    if architecture not in _ARCHITECTURES:
         raise CheckpointError(
-            f"{beside}: architecture is {architecture!r}, expected {ARCHITECTURE}"
+            f"{beside}: architecture is {architecture!r}, expected {' or '.join(_ARCHITECTURES)}"
         )
     return meta
 
@@ -147,6 +150,30 @@ def initial_model(
             f"model.init={init}: no such file; choose random, imagenet or a file of weights"
         )
     fit_weights(model, _state_of_file(path, labels), path)
+    return model
+
+
+def detector(classifier: DenseNet121, num_outputs: int, seed: int) -> DenseNet121:
+    """A copy of ``classifier`` with a fresh head of ``num_outputs`` logits, drawn by ``seed``."""
+    model = _seeded_model(num_outputs, seed)
+    model.features.load_state_dict(classifier.features.state_dict())
+    return model
+
+
+def severity_regressor(classifier: DenseNet121, start: float) -> SeverityRegressor:
+    """A copy of ``classifier`` whose one output is ``start`` (the train mean) for every film.
+
+    The head's weights start at 0 (ours; published code draws them), so no film starts below the
+    ReLU, where there is no gradient. Raises ValueError for a negative start.
+    """
+    if not start >= 0:
+        raise ValueError(f"start is {start}: a severity is not negative")
+    with torch.random.fork_rng(devices=[]):
+        model = SeverityRegressor()
+    model.features.load_state_dict(classifier.features.state_dict())
+    linear = cast(nn.Linear, model.classifier[0])
+    nn.init.zeros_(linear.weight)
+    nn.init.constant_(linear.bias, start)
     return model
 
 

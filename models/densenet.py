@@ -82,6 +82,21 @@ class DenseNet121(DenseNet):
         return names.index(_MODULE_OF_TAP[tap]) + 1
 
 
+class SeverityRegressor(DenseNet121):
+    """The same network with one output that is never negative: relu(linear), (N, 1).
+
+    The head's keys are `classifier.0.*`, as in the published regression checkpoints.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(num_outputs=1)
+        self.classifier = nn.Sequential(self.get_submodule("classifier"), nn.ReLU())
+
+    @property
+    def num_outputs(self) -> int:
+        return 1
+
+
 def normalise(films: Tensor) -> Tensor:
     """ImageNet-normalised float32 images (N, 3, H, W) of grey uint8 films (N, H, W).
 

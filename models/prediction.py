@@ -1,6 +1,6 @@
 """Logits of many films."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
@@ -11,12 +11,16 @@ from models.densenet import normalise
 
 
 def predict(
-    model: nn.Module, batches: Iterable[Tensor], device: torch.device
+    model: nn.Module,
+    batches: Iterable[Tensor],
+    device: torch.device,
+    prepare: Callable[[Tensor], Tensor] = normalise,
 ) -> NDArray[np.float32]:
-    """Logits float32 (N, C) of batches of films uint8 (n, H, W), in evaluation mode.
+    """Outputs float32 (N, ...) of batches of films uint8 (n, H, W), in evaluation mode.
 
-    Moves ``model`` to ``device``; every module's mode is afterwards what it was. On the CPU the
-    last bits depend on the batch size and the number of threads. Raises ValueError for no films.
+    ``prepare`` makes a batch the model's input. Moves ``model`` to ``device``; each module's mode
+    is afterwards what it was. On the CPU the last bits depend on the batch size and the number of
+    threads. Raises ValueError for no films.
     """
     modes = [(module, module.training) for module in model.modules()]
     model.to(device).eval()
@@ -24,7 +28,7 @@ def predict(
     try:
         with torch.inference_mode():
             for films in batches:
-                logits.append(model(normalise(films.to(device))).float().cpu().numpy())
+                logits.append(model(prepare(films.to(device))).float().cpu().numpy())
     finally:
         for module, mode in modes:
             module.training = mode

@@ -10,7 +10,7 @@ import hashlib
 import logging
 import signal
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from enum import Enum
 from pathlib import Path
@@ -22,21 +22,23 @@ import safetensors.torch
 import torch
 from pytorch_lightning.plugins.environments import LightningEnvironment
 from pytorch_lightning.utilities.exceptions import SIGTERMException
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from models.checkpoints import load_weights
 from models.config import TrainConfig
+from models.densenet import normalise
 from models.epoch_order import EpochFilms, EpochOrder, FilmDataset
 from models.losses import BinaryCrossEntropy
 from models.training_loop import (
     BEST,
     LAST,
-    ClassificationLoop,
     KeepEpochs,
     OnProgress,
     TrainingError,
+    TrainingLoop,
 )
+from models.validation_metrics import MEAN_AUC, Metric
 
 log = logging.getLogger(__name__)
 # How films are loaded, and what chooses the loss and the initial weights that train() is given.
@@ -51,8 +53,8 @@ class TrainResult:
     """What a training leaves beside the weights in the model.
 
     history: one row per epoch: epoch (from 1), train_loss, val_loss (means over films and classes),
-    val_auc (mean over the classes that have both labels in the validation fold, else NaN), seconds
-    (the only column that differs between two runs). best_epoch: the one of the lowest val_loss.
+    the column of train()'s ``metric``, seconds (the only column that differs between two runs).
+    best_epoch: the one of the lowest val_loss.
     """
 
     history: pd.DataFrame
@@ -70,6 +72,8 @@ def train(
     device: torch.device,
     loss: nn.Module | None = None,
     on_progress: OnProgress | None = None,
+    prepare: Callable[[Tensor], Tensor] = normalise,
+    metric: Metric = MEAN_AUC,
 ) -> TrainResult:
     """Train ``model`` in place; leave it on the CPU with the weights of the lowest validation loss.
 
@@ -77,6 +81,7 @@ def train(
     there and ends in the same bytes on the same device and number of threads. ``loss``: logits
     and labels (N, C) -> mean over both; plain binary cross-entropy by default. A rest of films that
     does not fill a batch sits out its epoch: batch norm cannot learn from a batch of one.
+    ``prepare`` makes a batch of films the model's input; ``metric`` is told, and chooses nothing.
 
     Raises TrainingError for data or settings that cannot be trained with, for a folder that holds
     another training, and where the loss is no longer finite. Interrupts pass through.
@@ -95,8 +100,9 @@ def train(
     )
     val_loader = DataLoader(val_data, batch_size=config.batch_size, num_workers=config.num_workers)
     settings = _settings(model, config, seed, num_films, _length(val_data), loss)
-    module = ClassificationLoop(
-        model, config, seed, settings, order, len(train_loader), loss, on_progress
+    settings["metric"] = metric.name
+    module = TrainingLoop(
+        model, config, seed, settings, order, len(train_loader), loss, on_progress, prepare, metric
     )
     folder.mkdir(parents=True, exist_ok=True)
     resume = _resumable(folder, settings)

@@ -11,15 +11,13 @@ from typing import Any, cast
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from numpy.typing import NDArray
 from pytorch_lightning.callbacks import Checkpoint
-from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
 from models.checkpoints import save_weights
 from models.config import Optimizer, Schedule, TrainConfig
-from models.densenet import normalise
 from models.epoch_order import EpochOrder, Stream, derived_seed
+from models.validation_metrics import Metric
 
 LAST = "last.ckpt"
 BEST = "best.safetensors"
@@ -35,8 +33,8 @@ class TrainingError(ValueError):
     """Training cannot start or go on; the message names the setting and what to do."""
 
 
-class ClassificationLoop(pl.LightningModule):
-    """A classifier as Lightning trains it; ``history`` gets a row per epoch (see TrainResult)."""
+class TrainingLoop(pl.LightningModule):
+    """A network as Lightning trains it; ``history`` gets a row per epoch (see TrainResult)."""
 
     def __init__(
         self,
@@ -48,6 +46,8 @@ class ClassificationLoop(pl.LightningModule):
         batches: int,
         loss: nn.Module,
         on_progress: OnProgress | None,
+        prepare: Callable[[Tensor], Tensor],
+        metric: Metric,
     ) -> None:
         super().__init__()
         self.model = model
@@ -58,6 +58,8 @@ class ClassificationLoop(pl.LightningModule):
         self.batches = batches
         self.loss = loss
         self.on_progress = on_progress
+        self.prepare = prepare
+        self.metric = metric
         self.history: list[dict[str, float]] = []
         self.train_losses: list[float] = []
         self.val_outputs: list[tuple[Tensor, Tensor]] = []
@@ -93,7 +95,7 @@ class ClassificationLoop(pl.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         films, labels = batch
-        loss: Tensor = self.loss(self.model(normalise(films)), labels)
+        loss: Tensor = self.loss(self.model(self.prepare(films)), labels)
         self.train_losses.append(self._finite(loss.item(), "training"))
         return loss
 
@@ -107,7 +109,7 @@ class ClassificationLoop(pl.LightningModule):
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         films, labels = batch
-        self.val_outputs.append((self.model(normalise(films)).float().cpu(), labels.cpu()))
+        self.val_outputs.append((self.model(self.prepare(films)).float().cpu(), labels.cpu()))
 
     def on_train_epoch_end(self) -> None:
         logits, labels = (
@@ -121,7 +123,7 @@ class ClassificationLoop(pl.LightningModule):
                 "epoch": len(self.history) + 1,
                 "train_loss": float(np.mean(self.train_losses)),
                 "val_loss": val_loss,
-                "val_auc": _mean_auc(logits.numpy(), labels.numpy()),
+                self.metric.name: self.metric.of(logits.numpy(), labels.numpy()),
                 "seconds": time.perf_counter() - self.started,
             }
         )
@@ -153,17 +155,10 @@ class KeepEpochs(Checkpoint):
         self.folder = folder
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        module = cast(ClassificationLoop, pl_module)
+        module = cast(TrainingLoop, pl_module)
         if module.best_epoch == len(module.history):
             save_weights(self.folder / BEST, module.model.state_dict())
         # Lightning writes to the final name; a kill in the middle would leave half a file there.
         temporary = self.folder / (LAST + ".tmp")
         trainer.save_checkpoint(temporary)
         os.replace(temporary, self.folder / LAST)
-
-
-def _mean_auc(logits: NDArray[np.float64], labels: NDArray[np.float64]) -> float:
-    """Mean area under the ROC curve over the classes that have both labels; NaN if none has."""
-    both = [c for c in range(labels.shape[1]) if 0 < labels[:, c].sum() < len(labels)]
-    aucs = [roc_auc_score(labels[:, c], logits[:, c]) for c in both]
-    return float(np.mean(aucs)) if aucs else math.nan

@@ -187,6 +187,11 @@ def _check(config: PipelineConfig) -> None:
         f"{data.side}: the published code's curves are defined at 224 px"
         " (evaluation.insertion_deletion.rule=full scales)",
     )
+    if config.evaluation.findings is not None:
+        from data.nih import FINDINGS
+
+        unknown = sorted(set(config.evaluation.findings) - set(FINDINGS[: data.num_labels]))
+        require(not unknown, "evaluation.findings", f"unknown {', '.join(unknown)}")
     limit = config.evaluation.max_images
     require(limit is None or limit >= 2, "evaluation.max_images", "at least 2, or null for all")
     losses = [loss.value for loss in train.losses]

@@ -24,7 +24,7 @@ def stage(
 ) -> Stage:
     return Stage(
         name="attribute",
-        version=1,
+        version=2,
         settings={
             **method_settings(config, method),
             "batch_size": config.attribution.batch_size,

@@ -74,7 +74,7 @@ def run(task: Task, methods: tuple[str, ...]) -> None:
 
 def observations(task: Task, where: str, model: str) -> pd.DataFrame:
     """Long rows of everything measured per sample that a claim may compare."""
-    from evaluation.verdicts import observe
+    from evaluation.verdicts import OBSERVED, observe
 
     folder = task.inputs["tables"]
 
@@ -106,4 +106,6 @@ def observations(task: Task, where: str, model: str) -> pd.DataFrame:
         means = frame.groupby(keys, sort=False)["correlation"].mean().reset_index()
         means = means.rename(columns={"correlation": "sensitivity_n"})
         parts.append(observe(means, ["sensitivity_n"], where, model))
+    if not parts:
+        return pd.DataFrame(columns=[*OBSERVED, "severity"])
     return pd.concat(parts, ignore_index=True)

@@ -16,7 +16,7 @@ def dataset_name(config: PipelineConfig) -> str:
 def stage(config: PipelineConfig, loss: Loss, predict: Stage, index: Stage) -> Stage:
     return Stage(
         name="evaluate",
-        version=1,
+        version=2,
         settings={
             "metric": "classification",
             "bootstrap": section(config.evaluation.bootstrap),

@@ -24,7 +24,7 @@ def stage(
 ) -> Stage:
     return Stage(
         name="figures",
-        version=1,
+        version=2,
         settings={"report": section(config.report), "methods": list(attribute)},
         inputs={
             # A contact sheet is made of phantoms only, and needs their masks.

@@ -10,8 +10,12 @@ from pipeline.keys import sample_seed
 def stage(config: PipelineConfig, index: Stage, pack: Stage) -> Stage:
     return Stage(
         name="select",
-        version=1,
-        settings={"max_images": config.evaluation.max_images, "seed": config.seed},
+        version=2,
+        settings={
+            "findings": config.evaluation.findings,
+            "max_images": config.evaluation.max_images,
+            "seed": config.seed,
+        },
         inputs={"index": index, "pack": pack},
         run=run,
         sources=("evaluation/sampling.py",),
@@ -27,6 +31,8 @@ def run(task: Task) -> None:
     boxes = pd.read_csv(task.inputs["index"] / "boxes.csv", dtype={"image": str})
     test = boxes[boxes["fold"] == "test"]
     readable = test[test["image"].isin(PackedFilms(task.inputs["pack"]).table["image"])]
+    if (findings := config.evaluation.findings) is not None:
+        readable = readable[readable["finding"].isin(findings)]
     labels = FINDINGS[: config.dataset.num_labels]
     # The same boxes whatever the seed, so that runs of several seeds compare on them.
     samples = select_samples(readable, labels, config.evaluation.max_images, seed=0)

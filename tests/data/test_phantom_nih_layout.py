@@ -12,7 +12,9 @@ from data.phantom.lesions import FINDINGS
 from data.phantom.markers import planted_token
 from data.phantom.nih_layout import box_of, mask_name, render_nih
 
-CONFIG = PhantomConfig(num_train_val=16, num_test=20, side=64)
+CONFIG = PhantomConfig(
+    num_train_val=16, num_test=20, side=64, seed=30
+)  # not the default's test films
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +158,7 @@ def test_every_film_has_its_marks_and_only_test_films_have_changes_to_the_pixel(
 
 def test_planted_films_export_where_the_token_lies(tmp_path: Path) -> None:
     config = PhantomConfig(
-        num_train_val=1, num_test=24, side=64, planted_shortcut=PlantedShortcut.marker
+        num_train_val=1, num_test=24, side=64, seed=30, planted_shortcut=PlantedShortcut.marker
     )
     render_nih(config, tmp_path, 1)
     tokens = {

@@ -15,8 +15,10 @@ from evaluation.report import (
     ReportFigure,
     ReportSection,
     ReportTable,
+    claims_verdict,
     partial_banner,
     render_report,
+    shortcuts_verdict,
     summarise_problems,
     table1_verdict,
 )
@@ -263,3 +265,26 @@ def test_the_verdict_compares_the_best_method_with_the_best_baseline(low, high, 
 def test_without_both_a_method_and_a_baseline_there_is_no_verdict(methods):
     table = TABLE1[TABLE1["method"].isin(methods)]
     assert "no method with a baseline" in table1_verdict(table)
+
+
+def test_the_shortcut_verdict_names_every_class_that_is_given_away_and_by_what():
+    table = pd.DataFrame(
+        {
+            "class": ["Mass", "Cardiomegaly", "Cardiomegaly"],
+            "features": ["histogram32", "histogram32", "thumbnail8x8"],
+            "auc": [0.55, 0.71, 0.89],
+            "exceeds": [False, True, True],
+        }
+    )
+    text = shortcuts_verdict(table)
+    assert text.endswith(
+        "Cardiomegaly (thumbnail8x8, AUC 0.89); Cardiomegaly (histogram32, AUC 0.71)."
+    )
+    assert "no class" in shortcuts_verdict(table.head(1))
+
+
+def test_the_verdict_on_the_claims_counts_each_outcome():
+    table = pd.DataFrame({"verdict": ["holds", "undecided", "undecided", "fails"]})
+    text = claims_verdict(table)
+    assert "Of 4 comparisons" in text
+    assert "1 hold, 1 fail and 2 stay undecided" in text

@@ -127,7 +127,8 @@ def test_another_beta_runs_attribution_and_what_follows_but_no_training(outputs)
     assert made == {
         *(f"attribute {method}" for method in joint),
         *(f"evaluate {metric} {method}" for metric in measures for method in joint),
-        *("evaluate sanity iba", "evaluate road iba", "tables", "claims", "figures"),
+        *(f"evaluate {metric} iba" for metric in ("sanity", "road", "twins")),
+        *("tables", "claims", "figures"),
     }
 
 
@@ -142,8 +143,8 @@ def test_status_says_what_is_there_and_what_is_not_without_running_it(outputs):
     assert state["pack"] == "hit"
     assert state["train weighted_bce"] == "miss"
     why = {line.split("│")[1].strip(): line for line in done.stdout.splitlines() if "│" in line}
-    assert "train.learning_rate 0.0005 -> 0.5" in why["train weighted_bce"]
-    assert "train weighted_bce runs: train.learning_rate 0.0005 -> 0.5" in why["attribute iba"]
+    assert "train.learning_rate 0.0003 -> 0.5" in why["train weighted_bce"]
+    assert "train weighted_bce runs: train.learning_rate 0.0003 -> 0.5" in why["attribute iba"]
 
 
 def test_a_sweep_over_two_seeds_makes_two_runs_that_share_what_they_can(outputs):

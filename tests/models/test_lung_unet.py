@@ -1,0 +1,59 @@
+"""The lung network on bright discs."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import TensorDataset
+
+from models.config import Optimizer, TrainConfig
+from models.lung_unet import DiceAndCrossEntropy, LungUNet, grey, predict_masks
+from models.training import train
+from models.validation_metrics import MEAN_DICE, dice_per_image
+
+CPU = torch.device("cpu")
+
+
+def discs(count: int, seed: int) -> TensorDataset:
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:32, :32]
+    centre = rng.uniform(10, 22, (count, 2, 1, 1))
+    masks = np.hypot(y - centre[:, 0], x - centre[:, 1]) < rng.uniform(4, 9, (count, 1, 1))
+    films = rng.integers(0, 120, masks.shape) + 80 * masks
+    return TensorDataset(
+        torch.from_numpy(films.astype(np.uint8)), torch.from_numpy(masks[:, None]).float()
+    )
+
+
+def test_it_learns_discs(tmp_path: Path) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = LungUNet()
+    config = TrainConfig(epochs=8, batch_size=8, optimizer=Optimizer.adamw, learning_rate=3e-3)
+    val = discs(16, seed=1)
+    result = train(
+        *(model, discs(96, seed=0), val, config),
+        seed=0,
+        folder=tmp_path,
+        device=CPU,
+        loss=DiceAndCrossEntropy(),
+        prepare=grey,
+        metric=MEAN_DICE,
+    )
+    films, masks = val.tensors
+    dice = dice_per_image(predict_masks(model, films.split(5), CPU), masks[:, 0].numpy() > 0)
+    assert dice.mean() > 0.9
+    best = result.history.set_index("epoch").loc[result.best_epoch, "val_dice"]
+    assert best == pytest.approx(dice.mean(), abs=1e-3)
+
+
+def test_dice_is_one_for_equal_masks_and_counts_overlap() -> None:
+    a = np.array([[1, 1, 0, 0], [0, 0, 0, 0], [1, 0, 0, 0]], bool)
+    b = np.array([[0, 1, 1, 0], [0, 0, 0, 0], [0, 0, 0, 1]], bool)
+    np.testing.assert_array_equal(dice_per_image(a, b), [0.5, 1.0, 0.0])
+
+
+def test_a_side_that_cannot_be_halved_four_times_is_refused() -> None:
+    with pytest.raises(ValueError, match="divisible by 16"):
+        LungUNet()(torch.zeros(1, 1, 40, 40))
