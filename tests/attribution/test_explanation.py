@@ -34,7 +34,7 @@ REFERENCE = [normal(4, 3, 64, 64, seed=1), normal(4, 3, 64, 64, seed=2)]
 def test_the_lines_of_the_readme_run_on_a_torchvision_model(model):
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.S)
     (block,) = (text for text in blocks if "from attribution import explain" in text)
-    assert len(block.strip().splitlines()) == 3
+    assert len([line for line in block.splitlines() if line]) == 3
     names = {"model": model, "images": IMAGES, "targets": [0, 3], "batches": REFERENCE}
     exec(block, names)
     assert names["maps"].shape == (2, 64, 64)
