@@ -1,57 +1,41 @@
 """evaluate: how far the output falls when each map takes away the same number of pixels."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from pipeline.config import PipelineConfig, section
 from pipeline.graph import Stage, Task
-from pipeline.shards import run_shards
-from pipeline.stages.attribute import read_maps, read_samples
+from pipeline.stages.attribute import read_samples
+from pipeline.stages.perturbation import NAMES, measure_shards, perturbing_stage
 
-_SHARD = 16  # samples; part of the key through the batches that it fills
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from pipeline.loaded_model import LoadedModel
+
+_SHARD = 16
 
 
 def stage(
     config: PipelineConfig, method: str, train: Stage, pack: Stage, select: Stage, maps: Stage
 ) -> Stage:
-    return Stage(
-        name="evaluate",
-        version=1,
-        settings={
-            "metric": "equal_area",
-            "equal_area": section(config.evaluation.equal_area),
-            "shard": _SHARD,
-            "threads": config.threads,
-        },
-        inputs={"train": train, "pack": pack, "select": select, "maps": maps},
-        run=run,
-        sources=("evaluation/equal_area.py", "evaluation/perturbation.py"),
-        variant=f"equal_area {method}",
-    )
+    settings = section(config.evaluation.equal_area)
+    inputs = {"train": train, "pack": pack, "select": select, "maps": maps}
+    return perturbing_stage(config, "equal_area", settings, _SHARD, method, inputs, run)
 
 
 def run(task: Task) -> None:
-    import torch
-
     from evaluation.equal_area import equal_area_changes, equal_area_samples
-    from pipeline.loaded_model import LoadedModel
 
     config = task.config.evaluation.equal_area
-    loaded = LoadedModel.of(task)
-    samples = read_samples(task.inputs["select"])
 
-    def compute(folder: Path, rows: slice) -> None:
-        part = samples.iloc[rows]
-        maps = read_maps(
-            task.inputs["maps"], part["sample"].tolist(), task.config.attribution.shard_size
-        )
-        changes = equal_area_changes(
-            loaded.probability,
-            loaded.images(part),
-            loaded.targets(part),
-            torch.from_numpy(maps),
-            config,
-        )
-        named = part[["sample", "image", "patient", "finding"]]
-        equal_area_samples(named, changes, config).to_csv(folder / "samples.csv", index=False)
+    def measure(
+        loaded: "LoadedModel", part: pd.DataFrame, maps: "Tensor", folder: Path
+    ) -> pd.DataFrame:
+        images, targets = loaded.images(part), loaded.targets(part)
+        changes = equal_area_changes(loaded.probability, images, targets, maps, config)
+        return equal_area_samples(part[NAMES], changes, config)
 
-    run_shards(task.folder, len(samples), _SHARD, compute, task.progress)
+    measure_shards(task, read_samples(task.inputs["select"]), _SHARD, measure)

@@ -1,62 +1,50 @@
 """evaluate: insertion and deletion curves of one method's maps."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from pipeline.config import PipelineConfig, section
 from pipeline.graph import Stage, Task
-from pipeline.shards import run_shards
-from pipeline.stages.attribute import read_maps, read_samples
+from pipeline.stages.attribute import read_samples
+from pipeline.stages.perturbation import NAMES, measure_shards, perturbing_stage
 
-_SHARD = 4  # samples; part of the key through the batches that it fills
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from pipeline.loaded_model import LoadedModel
+
+_SHARD = 4
 
 
 def stage(
     config: PipelineConfig, method: str, train: Stage, pack: Stage, select: Stage, maps: Stage
 ) -> Stage:
-    return Stage(
-        name="evaluate",
-        version=1,
-        settings={
-            "metric": "insertion_deletion",
-            "insertion_deletion": section(config.evaluation.insertion_deletion),
-            "shard": _SHARD,
-            "threads": config.threads,
-        },
-        inputs={"train": train, "pack": pack, "select": select, "maps": maps},
-        run=run,
-        sources=("evaluation/insertion_deletion.py", "evaluation/perturbation.py"),
-        variant=f"insertion_deletion {method}",
-    )
+    settings = section(config.evaluation.insertion_deletion)
+    inputs = {"train": train, "pack": pack, "select": select, "maps": maps}
+    return perturbing_stage(config, "insertion_deletion", settings, _SHARD, method, inputs, run)
 
 
 def run(task: Task) -> None:
-    import torch
-
     from evaluation.insertion_deletion import insertion_deletion, insertion_deletion_samples
     from evaluation.sampling import first_turns
-    from pipeline.loaded_model import LoadedModel
 
     config = task.config.evaluation.insertion_deletion
-    loaded = LoadedModel.of(task)
     samples = first_turns(read_samples(task.inputs["select"]), config.max_samples)
-    shard_size = task.config.attribution.shard_size
 
-    def compute(folder: Path, rows: slice) -> None:
-        part = samples.iloc[rows]
-        maps = read_maps(task.inputs["maps"], part["sample"].tolist(), shard_size)
+    def measure(
+        loaded: "LoadedModel", part: pd.DataFrame, maps: "Tensor", folder: Path
+    ) -> pd.DataFrame:
         images, targets = loaded.images(part), loaded.targets(part)
         frames = []
         for baseline in config.baselines:
-            curves = insertion_deletion(
-                loaded.probability, images, targets, torch.from_numpy(maps), baseline, config
-            )
+            curves = insertion_deletion(loaded.probability, images, targets, maps, baseline, config)
             for game in ("insertion", "deletion"):
                 np.save(folder / f"{game}_{baseline.value}.npy", getattr(curves, game))
-            named = part[["sample", "image", "patient", "finding"]].assign(baseline=baseline.value)
+            named = part[NAMES].assign(baseline=baseline.value)
             frames.append(insertion_deletion_samples(named, curves, config, loaded.films.side))
-        pd.concat(frames).to_csv(folder / "samples.csv", index=False)
+        return pd.concat(frames)
 
-    run_shards(task.folder, len(samples), _SHARD, compute, task.progress)
+    measure_shards(task, samples, _SHARD, measure)

@@ -1,0 +1,62 @@
+"""What evaluate stages share that take pixels away by a map's rank and ask the model again."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from pipeline.config import PipelineConfig
+from pipeline.graph import Stage, Task
+from pipeline.shards import run_shards
+from pipeline.stages.attribute import read_maps
+
+if TYPE_CHECKING:  # torch is imported when the stage runs
+    from torch import Tensor
+
+    from pipeline.loaded_model import LoadedModel
+
+Measure = Callable[["LoadedModel", pd.DataFrame, "Tensor", Path], pd.DataFrame]
+"""(model, rows of some samples, their maps (n, side, side), the shard's folder) -> per-sample rows,
+which begin with the columns NAMES."""
+
+NAMES = ["sample", "image", "patient", "finding"]
+
+
+def perturbing_stage(
+    config: PipelineConfig,
+    metric: str,
+    settings: dict[str, Any],
+    shard: int,
+    method: str,
+    inputs: dict[str, Stage],
+    run: Callable[[Task], None],
+) -> Stage:
+    """``shard``: samples; part of the key through the batches that it fills."""
+    return Stage(
+        name="evaluate",
+        version=1,
+        settings={"metric": metric, metric: settings, "shard": shard, "threads": config.threads},
+        inputs=inputs,
+        run=run,
+        sources=(f"evaluation/{metric}.py", "evaluation/perturbation.py"),
+        variant=f"{metric} {method}",
+    )
+
+
+def measure_shards(task: Task, samples: pd.DataFrame, shard: int, measure: Measure) -> None:
+    """Writes every shard's ``samples.csv``."""
+    import torch
+
+    from pipeline.loaded_model import LoadedModel
+
+    loaded = LoadedModel.of(task)
+    shard_size = task.config.attribution.shard_size
+
+    def compute(folder: Path, rows: slice) -> None:
+        part = samples.iloc[rows]
+        maps = read_maps(task.inputs["maps"], part["sample"].tolist(), shard_size)
+        frame = measure(loaded, part, torch.from_numpy(maps), folder)
+        frame.to_csv(folder / "samples.csv", index=False)
+
+    run_shards(task.folder, len(samples), shard, compute, task.progress)
