@@ -6,6 +6,7 @@ from pathlib import Path
 
 from attribution.config import MultilayerIBAConfig, required_taps
 from data.config import Source
+from evaluation.own_metrics import OWN_METRICS
 from models.config import Loss
 from pipeline.config import PRIORS, PipelineConfig
 from pipeline.graph import RawFolder, Stage
@@ -20,6 +21,7 @@ from pipeline.stages import (
     index,
     insertion_deletion,
     localization,
+    own_metric,
     pack,
     predict,
     render,
@@ -232,6 +234,11 @@ def _measured(
                 )
                 for method in evaluation.sanity.methods
                 if method in maps
+            }
+        if metric in OWN_METRICS:
+            return {
+                method: own_metric.stage(config, metric, method, *base, stage)
+                for method, stage in maps.items()
             }
         perturbing = {
             "insertion_deletion": (insertion_deletion.stage, list(maps)),
