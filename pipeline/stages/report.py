@@ -78,9 +78,10 @@ _CAPTIONS = {
     ),
     "table2": (
         "IoU of the detectors' maps with the union of the zones whose score the detector looks for;"
-        " films that show it only. mask: the lung's own pixels in a zone; box: the strip of"
-        " its bounding box. predicted: lungs as the network outlines them; true: as they are. Thresholds"
-        " are chosen on the other half of the patients. lung_mask says how far lungs alone go."
+        " films that show it only. mask: the lung's own pixels in a zone; box: the strip of its"
+        " bounding box. predicted: lungs as the network outlines them; true: as they are. The"
+        " thresholds are chosen on the other half of the patients. lung_mask says how far lungs"
+        " alone go."
     ),
     "pcc": (
         "Pearson correlation of the regressor's maps with the zones painted with their scores, as a"
@@ -91,7 +92,8 @@ _CAPTIONS = {
     ),
     "zones": (
         "zone_spearman: rank correlation of a map's mean in each of the six zones with their"
-        " scores. relative_mean_score: mean of a film's zones of that score over the mean of all its zones."
+        " scores. relative_mean_score: mean of a film's zones of that score over the mean of all"
+        " its zones."
     ),
     "fig3b": "Sensitivity-N of the regressor's maps: the change of the predicted score.",
     "severity": (
