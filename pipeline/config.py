@@ -104,8 +104,8 @@ def register() -> None:
     OmegaConf.register_new_resolver("cores", available_cores, replace=True)
 
 
-def to_dataclass(config: DictConfig) -> PipelineConfig:
-    """The composed tree as plain dataclasses, checked.
+def to_dataclass(config: DictConfig, overrides: Sequence[str]) -> PipelineConfig:
+    """The composed tree as plain dataclasses, checked. ``overrides``: of the command line.
 
     Raises
     ------
@@ -113,7 +113,7 @@ def to_dataclass(config: DictConfig) -> PipelineConfig:
         Where a value is of the right type but cannot work.
     """
     result = cast(PipelineConfig, OmegaConf.to_object(config))
-    _check(result)
+    _check(result, {override.lstrip("+").partition("=")[0] for override in overrides})
     return result
 
 
@@ -121,10 +121,13 @@ def compose_config(overrides: Sequence[str]) -> PipelineConfig:
     """Composes ``conf/`` with command-line overrides, without starting a Hydra job."""
     register()
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return to_dataclass(compose("config", overrides=list(overrides)))
+        return to_dataclass(compose("config", overrides=list(overrides)), overrides)
 
 
-def _check(config: PipelineConfig) -> None:
+def _check(config: PipelineConfig, named: set[str]) -> None:
+    """``named``: the keys on the command line, where what nothing reads is a mistake; the files of
+    conf/ may hold more than one experiment's paths."""
+
     def require(holds: bool, key: str, message: str) -> None:
         if not holds:
             raise ConfigError(f"{key}: {message}")
@@ -132,7 +135,7 @@ def _check(config: PipelineConfig) -> None:
     data, train, attribution = config.dataset, config.train, config.attribution
     files = data.source is Source.files
     require(
-        files or config.paths.nih is None,
+        files or "paths.nih" not in named,
         "paths.nih",
         "is set, but this experiment renders phantoms; add experiment=nih to read your films",
     )
@@ -219,7 +222,7 @@ def _check(config: PipelineConfig) -> None:
         require(len(set(chosen)) == len(chosen), key, "names one entry twice")
     require(bool(attribution.methods), "attribution.methods", "at least one method")
     folders = {name: getattr(config.paths, name) for name in ("brixia", "cohen", "lungs")}
-    check_brixia(config.brixia, folders, REGRESSION_METHODS, require)
+    check_brixia(config.brixia, folders, named, REGRESSION_METHODS, require)
 
 
 def section(config: Any) -> dict[str, Any]:
