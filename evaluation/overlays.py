@@ -15,7 +15,8 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
-from evaluation.figures import GREY, method_label, style
+from evaluation.figures import GREY, style
+from evaluation.method_names import method_label
 
 IN_BITS = frozenset(
     {

@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
-from evaluation.figures import BASELINES, method_label
+from evaluation.method_names import BASELINES, method_label
 from evaluation.report_tables import TableView, format_value, view_table
 
 PHANTOM_BANNER = "phantoms"

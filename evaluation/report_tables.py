@@ -7,7 +7,7 @@ from numbers import Integral, Real
 import numpy as np
 import pandas as pd
 
-from evaluation.figures import BASELINES, METHOD_LABELS
+from evaluation.method_names import BASELINES, METHOD_LABELS
 
 HEADERS = {
     "iou": "IoU",

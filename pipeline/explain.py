@@ -1,7 +1,8 @@
 """``python -m pipeline.explain --image film.png``: one film of one's own, by a run's model.
 
 Writes ``overlay.png``, each method's map as ``<method>.npy`` (float32 (side, side), in the method's
-own unit) and ``explanation.json`` into a new folder of ``<outputs>/explain``.
+own unit) and ``explanation.json`` into a new folder of ``<outputs>/explain``; of a DICOM film also
+``overlay.dcm``, where ``--secondary-capture`` asks for it.
 """
 
 import argparse
@@ -53,6 +54,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--target", help="a label of the model; default: the most probable one")
     parser.add_argument("--method", default="iba", help=f"all (of the run), {', '.join(METHODS)}")
     parser.add_argument("--out", type=Path, help="a new folder")
+    parser.add_argument(
+        "--secondary-capture",
+        action="store_true",
+        help="of a DICOM film: the overlay as DICOM too, without any field of the film's",
+    )
     options = parser.parse_args(arguments)
     try:
         run = FinishedRun.read(options.run)
@@ -60,6 +66,8 @@ def main(arguments: list[str]) -> int:
         out = options.out or run.outputs / "explain" / time
         if out.exists():
             raise ExplainError(f"--out: {out} is there already; name a new folder")
+        if options.secondary_capture and not _is_dicom(options.image):
+            raise ExplainError(f"--secondary-capture: {options.image} is no DICOM film")
         film, notes = read_film(options.image, run.config.dataset.side)
         if run.config.dataset.source is Source.phantoms:
             notes.append("this model was trained on phantoms: it knows nothing of patients")
@@ -68,6 +76,8 @@ def main(arguments: list[str]) -> int:
         found = explain_film(run, film, options.image.name, options.target, options.method)
         _show(found)
         _write(out, run, options.image, film, notes, found)
+        if options.secondary_capture:
+            _write_secondary_capture(out, options.image, found)
     except (ValueError, OSError, FloatingPointError) as error:
         say(f"error: {error}")
         return 1
@@ -200,6 +210,25 @@ def _write(
     write_json(out / "explanation.json", _record(run, image, notes, found))
     for file in ("overlay.png", *(f"{method}.npy" for method in maps), "explanation.json"):
         say(f"written: {out / file}")
+
+
+def _write_secondary_capture(out: Path, film: Path, found: Explanation) -> None:
+    from PIL import Image
+
+    from data.dicom import read_dicom_facts
+    from data.secondary_capture import write_secondary_capture
+    from evaluation.method_names import method_label
+
+    with Image.open(out / "overlay.png") as overlay:
+        picture = np.asarray(overlay.convert("RGB"))
+    write_secondary_capture(
+        out / "overlay.dcm",
+        picture,
+        f"{', '.join(map(method_label, found.attributions))}: what a model's prediction of "
+        f"{found.target} rests on, drawn over the film. For research, not for diagnosis.",
+        text_excluded=read_dicom_facts(film).text_excluded,
+    )
+    say(f"written: {out / 'overlay.dcm'}")
 
 
 def _record(

@@ -40,6 +40,11 @@ class LockedError(RuntimeError):
     """Another process is making this artifact."""
 
 
+def outputs_above(run: Path) -> Path | None:
+    """The folder that holds the run (a sweep's run lies deeper) and its store; None without one."""
+    return next((folder for folder in run.resolve().parents if (folder / "store").is_dir()), None)
+
+
 class Store:
     """Artifacts by stage and key, under locks that the system releases when a process dies."""
 

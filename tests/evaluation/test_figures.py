@@ -3,7 +3,6 @@ import io
 import matplotlib
 import numpy as np
 import pandas as pd
-import pytest
 from PIL import Image
 
 from evaluation import figures
@@ -92,8 +91,3 @@ def test_the_same_figure_gives_the_same_bytes_under_any_matplotlibrc():
 def test_no_figure_is_left_with_pyplot():
     figures.table1_figure(table1())
     assert not matplotlib._pylab_helpers.Gcf.figs
-
-
-@pytest.mark.parametrize(("method", "label"), [("iba", "IBA"), ("my_method", "my method")])
-def test_labels_name_known_methods_in_print_and_unknown_ones_by_their_own_name(method, label):
-    assert figures.method_label(method) == label

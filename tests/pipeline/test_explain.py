@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
 
@@ -113,7 +114,8 @@ def test_the_same_film_again_gives_the_same_bytes(outputs, film):
         assert (first / name).read_bytes() == (second / name).read_bytes()
 
 
-def test_a_dicom_film_is_explained_as_its_png_and_names_no_patient(outputs, tmp_path, film, capsys):
+def dicom_film(film: Path, path: Path, **elements: object) -> Path:
+    """The film as DICOM at ``path``, of a patient whom nobody may recognise."""
     grey = np.asarray(Image.open(film))
     item = Dataset()
     item.file_meta = FileMetaDataset()
@@ -121,6 +123,8 @@ def test_a_dicom_film_is_explained_as_its_png_and_names_no_patient(outputs, tmp_
     item.file_meta.MediaStorageSOPClassUID = DigitalXRayImageStorageForPresentation
     item.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
     item.PatientName = "Nobody^Else"
+    for name, value in elements.items():
+        setattr(item, name, value)
     item.Rows, item.Columns = grey.shape
     item.BitsAllocated = item.BitsStored = 8
     item.HighBit, item.PixelRepresentation, item.SamplesPerPixel = 7, 0, 1
@@ -128,15 +132,64 @@ def test_a_dicom_film_is_explained_as_its_png_and_names_no_patient(outputs, tmp_
     # The window that leaves 0 ... 255 as they are.
     item.WindowCenter, item.WindowWidth = 128, 256
     item.PixelData = grey.tobytes()
-    # Told apart by content, and named alike, so that the seed is the same.
-    path = tmp_path / "other" / film.name
     path.parent.mkdir()
     item.save_as(path, enforce_file_format=True)
+    return path
+
+
+def test_a_dicom_film_is_explained_as_its_png_and_names_no_patient(outputs, tmp_path, film, capsys):
+    # Told apart by content, and named alike, so that the seed is the same.
+    path = dicom_film(film, tmp_path / "other" / film.name)
     (code, out), (_, expected) = explained(outputs, path), explained(outputs, film)
     assert code == 0
     assert "BurnedInAnnotation" in capsys.readouterr().out
     np.testing.assert_array_equal(np.load(out / "iba.npy"), np.load(expected / "iba.npy"))
     assert not any(b"Nobody" in file.read_bytes() for file in out.iterdir())
+
+
+PATIENT = {
+    "PatientID": "P-4711-0815",
+    "PatientBirthDate": "19500102",
+    "PatientSex": "F",
+    "StudyDate": "20200304",
+    "AccessionNumber": "A-0815-11",
+    "StudyID": "S-99-2020",
+    "InstitutionName": "Somewhere General",
+    "ReferringPhysicianName": "Doe^Jane",
+    "StudyInstanceUID": "1.2.3.4",
+    "SeriesInstanceUID": "1.2.3.5",
+    "SOPInstanceUID": "1.2.3.6",
+    "StudyDescription": "chest of a known person",
+    "PatientComments": "knows the mayor",
+    "BurnedInAnnotation": "NO",
+}
+
+
+def test_a_secondary_capture_shows_the_overlay_and_shares_no_value_with_the_film_s_header(
+    outputs, tmp_path, film
+):
+    path = dicom_film(film, tmp_path / "other" / "smith.dcm", **PATIENT)
+    code, out = explained(outputs, path, "--method", "all", "--secondary-capture")
+    assert code == 0
+    source, capture = dcmread(path), dcmread(out / "overlay.dcm")
+    with Image.open(out / "overlay.png") as overlay:
+        np.testing.assert_array_equal(capture.pixel_array, overlay.convert("RGB"))
+    technical = {"BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"}
+    shared = {e.keyword for e in source if e.value and e.value in [c.value for c in capture]}
+    assert shared - technical == {"BurnedInAnnotation"}
+    written = (out / "overlay.dcm").read_bytes()
+    secrets = [v for k, v in PATIENT.items() if k not in ("BurnedInAnnotation", "PatientSex")]
+    assert not any(secret.encode() in written for secret in [*secrets, "Nobody", path.stem])
+    target = json.loads((out / "explanation.json").read_text())["target"]
+    assert capture.DerivationDescription.startswith(
+        f"GradCAM, IBA: what a model's prediction of {target} rests on"
+    )
+
+
+def test_a_film_that_may_bear_text_makes_a_capture_that_says_so(outputs, tmp_path, film):
+    path = dicom_film(film, tmp_path / "other" / "film.dcm")
+    _, out = explained(outputs, path, "--method", "grad_cam", "--secondary-capture")
+    assert dcmread(out / "overlay.dcm").BurnedInAnnotation == "YES"
 
 
 @pytest.mark.parametrize(
@@ -150,6 +203,7 @@ def test_a_dicom_film_is_explained_as_its_png_and_names_no_patient(outputs, tmp_
         (("--image", __file__), "not a PNG or JPEG"),
         (("--run", "/nowhere"), "/nowhere is no finished run"),
         (("--out", "."), "is there already"),
+        (("--secondary-capture",), "film.png is no DICOM film"),
     ],
 )
 def test_a_mistake_is_a_message_and_exit_code_1_and_writes_nothing(
