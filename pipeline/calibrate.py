@@ -23,7 +23,7 @@ import pandas as pd
 
 from attribution.config import BottleneckConfig, required_taps
 from pipeline.config import ConfigError, PipelineConfig, compose_config
-from pipeline.graph import Task
+from pipeline.graph import Progress, WorkerTask
 from pipeline.keys import sample_seed
 from pipeline.plan import Plan, plan_run
 from pipeline.progress import say, stage_progress
@@ -52,8 +52,7 @@ def main(overrides: list[str]) -> int:
         plan = plan_run(config, store.digests)
         folders = _artifacts(plan, store, config)
         with stage_progress("calibrate") as progress:
-            task = Task(Path(config.paths.outputs), folders, config, progress, say)
-            table = calibrate(task)
+            table = calibrate(WorkerTask(folders, config), progress)
     except (ConfigError, StageFailedError, ValueError, OSError) as error:
         say(f"error: {error}")
         return 1
@@ -66,7 +65,7 @@ def main(overrides: list[str]) -> int:
     return 0
 
 
-def calibrate(task: Task) -> pd.DataFrame:
+def calibrate(task: WorkerTask, progress: Progress) -> pd.DataFrame:
     """The rule's table (see ``search``) for the bottlenecks among ``attribution.methods``."""
     from pipeline.loaded_model import LoadedModel
 
@@ -85,7 +84,7 @@ def calibrate(task: Task) -> pd.DataFrame:
     def measured(method: str, beta: float) -> Measured:
         nonlocal done
         done += 1
-        task.progress(done, done + 1)
+        progress(done, done + 1)
         return _measure(task, loaded, samples, method, beta)
 
     return search(methods, measured)
@@ -132,7 +131,7 @@ def search(methods: Sequence[str], measure: Callable[[str, float], Measured]) ->
     return pd.DataFrame(rows)
 
 
-def validation_samples(task: Task) -> pd.DataFrame:
+def validation_samples(task: WorkerTask) -> pd.DataFrame:
     """``PER_FINDING`` positives of the validation fold for each finding, in a seeded order."""
     from data.nih import FINDINGS
     from data.packing import PackedFilms
@@ -156,7 +155,9 @@ def validation_samples(task: Task) -> pd.DataFrame:
     return samples
 
 
-def _measure(task: Task, loaded: Any, samples: pd.DataFrame, method: str, beta: float) -> Measured:
+def _measure(
+    task: WorkerTask, loaded: Any, samples: pd.DataFrame, method: str, beta: float
+) -> Measured:
     from attribution.base import SCORES
     from attribution.config import Score
     from attribution.methods import build_method

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from enum import Enum
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,6 +14,7 @@ from attribution.config import AttributionConfig, BottleneckConfig
 from data.config import DatasetConfig, Source
 from evaluation.config import CurveRule, EvaluationConfig, ReportConfig
 from models.config import ModelConfig, TrainConfig
+from pipeline.executors.config import ExecutorConfig, executor_problems
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 METHODS = (
@@ -42,18 +42,6 @@ METRICS = (
 
 class ConfigError(ValueError):
     """A setting that cannot work; the message names the key."""
-
-
-class ExecutorName(Enum):
-    serial = "serial"
-
-
-@dataclass
-class ExecutorConfig:
-    """Where shards are computed. No result depends on it, and no key holds it."""
-
-    name: ExecutorName = ExecutorName.serial
-    device: str = "auto"  # auto | cpu | cuda | cuda:1 | mps
 
 
 @dataclass
@@ -209,6 +197,8 @@ def _check(config: PipelineConfig) -> None:
         require(not unknown, key, f"unknown {', '.join(unknown)}; known: {', '.join(known)}")
         require(len(set(chosen)) == len(chosen), key, "names one entry twice")
     require(bool(attribution.methods), "attribution.methods", "at least one method")
+    for name, problem in executor_problems(config.executor):
+        require(False, f"executor.{name}", problem)
 
 
 def section(config: Any) -> dict[str, Any]:

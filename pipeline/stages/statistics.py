@@ -8,7 +8,7 @@ import numpy as np
 
 from models.config import Loss
 from pipeline.config import PipelineConfig, section
-from pipeline.graph import Progress, Stage, Task
+from pipeline.graph import Progress, Stage, Task, WorkerTask
 
 if TYPE_CHECKING:  # torch is imported when the stage runs
     from attribution.statistics import FeatureStatistics
@@ -45,7 +45,7 @@ def run(task: Task, tap: str) -> None:
     statistics.save(task.folder / "statistics.safetensors")
 
 
-def read_statistics(task: Task, taps: Iterable[str]) -> "dict[str, FeatureStatistics]":
+def read_statistics(task: WorkerTask, taps: Iterable[str]) -> "dict[str, FeatureStatistics]":
     """Those of the task's ``statistics_<tap>`` inputs."""
     from attribution.statistics import FeatureStatistics
 
@@ -56,7 +56,7 @@ def read_statistics(task: Task, taps: Iterable[str]) -> "dict[str, FeatureStatis
 
 
 def train_statistics(
-    task: Task,
+    task: WorkerTask,
     loaded: "LoadedModel",
     tap: str,
     num_images: int,
