@@ -24,7 +24,7 @@ import pandas as pd
 
 from attribution.config import BottleneckConfig, required_taps
 from pipeline.config import ConfigError, PipelineConfig, compose_config
-from pipeline.graph import Stage, Task
+from pipeline.graph import Progress, Stage, WorkerTask
 from pipeline.keys import sample_seed
 from pipeline.plan import Plan, plan_run
 from pipeline.progress import say, stage_progress
@@ -55,16 +55,14 @@ def main(overrides: list[str]) -> int:
         plan = plan_run(config, store.digests)
         with stage_progress("calibrate") as progress:
             classifier, severity = (
-                Task(Path(config.paths.outputs), folders, config, progress, say)
-                if folders
-                else None
+                WorkerTask(folders, config) if folders else None
                 for folders in (
                     _artifacts(_of_classifier(plan, config), plan, store, config),
                     _artifacts(_of_regressor(plan), plan, store, config),
                 )
             )
             assert classifier is not None
-            table = calibrate(classifier, severity)
+            table = calibrate(classifier, severity, progress)
     except (ConfigError, StageFailedError, ValueError, OSError) as error:
         say(f"error: {error}")
         return 1
@@ -77,7 +75,9 @@ def main(overrides: list[str]) -> int:
     return 0
 
 
-def calibrate(classifier: Task, severity: Task | None) -> pd.DataFrame:
+def calibrate(
+    classifier: WorkerTask, severity: WorkerTask | None, progress: Progress
+) -> pd.DataFrame:
     """The rule's table (see ``search``) for the bottlenecks among ``attribution.methods``, and with
     ``severity`` for those of the regressor."""
     from attribution.config import Score
@@ -104,7 +104,7 @@ def calibrate(classifier: Task, severity: Task | None) -> pd.DataFrame:
     def measured(method: str, beta: float) -> Measured:
         nonlocal done
         done += 1
-        classifier.progress(done, done + 1)
+        progress(done, done + 1)
         task, loaded, samples, score = of_method[method]
         return _measure(task, loaded, samples, score, method, beta)
 
@@ -152,7 +152,7 @@ def search(methods: Sequence[str], measure: Callable[[str, float], Measured]) ->
     return pd.DataFrame(rows)
 
 
-def validation_samples(task: Task) -> pd.DataFrame:
+def validation_samples(task: WorkerTask) -> pd.DataFrame:
     """``PER_FINDING`` positives of the validation fold for each finding, in a seeded order."""
     from data.nih import FINDINGS
     from data.packing import PackedFilms
@@ -176,7 +176,7 @@ def validation_samples(task: Task) -> pd.DataFrame:
     return samples
 
 
-def severity_samples(task: Task) -> pd.DataFrame:
+def severity_samples(task: WorkerTask) -> pd.DataFrame:
     """``SEVERITIES`` films of the validation fold with their true scores, in a seeded order."""
     from data.packing import PackedFilms
     from pipeline.films import readable_images
@@ -190,7 +190,7 @@ def severity_samples(task: Task) -> pd.DataFrame:
 
 
 def _measure(
-    task: Task, loaded: Any, samples: pd.DataFrame, score: Any, method: str, beta: float
+    task: WorkerTask, loaded: Any, samples: pd.DataFrame, score: Any, method: str, beta: float
 ) -> Measured:
     from attribution.base import SCORES
     from attribution.methods import build_method

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from enum import Enum
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,6 +15,7 @@ from data.config import DatasetConfig, Source
 from evaluation.config import CurveRule, EvaluationConfig, ReportConfig
 from models.config import ModelConfig, TrainConfig
 from pipeline.brixia_config import BrixiaStudyConfig, check_brixia
+from pipeline.executors.config import ExecutorConfig, executor_problems
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 METHODS = (
@@ -47,18 +47,6 @@ METRICS = (
 
 class ConfigError(ValueError):
     """A setting that cannot work; the message names the key."""
-
-
-class ExecutorName(Enum):
-    serial = "serial"
-
-
-@dataclass
-class ExecutorConfig:
-    """Where shards are computed. No result depends on it, and no key holds it."""
-
-    name: ExecutorName = ExecutorName.serial
-    device: str = "auto"  # auto | cpu | cuda | cuda:1 | mps
 
 
 @dataclass
@@ -223,6 +211,8 @@ def _check(config: PipelineConfig, named: set[str]) -> None:
     require(bool(attribution.methods), "attribution.methods", "at least one method")
     folders = {name: getattr(config.paths, name) for name in ("brixia", "cohen", "lungs")}
     check_brixia(config.brixia, folders, named, REGRESSION_METHODS, require)
+    for name, problem in executor_problems(config.executor):
+        require(False, f"executor.{name}", problem)
 
 
 def section(config: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from attribution.config import Score
 from data.packing import PackedFilms
 from models.checkpoints import load_checkpoint
 from models.densenet import DenseNet121, SeverityRegressor, normalise
-from pipeline.graph import Task
+from pipeline.graph import WorkerTask
 from pipeline.torch_runtime import start_torch
 
 
@@ -24,7 +24,7 @@ class LoadedModel:
     device: torch.device
 
     @classmethod
-    def of(cls, task: Task) -> "LoadedModel":
+    def of(cls, task: WorkerTask) -> "LoadedModel":
         """The model of the task's ``train`` input."""
         device = start_torch(task.config)
         model, _ = load_checkpoint(task.inputs["train"] / "model.safetensors")

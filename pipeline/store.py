@@ -93,7 +93,7 @@ class Store:
         """
         files = manifest["files"]
         try:
-            found = self.digests.digests((folder / name for name in files), reread=reread)
+            found = self.digests.digests((f"{folder}/{name}" for name in files), reread=reread)
         except OSError as error:
             raise BrokenArtifactError(f"{folder}: {error.filename} cannot be read") from error
         for (name, published), digest in zip(files.items(), found, strict=True):

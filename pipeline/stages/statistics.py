@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.config import PipelineConfig, section
-from pipeline.graph import Progress, Stage, Task
+from pipeline.graph import Progress, Stage, Task, WorkerTask
 
 if TYPE_CHECKING:  # torch is imported when the stage runs
     from attribution.statistics import FeatureStatistics
@@ -44,7 +44,7 @@ def run(task: Task, tap: str) -> None:
     statistics.save(task.folder / "statistics.safetensors")
 
 
-def read_statistics(task: Task, taps: Iterable[str]) -> "dict[str, FeatureStatistics]":
+def read_statistics(task: WorkerTask, taps: Iterable[str]) -> "dict[str, FeatureStatistics]":
     """Those of the task's ``statistics_<tap>`` inputs."""
     from attribution.statistics import FeatureStatistics
 
@@ -55,7 +55,7 @@ def read_statistics(task: Task, taps: Iterable[str]) -> "dict[str, FeatureStatis
 
 
 def train_statistics(
-    task: Task,
+    task: WorkerTask,
     loaded: "LoadedModel",
     tap: str,
     num_images: int,
