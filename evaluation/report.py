@@ -226,6 +226,7 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.policies["json.dumps_kwargs"] = {}  # methods in their order, not the alphabet's
     environment.filters["value"] = format_value
     environment.tests["table"] = lambda block: isinstance(block, ReportTable)
     return environment.get_template("report.html.j2")

@@ -131,10 +131,9 @@ def markdown_tables(text: str) -> dict[str, pd.DataFrame]:
             rows = tables.setdefault(heading, [])
             if not heading or (rows and len(cells) != len(rows[0])):
                 raise ValueError(f"line {number} is no row of a table under a heading: {line}")
-            if not set("".join(cells)) <= set("-: "):
-                rows.append(cells)
-    return {
-        name: pd.DataFrame(rows[1:], columns=pd.Index(rows[0])) for name, rows in tables.items()
+            rows.append(cells)
+    return {  # the second row is the rule below the head
+        name: pd.DataFrame(rows[2:], columns=pd.Index(rows[0])) for name, rows in tables.items()
     }
 
 

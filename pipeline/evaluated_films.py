@@ -21,23 +21,34 @@ class EvaluatedFilms:
     """``samples``, ``probabilities`` (N,) of their findings, ``folders`` as given to ``read``."""
 
     samples: pd.DataFrame
-    probabilities: np.ndarray
+    probabilities: np.ndarray | None  # None: what was predicted is no probability
     iou: pd.DataFrame  # Table 1's, of method and sample; empty where it was not measured
     folders: Mapping[str, Path]
     shard_size: int
 
     @classmethod
-    def read(cls, config: PipelineConfig, folders: Mapping[str, Path]) -> "EvaluatedFilms":
-        """``folders``: results of the stages pack, predict, select, tables and maps_<method>."""
-        samples = read_samples(folders["select"])
-        names, logits = read_logits(folders["predict"])
-        rows = pd.Series(np.arange(len(names)), index=names)[samples["image"]].to_numpy()
-        scores = logits[rows, samples["target"].to_numpy()].astype(np.float64)
+    def of(
+        cls,
+        config: PipelineConfig,
+        folders: Mapping[str, Path],
+        samples: pd.DataFrame,
+        probabilities: np.ndarray | None,
+    ) -> "EvaluatedFilms":
+        """``folders``: results of the stages pack, tables and maps_<method>."""
         table = folders["tables"] / "table1_samples.csv"
         iou = pd.DataFrame({"method": [], "sample": [], "iou": []})
         if table.exists():
             iou = pd.read_csv(table, na_values=["n/a"])[list(iou.columns)]
-        return cls(samples, 1 / (1 + np.exp(-scores)), iou, folders, config.attribution.shard_size)
+        return cls(samples, probabilities, iou, folders, config.attribution.shard_size)
+
+    @classmethod
+    def read(cls, config: PipelineConfig, folders: Mapping[str, Path]) -> "EvaluatedFilms":
+        """``folders`` as for ``of``, with the results of select and of a classifier's predict."""
+        samples = read_samples(folders["select"])
+        names, logits = read_logits(folders["predict"])
+        rows = pd.Series(np.arange(len(names)), index=names)[samples["image"]].to_numpy()
+        scores = logits[rows, samples["target"].to_numpy()].astype(np.float64)
+        return cls.of(config, folders, samples, 1 / (1 + np.exp(-scores)))
 
     def examples(self, positions: Sequence[int], methods: Sequence[str]) -> "list[Example]":
         """The samples at these positions, each with its own box and the IoU of its maps."""
@@ -51,15 +62,16 @@ class EvaluatedFilms:
             for method in methods
         }
         iou = self.iou.set_index(["method", "sample"])["iou"]
+        predicted, boxed = self.probabilities, "w" in chosen
         return [
             Example(
                 sample=int(row["sample"]),
                 image=row["image"],
                 finding=row["finding"],
-                probability=float(self.probabilities[position]),
+                probability=None if predicted is None else float(predicted[position]),
                 film=films[number],
                 maps={method: maps[method][number] for method in methods},
-                boxes=((row["x"], row["y"], row["w"], row["h"]),),
+                boxes=((row["x"], row["y"], row["w"], row["h"]),) if boxed else (),
                 notes={
                     method: f"IoU {iou[method, row['sample']]:.2f}"
                     for method in methods

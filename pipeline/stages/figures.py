@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -11,6 +11,9 @@ from pipeline.config import PipelineConfig
 from pipeline.evaluated_films import EvaluatedFilms
 from pipeline.graph import RawFolder, Stage, Task
 from pipeline.store import write_json
+
+if TYPE_CHECKING:
+    from evaluation.overlays import Example
 
 RECORD = "figures.json"
 """name -> alt, caption, films: words, and whether pixels of films are in the picture."""
@@ -56,8 +59,8 @@ def stage(
 
 
 @dataclass(frozen=True)
-class _Gallery:
-    """The pictures of one run, and what is said of each."""
+class Gallery:
+    """The pictures of a figures stage, and what is said of each."""
 
     folder: Path
     record: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -72,13 +75,47 @@ class _Gallery:
     def name(self, name: str, alt: str, caption: str, films: bool) -> None:
         self.record[name] = {"alt": alt, "caption": caption, "films": films}
 
+    def add_films(self, name: str, examples: "Sequence[Example]", rule: str, **how: Any) -> None:
+        from evaluation.overlays import mosaic
+
+        alt = " ".join(example.describe() for example in examples)
+        self.add(name, mosaic(examples, **how), alt, rule, films=True)
+
+    def add_sensitivity_n(self, name: str, table: pd.DataFrame) -> None:
+        from evaluation.figures import method_label
+        from evaluation.metric_figures import sensitivity_n_figure
+
+        means = table.groupby("method", sort=False)["correlation"].mean()
+        alt = "Mean correlation over n of each method: " + "; ".join(
+            f"{method_label(str(method))}: {value:.3f}" for method, value in means.items()
+        )
+        self.add(name, sensitivity_n_figure(table), alt)
+
+    def add_training(self, folder: Path, name: str) -> None:
+        """Draws the history of a training; none without epochs."""
+        from evaluation.figures import training_curves
+
+        history_file = folder / "history.csv"
+        if not history_file.exists():
+            return
+        history = pd.read_csv(history_file)
+        kept = int(history["epoch"].iloc[int(history["val_loss"].argmin())])
+        alt = (
+            f"Training and validation loss and the validation metric over {len(history)} epochs;"
+            f" the weights of epoch {kept} were kept."
+        )
+        self.add(f"training_{name}", training_curves(history, kept), alt)
+
+    def close(self) -> None:
+        write_json(self.folder / RECORD, self.record)
+
 
 def run(task: Task, trainings: Sequence[str], methods: Sequence[str]) -> None:
-    gallery = _Gallery(task.folder)
+    gallery = Gallery(task.folder)
     _films(task, gallery, methods)
     _tables(task.inputs["tables"], gallery)
     for name in trainings:
-        _training(task.inputs[f"train_{name}"], name, gallery)
+        gallery.add_training(task.inputs[f"train_{name}"], name)
     if "phantoms" in task.inputs:
         from data.phantom.contact_sheet import contact_sheet
 
@@ -89,10 +126,10 @@ def run(task: Task, trainings: Sequence[str], methods: Sequence[str]) -> None:
             "Phantom films with the boxes and outlines of their lesions.",
             films=True,
         )
-    write_json(task.folder / RECORD, gallery.record)
+    gallery.close()
 
 
-def _films(task: Task, gallery: _Gallery, methods: Sequence[str]) -> None:
+def _films(task: Task, gallery: Gallery, methods: Sequence[str]) -> None:
     """The mosaic of all methods, and the paper's figures that show films."""
     from evaluation.examples import (
         EXAMPLE_RULE,
@@ -100,7 +137,6 @@ def _films(task: Task, gallery: _Gallery, methods: Sequence[str]) -> None:
         choose_examples,
         choose_two_sided,
     )
-    from evaluation.overlays import mosaic
     from evaluation.paper_figures import FIG1_METHODS, FIG4_FINDINGS, FIG4_METHODS, fig1_row
 
     evaluated = EvaluatedFilms.read(task.config, task.inputs)
@@ -108,35 +144,31 @@ def _films(task: Task, gallery: _Gallery, methods: Sequence[str]) -> None:
     count = task.config.report.examples_per_finding
     chosen = choose_examples(samples, probabilities, count).tolist()
 
-    def show(name: str, examples: list, rule: str) -> None:
-        alt = " ".join(example.describe() for example in examples)
-        gallery.add(name, mosaic(examples), alt, rule, films=True)
-
     def explained(number: int, needed: Sequence[str]) -> bool:
         if absent := [method for method in needed if method not in methods]:
             task.note(f"no figure {number}: attribution.methods lacks {', '.join(absent)}")
         return not absent
 
-    show("examples", evaluated.examples(chosen, methods), EXAMPLE_RULE)
+    gallery.add_films("examples", evaluated.examples(chosen, methods), EXAMPLE_RULE)
     if explained(1, FIG1_METHODS):
         if both_sides := choose_two_sided(samples, probabilities).tolist():
             row = fig1_row(evaluated.examples(both_sides, FIG1_METHODS))
-            show("fig1", [row], TWO_SIDED_RULE)
+            gallery.add_films("fig1", [row], TWO_SIDED_RULE)
         else:
             task.note("no figure 1: no evaluated finding lies on both sides of a film")
     if explained(4, FIG4_METHODS):
         findings = samples["finding"].to_numpy()
         if rows := [at for finding in FIG4_FINDINGS for at in chosen if findings[at] == finding]:
-            show("fig4", evaluated.examples(rows, FIG4_METHODS), EXAMPLE_RULE)
+            gallery.add_films("fig4", evaluated.examples(rows, FIG4_METHODS), EXAMPLE_RULE)
         else:
             task.note(f"no figure 4: no box of {' or '.join(FIG4_FINDINGS)} is evaluated")
 
 
-def _tables(folder: Path, gallery: _Gallery) -> None:
+def _tables(folder: Path, gallery: Gallery) -> None:
     """The pictures of tables; a table that was not asked for has none."""
     from evaluation.classification_figures import precision_recall_figure, roc_figure
     from evaluation.figures import method_label, table1_figure
-    from evaluation.metric_figures import fig2_figure, sensitivity_n_figure
+    from evaluation.metric_figures import fig2_figure
 
     def read(name: str) -> pd.DataFrame | None:
         path = folder / f"{name}.csv"
@@ -158,11 +190,7 @@ def _tables(folder: Path, gallery: _Gallery) -> None:
         )
         gallery.add("fig2", fig2_figure(table), alt)
     if (table := read("sensitivity_n")) is not None:
-        means = table.groupby("method", sort=False)["correlation"].mean()
-        alt = "Mean correlation over n of each method: " + "; ".join(
-            f"{method_label(str(method))}: {value:.3f}" for method, value in means.items()
-        )
-        gallery.add("sensitivity_n", sensitivity_n_figure(table), alt)
+        gallery.add_sensitivity_n("sensitivity_n", table)
     areas, films = read("classification"), read("classification_samples")
     if areas is not None and films is not None:
         rows = areas[areas["class"] == "mean"].itertuples()
@@ -170,18 +198,3 @@ def _tables(folder: Path, gallery: _Gallery) -> None:
         alt = f"of every finding; mean area under the ROC curve and mean AP: {means_text}."
         gallery.add("roc", roc_figure(films), f"True over false positive rate {alt}")
         gallery.add("precision_recall", precision_recall_figure(films), f"Precision-recall {alt}")
-
-
-def _training(folder: Path, name: str, gallery: _Gallery) -> None:
-    from evaluation.figures import training_curves
-
-    history_file = folder / "history.csv"
-    if not history_file.exists():  # no epoch was asked for
-        return
-    history = pd.read_csv(history_file)
-    kept = int(history["epoch"].iloc[int(history["val_loss"].argmin())])
-    alt = (
-        f"Training and validation loss and validation AUC over {len(history)} epochs;"
-        f" the weights of epoch {kept} were kept."
-    )
-    gallery.add(f"training_{name}", training_curves(history, kept), alt)
