@@ -205,3 +205,6 @@ class ReportConfig:
     """How the report looks. Nothing here is part of a key of a computed number."""
 
     examples_per_finding: int = 1
+    # The image browser: films in it at most; without embedding no pixel of a film is in the file.
+    max_images: int = 24
+    embed_images: bool = True

@@ -31,13 +31,14 @@ VALIDATION_METRICS = {
 BLUE, VERMILION, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#6b6b6b"
 _STYLED: tuple[str, ...]
 _STYLED = ("agg", "axes", "errorbar", "figure", "font", "grid", "hatch", "image", "legend", "lines")
-_STYLED += ("markers", "mathtext", "patch", "path", "savefig", "text", "xtick", "ytick")
+_STYLED += ("markers", "mathtext", "patch", "path", "pdf", "savefig", "text", "xtick", "ytick")
 _STYLE = {k: v for k, v in matplotlib.rcParamsDefault.items() if k.split(".")[0] in _STYLED} | {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": GREY,
     "hatch.linewidth": 0.6,
     "legend.frameon": False,
+    "pdf.fonttype": 42,  # text that stays text in an editor
     "text.parse_math": False,  # a file name may hold a dollar sign
     "xtick.color": "#333333",
     "ytick.color": "#333333",
@@ -144,6 +145,14 @@ def png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     with style():
         figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def pdf(figure: Figure) -> bytes:
+    """The figure as PDF: the same figure gives the same bytes."""
+    buffer = io.BytesIO()
+    with style():
+        figure.savefig(buffer, format="pdf", metadata={"CreationDate": None})
     return buffer.getvalue()
 
 

@@ -157,6 +157,8 @@ def _check(config: PipelineConfig, named: set[str]) -> None:
         "evaluation.sensitivity_n.points": config.evaluation.sensitivity_n.points,
         "evaluation.sensitivity_n.masks": config.evaluation.sensitivity_n.masks,
         "evaluation.sanity.noise_draws": config.evaluation.sanity.noise_draws,
+        "report.examples_per_finding": config.report.examples_per_finding,
+        "report.max_images": config.report.max_images,
     }.items():
         require(value >= 1, key, f"at least 1, not {value}")
     require(train.epochs >= 0, "train.epochs", "not negative (0 keeps the initial weights)")

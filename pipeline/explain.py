@@ -201,7 +201,6 @@ def _write(
         probability=found.probabilities[found.target],
         film=film,
         maps=maps,
-        box=None,
     )
     out.mkdir(parents=True)
     (out / "overlay.png").write_bytes(png(mosaic([example])))
