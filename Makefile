@@ -40,6 +40,7 @@ lint: setup ## ruff (format and rules) and mypy
 lock: ## compile the lock files anew (needs uv)
 	uv pip compile --universal --generate-hashes --python-version 3.11 requirements.in -o requirements.lock
 	uv pip compile --universal --generate-hashes --python-version 3.11 --extra lrp -c requirements.lock pyproject.toml -o requirements-lrp.lock
+	uv pip compile --universal --generate-hashes --python-version 3.11 --extra loggers -c requirements.lock pyproject.toml -o requirements-loggers.lock
 
 clean-tmp: setup ## remove half-written files that no run can use
 	@$(BIN)/python -m pipeline.store --clean-tmp $(ARGS)

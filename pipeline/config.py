@@ -3,6 +3,8 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import Enum
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,10 +12,11 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
-from attribution.config import AttributionConfig, BottleneckConfig
+from attribution.config import OWN_METHODS, AttributionConfig, BottleneckConfig
 from data.config import DatasetConfig, Source
 from evaluation.config import CurveRule, EvaluationConfig, ReportConfig
-from models.config import ModelConfig, TrainConfig
+from evaluation.own_metrics import OWN_METRICS
+from models.config import LOGGER_PACKAGES, LoggerName, ModelConfig, TrainConfig
 from pipeline.brixia_config import BrixiaStudyConfig, check_brixia
 from pipeline.executors.config import ExecutorConfig, executor_problems
 
@@ -77,6 +80,7 @@ class PipelineConfig:
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     brixia: BrixiaStudyConfig = field(default_factory=BrixiaStudyConfig)
     report: ReportConfig = field(default_factory=ReportConfig)
+    logger: LoggerName = LoggerName.csv  # csv | tensorboard | mlflow; in no key
     executor: ExecutorConfig = field(default_factory=ExecutorConfig)
 
 
@@ -132,6 +136,12 @@ def _check(config: PipelineConfig, named: set[str]) -> None:
         "paths.nih",
         "is not set; give the folder with Data_Entry_2017_v2020.csv and images/, "
         "as in paths.nih=/data/nih",
+    )
+    package = LOGGER_PACKAGES.get(config.logger)
+    require(
+        package is None or find_spec(package) is not None,
+        "logger",
+        f"{config.logger.value} is not installed: make setup EXTRAS=loggers",
     )
     require(data.num_labels in (8, 14), "dataset.num_labels", "8 or 14")
     require(0 < data.val_fraction < 1, "dataset.val_fraction", "between 0 and 1, exclusive")
@@ -203,9 +213,11 @@ def _check(config: PipelineConfig, named: set[str]) -> None:
         "train.primary",
         f"is {train.primary.value}, which train.losses={losses} does not train",
     )
+    taken = sorted(set(OWN_METRICS) & set(METRICS))
+    require(not taken, "evaluation.metrics", f"{', '.join(taken)} is a metric of the project")
     for key, chosen, known in (
-        ("attribution.methods", attribution.methods, METHODS),
-        ("evaluation.metrics", config.evaluation.metrics, METRICS),
+        ("attribution.methods", attribution.methods, (*METHODS, *OWN_METHODS)),
+        ("evaluation.metrics", config.evaluation.metrics, (*METRICS, *OWN_METRICS)),
     ):
         unknown = sorted(set(chosen) - set(known))
         require(not unknown, key, f"unknown {', '.join(unknown)}; known: {', '.join(known)}")

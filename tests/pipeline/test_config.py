@@ -99,6 +99,13 @@ def test_values_that_cannot_work_are_config_errors():
         compose_config(["dataset.val_fraction=1.5"])
 
 
+def test_a_logger_that_is_not_installed_names_the_extra(monkeypatch):
+    monkeypatch.setattr("pipeline.config.find_spec", lambda package: None)
+    with pytest.raises(ConfigError, match=r"logger: mlflow is not installed: .*EXTRAS=loggers"):
+        compose_config(["logger=mlflow"])
+    assert compose_config(["logger=csv"]).logger.value == "csv"
+
+
 def test_the_known_methods_are_those_of_the_attribution_wing():
     from attribution.methods import METHODS as implemented
 
