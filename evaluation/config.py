@@ -205,3 +205,4 @@ class ReportConfig:
     """How the report looks. Nothing here is part of a key of a computed number."""
 
     examples_per_finding: int = 1
+    hash_ids: bool = False  # films and patients in the run folder under names of the store's own

@@ -84,7 +84,8 @@ class Example:
     def describe(self) -> str:
         """The picture in words, for those who do not see it."""
         relative, bits = _by_unit(self.maps)
-        text = f"Film {self.image} with the box of {self.finding}" if self.box else self.image
+        film = f"Film {self.image}" if self.image else f"The film of sample {self.sample}"
+        text = f"{film} with the box of {self.finding}" if self.box else self.image
         text += f", predicted probability {self.probability:.2f}."
         if relative:
             text += (

@@ -14,7 +14,6 @@ from pipeline.config import PipelineConfig
 from pipeline.runner import RECORD
 from pipeline.store import Store
 
-
 _STAGE, _KEY = re.compile(r"\w+", re.ASCII), re.compile(r"[0-9a-f]{64}")  # no paths
 
 

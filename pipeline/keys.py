@@ -34,6 +34,7 @@ class DigestCache:
     A file is read again only after one of the three changed, so that asking for 112,120 films
     costs one ``stat`` each after the first time. A change that keeps both size and time goes
     unnoticed until ``reread``. The file of the cache may be deleted: all it holds can be computed.
+    It holds digests of paths, no path, for those of films may name patients.
     """
 
     def __init__(self, path: Path) -> None:
@@ -64,14 +65,14 @@ class DigestCache:
         """
         wanted = [path.absolute() for path in paths]
         results: list[str] = []
-        new: list[tuple[str, int, int, str]] = []
+        new: list[tuple[bytes, int, int, str]] = []
         try:
             for done, path in enumerate(wanted, start=1):
                 stat = path.stat()
                 digest = None if reread else self._remembered(path, stat)
                 if digest is None:
                     digest = file_sha256(path)
-                    new.append((str(path), stat.st_size, stat.st_mtime_ns, digest))
+                    new.append((_of_path(path), stat.st_size, stat.st_mtime_ns, digest))
                     if len(new) == _REMEMBER_EVERY:
                         self._remember(new)
                         new = []
@@ -84,24 +85,27 @@ class DigestCache:
 
     def moved(self, old: Path, new: Path) -> None:
         """Keeps what is known of the files of a folder that was renamed."""
-        prefix = f"{old.absolute()}/"
-        self._database.execute(
-            "UPDATE OR REPLACE digests SET path = ? || substr(path, ?)"
-            " WHERE substr(path, 1, ?) = ?",
-            (f"{new.absolute()}/", len(prefix) + 1, len(prefix), prefix),
-        )
-        self._database.commit()
+        files = [path.relative_to(new) for path in new.rglob("*") if path.is_file()]
+        with self._database:
+            self._database.executemany(
+                "UPDATE OR REPLACE files SET path = ? WHERE path = ?",
+                [(_of_path(new / name), _of_path(old / name)) for name in files],
+            )
 
     def _remembered(self, path: Path, stat: os.stat_result) -> str | None:
         row = self._database.execute(
-            "SELECT size, mtime_ns, sha256 FROM digests WHERE path = ?", (str(path),)
+            "SELECT size, mtime_ns, sha256 FROM files WHERE path = ?", (_of_path(path),)
         ).fetchone()
         return str(row[2]) if row and row[:2] == (stat.st_size, stat.st_mtime_ns) else None
 
-    def _remember(self, rows: list[tuple[str, int, int, str]]) -> None:
+    def _remember(self, rows: list[tuple[bytes, int, int, str]]) -> None:
         # Written in one short transaction: another process that digests meanwhile must not wait.
         with self._database:
-            self._database.executemany("INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?)", rows)
+            self._database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", rows)
+
+
+def _of_path(path: Path) -> bytes:
+    return hashlib.sha256(os.fsencode(path.absolute())).digest()
 
 
 def _open(path: Path) -> sqlite3.Connection:
@@ -110,8 +114,8 @@ def _open(path: Path) -> sqlite3.Connection:
         if database.execute("PRAGMA quick_check").fetchone() != ("ok",):
             raise sqlite3.DatabaseError(f"{path} is damaged")
         database.execute(
-            "CREATE TABLE IF NOT EXISTS digests"
-            " (path TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, sha256 TEXT)"
+            "CREATE TABLE IF NOT EXISTS files"
+            " (path BLOB PRIMARY KEY, size INTEGER, mtime_ns INTEGER, sha256 TEXT)"
         )
     except BaseException:
         database.close()

@@ -130,7 +130,7 @@ def choose(task: Task, methods: tuple[str, ...]) -> list:
     return [
         Example(
             sample=int(samples["sample"].iloc[position]),
-            image=samples["image"].iloc[position],
+            image="" if task.config.report.hash_ids else samples["image"].iloc[position],
             finding=samples["finding"].iloc[position],
             probability=float(probabilities[position]),
             film=films[number],

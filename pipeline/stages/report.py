@@ -11,6 +11,7 @@ from data.config import Source
 from pipeline.config import PipelineConfig
 from pipeline.plan import Plan
 from pipeline.progress import seconds_text
+from pipeline.pseudonyms import copy_pseudonymised, pseudonymise, read_salt
 from pipeline.runner import Outcome
 from pipeline.stages.figures import ALT_TEXTS
 from pipeline.stages.finetune import DETECTOR, SEVERITY
@@ -127,6 +128,9 @@ def write_report(
         ],
         ignore_index=True,
     )
+    salt = read_salt(store.root) if config.report.hash_ids else None
+    if salt is not None:
+        problems = pseudonymise(problems.fillna(""), salt)
     alt_texts: dict[str, str] = {}
     for stage, name, suffix in (
         *((stage, "tables", "csv") for stage in (plan.tables, plan.claims, plan.shortcuts)),
@@ -135,7 +139,10 @@ def write_report(
         (folder / name).mkdir(exist_ok=True)
         made = store.folder(stage.name, stage.key)
         for path in sorted(made.glob(f"*.{suffix}")):
-            shutil.copyfile(path, folder / name / path.name)
+            if salt is not None and suffix == "csv":
+                copy_pseudonymised(path, folder / name / path.name, salt)
+            else:
+                shutil.copyfile(path, folder / name / path.name)
         if (made / ALT_TEXTS).exists():
             alt_texts |= json.loads((made / ALT_TEXTS).read_text(encoding="utf-8"))
     problems.to_csv(folder / "tables" / "problems.csv", index=False)
