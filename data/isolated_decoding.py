@@ -1,4 +1,4 @@
-"""Decoding in a process of its own, with limits: damaged streams end the process, or fill the memory.
+"""Decoding in a process of its own, with limits: damaged streams end it, or fill its memory.
 
 Started as a script by path, so that a film costs no more than the import of pydicom.
 """

@@ -208,3 +208,4 @@ class ReportConfig:
     # The image browser: films in it at most; without embedding no pixel of a film is in the file.
     max_images: int = 24
     embed_images: bool = True
+    hash_ids: bool = False  # films and patients in the run folder under names of the store's own

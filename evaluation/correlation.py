@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from evaluation.bootstrap import Interval, patient_counts, patient_index, percentile_interval
 from evaluation.config import BootstrapConfig
+from evaluation.localization import check_finite
 
 
 def severity_maps(zones: NDArray[np.integer], scores: NDArray[np.number]) -> NDArray[np.float64]:
@@ -46,7 +47,9 @@ def moments(
     """Sums (N, 6) per film over the pixels ``inside`` (N, H, W): 1, x, y, x x, y y, x y.
 
     x is the map, y the severity. They add up over films, so pooled correlations need no pixel.
+    ValueError for a map that is not finite.
     """
+    check_finite(maps)
     keep = inside.reshape(len(maps), -1).astype(np.float64)
     x = maps.reshape(len(maps), -1).astype(np.float64) * keep
     y = severity.reshape(len(maps), -1) * keep

@@ -82,7 +82,7 @@ class Example:
     def describe(self) -> str:
         """The picture in words, for those who do not see it."""
         relative, bits = _by_unit(self.maps)
-        text = f"Film {self.image}".rstrip()
+        text = f"Film {self.image}" if self.image else f"The film of sample {self.sample}"
         if self.boxes:
             text += f" with the box of {self.finding}"
         if self.zones is not None:

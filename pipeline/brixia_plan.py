@@ -161,6 +161,7 @@ def plan_brixia(config: PipelineConfig, train: Stage, digests: DigestCache) -> B
         predict_severity=predict_severity,
         tables=tables,
         figures=brixia_figures.stage(
+            config,
             tables,
             trainings,
             test.pack,

@@ -25,6 +25,7 @@ class EvaluatedFilms:
     iou: pd.DataFrame  # Table 1's, of method and sample; empty where it was not measured
     folders: Mapping[str, Path]
     shard_size: int
+    named: bool  # whether pictures say which film they show (``report.hash_ids``)
 
     @classmethod
     def of(
@@ -39,7 +40,8 @@ class EvaluatedFilms:
         iou = pd.DataFrame({"method": [], "sample": [], "iou": []})
         if table.exists():
             iou = pd.read_csv(table, na_values=["n/a"])[list(iou.columns)]
-        return cls(samples, probabilities, iou, folders, config.attribution.shard_size)
+        shard_size, named = config.attribution.shard_size, not config.report.hash_ids
+        return cls(samples, probabilities, iou, folders, shard_size, named)
 
     @classmethod
     def read(cls, config: PipelineConfig, folders: Mapping[str, Path]) -> "EvaluatedFilms":
@@ -66,7 +68,7 @@ class EvaluatedFilms:
         return [
             Example(
                 sample=int(row["sample"]),
-                image=row["image"],
+                image=row["image"] if self.named else "",
                 finding=row["finding"],
                 probability=None if predicted is None else float(predicted[position]),
                 film=films[number],

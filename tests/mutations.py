@@ -34,7 +34,7 @@ VALUES = (None, True, 0, -1, 1e308, 2**80, "", "x", "../..", "a\0b", "${oc.env:H
 
 
 def spoil_bytes(chance: random.Random, content: bytes) -> bytes:
-    """One to four changes: a flipped bit, a byte, a number, a piece cut, doubled, moved or zeroed."""
+    """One to four changes: a bit, a byte, a number; a piece cut, doubled, moved or zeroed."""
     data = bytearray(content)
     for _ in range(chance.choice((1, 1, 1, 2, 4))):
         if not data:
@@ -97,7 +97,7 @@ def spoil_png(chance: random.Random, content: bytes) -> bytes:
 
 
 def spoil_table(chance: random.Random, content: bytes) -> bytes:
-    """A csv file or a list as spreadsheets and people spoil it: fields, lines, columns, encoding."""
+    """A csv file or list as spreadsheets and people spoil it: fields, lines, columns, encoding."""
     lines = content.decode("utf-8-sig").splitlines()
     separator = ";" if lines[0].count(";") > lines[0].count(",") else ","
     ending, mark, encoding = "\n", "", "utf-8"
@@ -161,7 +161,7 @@ def spoil_json(chance: random.Random, content: bytes) -> bytes:
 
 
 def spoil_yaml(chance: random.Random, content: bytes) -> bytes:
-    """YAML with a value of another type, a line gone, doubled, or indented otherwise; or torn text."""
+    """YAML with a value of another type, a line gone, doubled or indented; or torn text."""
     if chance.random() < 0.3:
         return spoil_bytes(chance, content)
     lines = content.decode().splitlines()
@@ -171,7 +171,6 @@ def spoil_yaml(chance: random.Random, content: bytes) -> bytes:
         (
             [key + colon + " " + json.dumps(chance.choice((*VALUES, *FIELDS)))],
             [key + colon + " " + chance.choice(FIELDS)],
-            [key + colon + " " + "[" * DEPTH],
             [key + colon + " !!python/object/apply:os.system [true]"],
             [lines[at], lines[at]],
             [" " + lines[at]],

@@ -462,8 +462,9 @@ def torture_inputs(count: int, seed: int, only: list[str]) -> int:
                 seen.add(about)
                 print(f"  file {number}: {each.outcome.what} {each.outcome.detail}", flush=True)
     faults = sum(number for what, number in total.items() if Outcome(what).is_fault)
+    seconds = time.monotonic() - began
     print(
-        f"{sum(total.values())} files, seed {seed}, {time.monotonic() - began:.0f} s: {dict(total)}."
+        f"{sum(total.values())} files, seed {seed}, {seconds:.0f} s: {dict(total)}."
         f" The slowest took {slowest:.1f} s, the most memory was {peak / 1e9:.2f} GB."
         f" Faults: {faults}."
     )

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from data.brixia_score import ZONES
+from pipeline.config import PipelineConfig
 from pipeline.evaluated_films import EvaluatedFilms
 from pipeline.graph import Stage, Task
 from pipeline.stages.attribute import read_samples
@@ -24,6 +25,7 @@ FIG3A_METHOD = "regression_iba_dv"  # paper
 
 
 def stage(
+    config: PipelineConfig,
     tables: Stage,
     trainings: dict[str, Stage],
     pack: Stage,
@@ -35,7 +37,7 @@ def stage(
     return Stage(
         name="figures",
         version=2,
-        settings={"trainings": list(trainings)},
+        settings={"trainings": list(trainings), "hash_ids": config.report.hash_ids},
         inputs={
             "tables": tables,
             "pack": pack,
@@ -139,6 +141,6 @@ def _scored(
     position = int(among[chosen])
     example = evaluated.examples([position], methods)[0]
     numbers = np.arange(1, len(ZONES) + 1)[:, None, None]
-    masks = zones.of([example.image]) == numbers
+    masks = zones.of([samples["image"].iloc[position]]) == numbers
     scores = samples[list(ZONES)].iloc[position].to_numpy(int)
     return replace(example, zones=ScoredZones(masks, scores, marked))

@@ -34,6 +34,7 @@ def stage(
         version=3,
         settings={
             "examples_per_finding": config.report.examples_per_finding,
+            "hash_ids": config.report.hash_ids,
             "methods": list(attribute),
         },
         inputs={

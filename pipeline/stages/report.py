@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.config import PipelineConfig
+from pipeline.pseudonyms import copy_pseudonymised, pseudonymise, read_salt
 from pipeline.stages.report_content import Made, figure_stages, report_content
 
 _TABLES = ("tables", "claims", "evaluate shortcuts")  # stages whose tables the run folder holds
@@ -21,6 +22,8 @@ def write_report(config: PipelineConfig, made: Mapping[str, Made], folder: Path)
     """
     from evaluation.report import render_report
 
+    store = made["index"].artifact.folder.parents[1]
+    salt = read_salt(store) if config.report.hash_ids else None
     for name, titles, suffixes in (
         ("tables", _TABLES, ("csv",)),
         ("figures", figure_stages(made), ("png", "pdf")),
@@ -28,7 +31,11 @@ def write_report(config: PipelineConfig, made: Mapping[str, Made], folder: Path)
         (folder / name).mkdir(exist_ok=True)
         for title in titles:
             for path in sorted(made[title].artifact.folder.iterdir()):
-                if path.suffix[1:] in suffixes:
+                if path.suffix[1:] not in suffixes:
+                    continue
+                if salt is not None and path.suffix == ".csv":
+                    copy_pseudonymised(path, folder / name / path.name, salt)
+                else:
                     shutil.copyfile(path, folder / name / path.name)
     problems = pd.concat(
         [
@@ -38,6 +45,8 @@ def write_report(config: PipelineConfig, made: Mapping[str, Made], folder: Path)
         ],
         ignore_index=True,
     ).drop_duplicates()  # films packed at two sizes
+    if salt is not None:
+        problems = pseudonymise(problems.fillna(""), salt)
     problems.to_csv(folder / "tables" / "problems.csv", index=False)
     page = folder / "report.html"
     partial = page.with_suffix(".html.tmp")
