@@ -54,5 +54,8 @@ compare: setup ## runs side by side: ARGS="outputs/A outputs/B", or a sweep's fo
 explain: setup ## one film of your own: ARGS="--image film.png --target Pneumonia"; --help for all
 	@$(BIN)/python -m pipeline.explain $(ARGS)
 
-report bench:
+report: setup ## a finished run's report anew: ARGS="outputs/latest report.embed_images=false"
+	@$(BIN)/python -m pipeline.report $(ARGS)
+
+bench:
 	@echo "make $@ is not there yet: see "What stands" in README.md" >&2; exit 1

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from evaluation.bootstrap import Interval, patient_counts, patient_index, percentile_interval
 from evaluation.config import BootstrapConfig
+from evaluation.localization import check_finite
 
 
 def severity_maps(zones: NDArray[np.integer], scores: NDArray[np.number]) -> NDArray[np.float64]:
@@ -46,7 +47,9 @@ def moments(
     """Sums (N, 6) per film over the pixels ``inside`` (N, H, W): 1, x, y, x x, y y, x y.
 
     x is the map, y the severity. They add up over films, so pooled correlations need no pixel.
+    ValueError for a map that is not finite.
     """
+    check_finite(maps)
     keep = inside.reshape(len(maps), -1).astype(np.float64)
     x = maps.reshape(len(maps), -1).astype(np.float64) * keep
     y = severity.reshape(len(maps), -1) * keep
@@ -93,6 +96,25 @@ def zone_spearman(means: NDArray[np.float64], scores: NDArray[np.number]) -> NDA
     sums = [np.ones_like(x), x, y, x * x, y * y, x * y]
     values = correlation_of(np.stack([s.sum(axis=1) for s in sums], axis=1))
     return np.where(np.isnan(means).any(axis=1), np.nan, values)
+
+
+def score_group_means(
+    means: NDArray[np.float64], scores: NDArray[np.number], highest: int = 3
+) -> NDArray[np.float64]:
+    """Mean (N, highest + 1) over each film's zones of one score, relative to the film's zones.
+
+    ``means`` (N, Z) of ``zone_means``. Divided by the mean over all zones of the film, so that 1 is
+    no effect; NaN where the film has no zone of that score, or its zones' mean is not positive.
+    """
+    of_film = np.nanmean(means, axis=1)
+    groups = np.full((len(means), highest + 1), np.nan)
+    for score in range(highest + 1):
+        here = (scores == score) & ~np.isnan(means)
+        count = here.sum(axis=1)
+        usable = (count > 0) & (of_film > 0)
+        total = np.where(here, means, 0).sum(axis=1)
+        groups[usable, score] = total[usable] / count[usable] / of_film[usable]
+    return groups
 
 
 def pcc_samples(

@@ -21,16 +21,24 @@ from matplotlib.ticker import MaxNLocator
 
 from evaluation.method_names import BASELINES, method_label
 
+VALIDATION_METRICS = {
+    "val_auc": "mean AUC",
+    "val_mae": "mean absolute error",
+    "val_dice": "mean Dice",
+}
+"""What a training's history holds beside its losses, by column."""
+
 BLUE, VERMILION, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#6b6b6b"
 _STYLED: tuple[str, ...]
 _STYLED = ("agg", "axes", "errorbar", "figure", "font", "grid", "hatch", "image", "legend", "lines")
-_STYLED += ("markers", "mathtext", "patch", "path", "savefig", "text", "xtick", "ytick")
+_STYLED += ("markers", "mathtext", "patch", "path", "pdf", "savefig", "text", "xtick", "ytick")
 _STYLE = {k: v for k, v in matplotlib.rcParamsDefault.items() if k.split(".")[0] in _STYLED} | {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": GREY,
     "hatch.linewidth": 0.6,
     "legend.frameon": False,
+    "pdf.fonttype": 42,  # text that stays text in an editor
     "text.parse_math": False,  # a file name may hold a dollar sign
     "xtick.color": "#333333",
     "ytick.color": "#333333",
@@ -99,25 +107,29 @@ def table1_figure(table: pd.DataFrame) -> Figure:
 
 
 def training_curves(history: pd.DataFrame, best_epoch: int | None = None) -> Figure:
-    """Losses and validation AUC by epoch; the dotted line marks the epoch whose weights were kept.
+    """Losses and validation metric by epoch; the dotted line marks the epoch whose weights were
+    kept.
 
-    ``history``: columns epoch, train_loss, val_loss, val_auc, the last NaN where undefined.
+    ``history``: columns epoch, train_loss, val_loss, and one of VALIDATION_METRICS, NaN where
+    undefined.
     """
+    metric = next(str(name) for name in history if name in VALIDATION_METRICS)
     with style():
         figure = Figure(figsize=(9, 3.1), dpi=160, facecolor="white", layout="constrained")
-        loss, auc = figure.subplots(1, 2)
+        loss, other = figure.subplots(1, 2)
         epoch = history["epoch"]
         loss.plot(epoch, history["train_loss"], "o-", color=BLUE, markersize=4, label="training")
         loss.plot(
             epoch, history["val_loss"], "s--", color=VERMILION, markersize=4, label="validation"
         )
         loss.set_ylabel("loss")
-        auc.plot(epoch, history["val_auc"], "s--", color=GREEN, markersize=4, label="validation")
-        auc.axhline(0.5, color=GREY, linewidth=1, linestyle=(0, (4, 3)), label="chance")
-        auc.set_ylabel("mean AUC")
-        if history["val_auc"].isna().all():
-            auc.text(0.5, 0.6, "n/a", transform=auc.transAxes, ha="center", color=GREY)
-        for axes in (loss, auc):
+        other.plot(epoch, history[metric], "s--", color=GREEN, markersize=4, label="validation")
+        if metric == "val_auc":
+            other.axhline(0.5, color=GREY, linewidth=1, linestyle=(0, (4, 3)), label="chance")
+        other.set_ylabel(VALIDATION_METRICS[metric])
+        if history[metric].isna().all():
+            other.text(0.5, 0.6, "n/a", transform=other.transAxes, ha="center", color=GREY)
+        for axes in (loss, other):
             if best_epoch is not None:
                 axes.axvline(
                     best_epoch, color="black", linewidth=1.2, linestyle=":", label="weights kept"
@@ -133,6 +145,14 @@ def png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     with style():
         figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def pdf(figure: Figure) -> bytes:
+    """The figure as PDF: the same figure gives the same bytes."""
+    buffer = io.BytesIO()
+    with style():
+        figure.savefig(buffer, format="pdf", metadata={"CreationDate": None})
     return buffer.getvalue()
 
 

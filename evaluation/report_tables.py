@@ -116,6 +116,27 @@ def view_table(frame: pd.DataFrame) -> TableView:
     )
 
 
+def markdown_tables(text: str) -> dict[str, pd.DataFrame]:
+    """The tables of a Markdown text by the heading (``## ...``) that each stands under, as strings.
+
+    ValueError for a table without a heading, or a row with other cells than its head.
+    """
+    tables: dict[str, list[list[str]]] = {}
+    heading = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.startswith("## "):
+            heading = line[3:].strip()
+        elif line.startswith("|"):
+            cells = [cell.strip().replace("`", "") for cell in line.strip().strip("|").split("|")]
+            rows = tables.setdefault(heading, [])
+            if not heading or (rows and len(cells) != len(rows[0])):
+                raise ValueError(f"line {number} is no row of a table under a heading: {line}")
+            rows.append(cells)
+    return {  # the second row is the rule below the head
+        name: pd.DataFrame(rows[2:], columns=pd.Index(rows[0])) for name, rows in tables.items()
+    }
+
+
 def _intervals(names: list[str]) -> dict[str, tuple[str, str]]:
     """Value column -> its bounds."""
     found = {}

@@ -19,7 +19,7 @@ from pipeline.run import run_pipeline
 def main(composed: DictConfig) -> None:
     folder = Path(HydraConfig.get().runtime.output_dir)
     try:
-        run_pipeline(to_dataclass(composed), folder)
+        run_pipeline(to_dataclass(composed, HydraConfig.get().overrides.task), folder)
     except Exception as error:
         say(f"error: {error}")
         if logging.getLogger("pipeline").handlers:

@@ -3,11 +3,11 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from enum import Enum
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 
+from evaluation.own_metrics import OWN_METRICS
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
@@ -15,8 +15,9 @@ from omegaconf import DictConfig, OmegaConf
 from attribution.config import OWN_METHODS, AttributionConfig, BottleneckConfig
 from data.config import DatasetConfig, Source
 from evaluation.config import CurveRule, EvaluationConfig, ReportConfig
-from evaluation.own_metrics import OWN_METRICS
 from models.config import LOGGER_PACKAGES, LoggerName, ModelConfig, TrainConfig
+from pipeline.brixia_config import BrixiaStudyConfig, check_brixia
+from pipeline.executors.config import ExecutorConfig, ExecutorName, executor_problems
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 METHODS = (
@@ -35,6 +36,10 @@ METHODS = (
     "regression_iba_rm",
     "regression_iba_dv",
 )
+REGRESSION_METHODS = (
+    *("regression_iba_mse", "regression_iba_rm", "regression_iba_dv"),
+    *("gradient", "integrated_gradients", "random"),
+)
 PRIORS = ("whole_image", "location_prior", "class_prior")
 METRICS = (
     *("localization", "truth", "insertion_deletion", "sensitivity_n", "equal_area", "sanity"),
@@ -46,23 +51,14 @@ class ConfigError(ValueError):
     """A setting that cannot work; the message names the key."""
 
 
-class ExecutorName(Enum):
-    serial = "serial"
-
-
-@dataclass
-class ExecutorConfig:
-    """Where shards are computed. No result depends on it, and no key holds it."""
-
-    name: ExecutorName = ExecutorName.serial
-    device: str = "auto"  # auto | cpu | cuda | cuda:1 | mps
-
-
 @dataclass
 class PathsConfig:
     """Folders of this machine. None of them is ever part of a key."""
 
     nih: str | None = None
+    brixia: str | None = None
+    cohen: str | None = None
+    lungs: str | None = None
     outputs: str = "outputs"
 
 
@@ -81,6 +77,7 @@ class PipelineConfig:
     train: TrainConfig = field(default_factory=TrainConfig)
     attribution: AttributionConfig = field(default_factory=AttributionConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    brixia: BrixiaStudyConfig = field(default_factory=BrixiaStudyConfig)
     report: ReportConfig = field(default_factory=ReportConfig)
     logger: LoggerName = LoggerName.csv  # csv | tensorboard | mlflow; in no key
     executor: ExecutorConfig = field(default_factory=ExecutorConfig)
@@ -98,8 +95,8 @@ def register() -> None:
     OmegaConf.register_new_resolver("cores", available_cores, replace=True)
 
 
-def to_dataclass(config: DictConfig) -> PipelineConfig:
-    """The composed tree as plain dataclasses, checked.
+def to_dataclass(config: DictConfig, overrides: Sequence[str]) -> PipelineConfig:
+    """The composed tree as plain dataclasses, checked. ``overrides``: of the command line.
 
     Raises
     ------
@@ -107,7 +104,7 @@ def to_dataclass(config: DictConfig) -> PipelineConfig:
         Where a value is of the right type but cannot work.
     """
     result = cast(PipelineConfig, OmegaConf.to_object(config))
-    _check(result)
+    _check(result, {override.lstrip("+").partition("=")[0] for override in overrides})
     return result
 
 
@@ -115,10 +112,13 @@ def compose_config(overrides: Sequence[str]) -> PipelineConfig:
     """Composes ``conf/`` with command-line overrides, without starting a Hydra job."""
     register()
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return to_dataclass(compose("config", overrides=list(overrides)))
+        return to_dataclass(compose("config", overrides=list(overrides)), overrides)
 
 
-def _check(config: PipelineConfig) -> None:
+def _check(config: PipelineConfig, named: set[str]) -> None:
+    """``named``: the keys on the command line, where what nothing reads is a mistake; the files of
+    conf/ may hold more than one experiment's paths."""
+
     def require(holds: bool, key: str, message: str) -> None:
         if not holds:
             raise ConfigError(f"{key}: {message}")
@@ -126,7 +126,7 @@ def _check(config: PipelineConfig) -> None:
     data, train, attribution = config.dataset, config.train, config.attribution
     files = data.source is Source.files
     require(
-        files or config.paths.nih is None,
+        files or "paths.nih" not in named,
         "paths.nih",
         "is set, but this experiment renders phantoms; add experiment=nih to read your films",
     )
@@ -166,6 +166,8 @@ def _check(config: PipelineConfig) -> None:
         "evaluation.sensitivity_n.points": config.evaluation.sensitivity_n.points,
         "evaluation.sensitivity_n.masks": config.evaluation.sensitivity_n.masks,
         "evaluation.sanity.noise_draws": config.evaluation.sanity.noise_draws,
+        "report.examples_per_finding": config.report.examples_per_finding,
+        "report.max_images": config.report.max_images,
     }.items():
         require(value >= 1, key, f"at least 1, not {value}")
     require(train.epochs >= 0, "train.epochs", "not negative (0 keeps the initial weights)")
@@ -187,7 +189,7 @@ def _check(config: PipelineConfig) -> None:
     require(
         not regression,
         "attribution.methods",
-        f"{', '.join(regression)} explain a regressor; this run trains a classifier",
+        f"{', '.join(regression)} explain a regressor: give them in brixia.regression_methods",
     )
     published = config.evaluation.insertion_deletion.rule is CurveRule.published_code
     require(
@@ -220,6 +222,16 @@ def _check(config: PipelineConfig) -> None:
         require(not unknown, key, f"unknown {', '.join(unknown)}; known: {', '.join(known)}")
         require(len(set(chosen)) == len(chosen), key, "names one entry twice")
     require(bool(attribution.methods), "attribution.methods", "at least one method")
+    own = sorted((set(attribution.methods) & set(OWN_METHODS)) | set(OWN_METRICS))
+    require(
+        not own or config.executor.name in (ExecutorName.serial, ExecutorName.local),
+        "executor.name",
+        f"{', '.join(own)} of your own file: serial and local alone know it",
+    )
+    folders = {name: getattr(config.paths, name) for name in ("brixia", "cohen", "lungs")}
+    check_brixia(config.brixia, folders, named, REGRESSION_METHODS, require)
+    for name, problem in executor_problems(config.executor):
+        require(False, f"executor.{name}", problem)
 
 
 def section(config: Any) -> dict[str, Any]:

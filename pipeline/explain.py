@@ -72,8 +72,9 @@ def main(arguments: list[str]) -> int:
         if run.config.dataset.source is Source.phantoms:
             notes.append("this model was trained on phantoms: it knows nothing of patients")
         for note in notes:
-            say(f"{options.image.name}: {note}")
-        found = explain_film(run, film, options.image.name, options.target, options.method)
+            say(note)
+        item = _item(run, options.image)
+        found = explain_film(run, film, item, options.target, options.method)
         _show(found)
         _write(out, run, options.image, film, notes, found)
         if options.secondary_capture:
@@ -87,32 +88,52 @@ def main(arguments: list[str]) -> int:
 def read_film(path: Path, side: int) -> tuple[NDArray[np.uint8], list[str]]:
     """The film as the model sees it, uint8 (side, side), and what one should know about it.
 
-    Raises a ``data.integrity.DataError`` that names the file and what is wrong with it.
+    Raises ExplainError, which says what is wrong with the film but not its name or path: these may
+    be a patient's, and what is on a screen is copied.
     """
-    from data.integrity import read_grey
+    from data.integrity import DataError, printable, read_grey
     from data.packing import resize_and_crop
 
     notes = []
-    if _is_dicom(path):
-        from data.dicom import read_dicom
+    try:
+        if _is_dicom(path):
+            from data.dicom import read_dicom
 
-        whole, facts = read_dicom(path)
-        notes += [f"{field}: {reason}" for field, reason in facts.doubts]
-    else:
-        whole = read_grey(path)
+            whole, facts = read_dicom(path)
+            notes += [f"{field}: {reason}" for field, reason in facts.doubts]
+        else:
+            whole = read_grey(path)
+        film = resize_and_crop(whole, side)
+    except DataError as error:
+        reason = str(error).removeprefix(f"{printable(str(path))}: ")
+        raise ExplainError(f"--image: {reason}") from None
+    except OSError as error:
+        raise ExplainError(f"--image: cannot be read: {error.strerror}") from None
     height, width = whole.shape
     if height != width:
         notes.append(f"{width} x {height} pixels: the model sees the square in the middle")
-    return resize_and_crop(whole, side), notes
+    return film, notes
+
+
+def _item(run: FinishedRun, path: Path) -> str:
+    """What the seed is made of: the name of a film of the run, so that it gets its map of there,
+    else the content, for whoever guesses a name could tell it from its seed."""
+    import pandas as pd
+
+    if "index" in run.stages:
+        index = pd.read_csv(run.artifact("index") / "images.csv", usecols=["image"], dtype=str)
+        if path.name in set(index["image"]):
+            return path.name
+    return file_sha256(path)
 
 
 def explain_film(
-    run: FinishedRun, film: NDArray[np.uint8], name: str, target: str | None, method: str
+    run: FinishedRun, film: NDArray[np.uint8], item: str, target: str | None, method: str
 ) -> Explanation:
     """What the run's model predicts of the film, and why.
 
-    A film of the run's test set is explained with the seed, and so the map, that it has there.
-    Raises ValueError for a target or method that the run has not.
+    ``item`` is what its seed is made of beside the run's own and the target. Raises ValueError for
+    a target or method that the run has not.
     """
     config = run.config.attribution
     methods = config.methods if method == "all" else [method]
@@ -144,7 +165,7 @@ def explain_film(
         predicted = model(images).sigmoid()[0].cpu().tolist()
     probabilities = dict(zip(labels, predicted, strict=True))
     target = target or max(probabilities, key=lambda label: probabilities[label])
-    seed = sample_seed(run.config.seed, name, target)
+    seed = sample_seed(run.config.seed, item, target)
     statistics = {
         tap: FeatureStatistics.load(folder / "statistics.safetensors")
         for tap, folder in statistics_of.items()
@@ -201,7 +222,6 @@ def _write(
         probability=found.probabilities[found.target],
         film=film,
         maps=maps,
-        box=None,
     )
     out.mkdir(parents=True)
     (out / "overlay.png").write_bytes(png(mosaic([example])))
@@ -238,7 +258,7 @@ def _record(
 
     config = run.config.attribution
     return {
-        "image": {"name": image.name, "sha256": file_sha256(image), "notes": list(notes)},
+        "image": {"sha256": file_sha256(image), "notes": list(notes)},
         "run": {
             "name": run.name,
             "seed": run.config.seed,

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from pipeline.config import PipelineConfig, section
-from pipeline.graph import Stage, Task
+from pipeline.graph import Stage, Task, WorkerTask
 from pipeline.stages.attribute import read_samples
-from pipeline.stages.perturbation import NAMES, measure_shards, perturbing_stage
+from pipeline.stages.perturbation import NAMES, Measure, measure_shards, perturbing_stage
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,19 +20,37 @@ _SHARD = 4
 
 
 def stage(
-    config: PipelineConfig, method: str, train: Stage, pack: Stage, select: Stage, maps: Stage
+    config: PipelineConfig,
+    method: str,
+    train: Stage,
+    pack: Stage,
+    select: Stage,
+    maps: Stage,
+    model: str = "",
 ) -> Stage:
+    """``model`` names it on screen, and is empty for the one of Table 1."""
     settings = section(config.evaluation.insertion_deletion)
     inputs = {"train": train, "pack": pack, "select": select, "maps": maps}
-    return perturbing_stage(config, "insertion_deletion", settings, _SHARD, method, inputs, run)
+    return perturbing_stage(
+        config, "insertion_deletion", settings, _SHARD, f"{method} {model}".strip(), inputs, run
+    )
 
 
 def run(task: Task) -> None:
-    from evaluation.insertion_deletion import insertion_deletion, insertion_deletion_samples
+    measure_shards(task, _SHARD, _samples, _measure)
+
+
+def _samples(task: WorkerTask) -> pd.DataFrame:
     from evaluation.sampling import first_turns
 
+    limit = task.config.evaluation.insertion_deletion.max_samples
+    return first_turns(read_samples(task.inputs["select"]), limit)
+
+
+def _measure(task: WorkerTask) -> Measure:
+    from evaluation.insertion_deletion import insertion_deletion, insertion_deletion_samples
+
     config = task.config.evaluation.insertion_deletion
-    samples = first_turns(read_samples(task.inputs["select"]), config.max_samples)
 
     def measure(
         loaded: "LoadedModel", part: pd.DataFrame, maps: "Tensor", folder: Path
@@ -47,4 +65,4 @@ def run(task: Task) -> None:
             frames.append(insertion_deletion_samples(named, curves, config, loaded.films.side))
         return pd.concat(frames)
 
-    measure_shards(task, samples, _SHARD, measure)
+    return measure

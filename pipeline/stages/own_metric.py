@@ -1,5 +1,6 @@
 """evaluate: a metric that a user's own file added, on one method's maps."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -7,9 +8,9 @@ import pandas as pd
 
 from evaluation.own_metrics import OWN_METRICS
 from pipeline.config import PipelineConfig, section
-from pipeline.graph import Stage, Task
+from pipeline.graph import Stage, Task, WorkerTask
 from pipeline.stages.attribute import read_samples
-from pipeline.stages.perturbation import NAMES, measure_shards
+from pipeline.stages.perturbation import NAMES, Measure, measure_shards
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,6 +46,14 @@ def stage(
 
 
 def run(task: Task, metric: str) -> None:
+    measure_shards(task, _SHARD, _samples, partial(_measure, metric=metric))
+
+
+def _samples(task: WorkerTask) -> pd.DataFrame:
+    return read_samples(task.inputs["select"])
+
+
+def _measure(task: WorkerTask, metric: str) -> Measure:
     own = OWN_METRICS[metric]
 
     def measure(
@@ -54,4 +63,4 @@ def run(task: Task, metric: str) -> None:
         values = own.measure(loaded.probability, images, targets, maps, own.settings)
         return part[NAMES].assign(**values).melt(id_vars=NAMES, var_name="metric")
 
-    measure_shards(task, read_samples(task.inputs["select"]), _SHARD, measure)
+    return measure

@@ -6,14 +6,16 @@ import numpy as np
 import pandas as pd
 
 from pipeline.config import PipelineConfig, section
-from pipeline.graph import Stage, Task
-from pipeline.shards import run_shards, shard_folders
+from pipeline.graph import Stage, Task, WorkerTask
+from pipeline.shards import Compute, run_shards, shard_folders
 from pipeline.stages.attribute import read_maps, read_samples
 
 _SHARD = 2  # samples; part of the key through the batches that it fills
 
 
-def changes_stage(config: PipelineConfig, train: Stage, pack: Stage, select: Stage) -> Stage:
+def changes_stage(
+    config: PipelineConfig, train: Stage, pack: Stage, select: Stage, model: str = ""
+) -> Stage:
     """How far the output moves under each mask: no map is needed, so it serves all methods."""
     return Stage(
         name="evaluate",
@@ -27,11 +29,14 @@ def changes_stage(config: PipelineConfig, train: Stage, pack: Stage, select: Sta
         inputs={"train": train, "pack": pack, "select": select},
         run=run_changes,
         sources=("evaluation/sensitivity_n.py", "evaluation/perturbation.py"),
-        variant="output_changes",
+        variant=f"output_changes {model}".strip(),
     )
 
 
-def stage(config: PipelineConfig, method: str, changes: Stage, select: Stage, maps: Stage) -> Stage:
+def stage(
+    config: PipelineConfig, method: str, changes: Stage, select: Stage, maps: Stage, model: str = ""
+) -> Stage:
+    """``model`` names it on screen, and is empty for the one of Table 1."""
     return Stage(
         name="evaluate",
         version=1,
@@ -43,11 +48,15 @@ def stage(config: PipelineConfig, method: str, changes: Stage, select: Stage, ma
         inputs={"changes": changes, "select": select, "maps": maps},
         run=run,
         sources=("evaluation/sensitivity_n.py",),
-        variant=f"sensitivity_n {method}",
+        variant=f"sensitivity_n {method} {model}".strip(),
     )
 
 
 def run_changes(task: Task) -> None:
+    run_shards(task, len(_samples(task)), _SHARD, prepare_changes)
+
+
+def prepare_changes(task: WorkerTask) -> Compute:
     from evaluation.sensitivity_n import output_changes
     from pipeline.loaded_model import LoadedModel
 
@@ -62,7 +71,7 @@ def run_changes(task: Task) -> None:
         )
         np.save(folder / "changes.npy", changes)
 
-    run_shards(task.folder, len(samples), _SHARD, compute, task.progress)
+    return compute
 
 
 def run(task: Task) -> None:
@@ -82,7 +91,7 @@ def run(task: Task) -> None:
     frame.to_csv(task.folder / "samples.csv", index=False)
 
 
-def _samples(task: Task) -> pd.DataFrame:
+def _samples(task: WorkerTask) -> pd.DataFrame:
     from evaluation.sampling import first_turns
 
     config = task.config.evaluation.sensitivity_n

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from models.config import Loss
 from pipeline.config import PipelineConfig, section
-from pipeline.graph import Progress, Stage, Task
+from pipeline.graph import Progress, Stage, Task, WorkerTask
 
 if TYPE_CHECKING:  # torch is imported when the stage runs
     from attribution.statistics import FeatureStatistics
@@ -16,7 +15,7 @@ if TYPE_CHECKING:  # torch is imported when the stage runs
 
 
 def stage(
-    config: PipelineConfig, loss: Loss, tap: str, train: Stage, index: Stage, pack: Stage
+    config: PipelineConfig, model: str, tap: str, train: Stage, index: Stage, pack: Stage
 ) -> Stage:
     return Stage(
         name="statistics",
@@ -30,7 +29,7 @@ def stage(
         inputs={"train": train, "index": index, "pack": pack},
         run=lambda task: run(task, tap),
         sources=("models/densenet.py", "attribution/statistics.py"),
-        variant=f"{tap} {loss.value}",
+        variant=f"{tap} {model}",
     )
 
 
@@ -45,7 +44,7 @@ def run(task: Task, tap: str) -> None:
     statistics.save(task.folder / "statistics.safetensors")
 
 
-def read_statistics(task: Task, taps: Iterable[str]) -> "dict[str, FeatureStatistics]":
+def read_statistics(task: WorkerTask, taps: Iterable[str]) -> "dict[str, FeatureStatistics]":
     """Those of the task's ``statistics_<tap>`` inputs."""
     from attribution.statistics import FeatureStatistics
 
@@ -56,7 +55,7 @@ def read_statistics(task: Task, taps: Iterable[str]) -> "dict[str, FeatureStatis
 
 
 def train_statistics(
-    task: Task,
+    task: WorkerTask,
     loaded: "LoadedModel",
     tap: str,
     num_images: int,

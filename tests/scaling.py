@@ -1,0 +1,141 @@
+"""``python -m tests.scaling {films,shards,efficiency} ...``: what docs/scaling.md states.
+
+``films N ...``: index, pack, predict, gradient and localization on N phantoms of 64 px, each N in
+a process of its own: CPU seconds per film of each stage, and the peak of the resident memory.
+``shards N``: seconds of ``pipeline.status`` over an artifact of N shards with two files each.
+``efficiency``: toy shards of 0.2 CPU seconds and matrix products, two workers of one thread
+against one process of two; and the seconds that an executor itself adds to a shard.
+"""
+
+import argparse
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+
+from pipeline.config import PipelineConfig, compose_config
+from pipeline.executors.base import Job
+from pipeline.executors.config import ExecutorConfig, ExecutorName
+from pipeline.executors.opening import open_executor
+from pipeline.graph import Stage, Task
+from pipeline.plan import Plan, plan_run
+from pipeline.runner import obtain_all
+from pipeline.shards import SHARDS
+from pipeline.status import run_status
+from pipeline.store import Store
+
+_WATCHED = ("index", "pack", "predict bce", "attribute gradient", "evaluate localization gradient")
+
+
+def films(outputs: Path, number: int) -> None:
+    """Prints CPU seconds per film and the peak memory of this process."""
+    config = compose_config(
+        [
+            *("experiment=smoke", "threads=1", "executor.device=cpu", f"paths.outputs={outputs}"),
+            *("dataset.phantom.side=64", "dataset.phantom.num_train_val=100"),
+            *(f"dataset.phantom.num_test={number}", "evaluation.max_images=null"),
+            *("train.pretrain_epochs=0", "train.epochs=0", "train.losses=[bce]"),
+            *("train.primary=bce", "attribution.methods=[gradient]"),
+            "evaluation.metrics=[localization]",
+        ]
+    )
+    store = Store(outputs / "store")
+    stages = {stage.title: stage for stage in plan_run(config, store.digests).order}
+    obtain_all(Plan.before(stages["render"], stages["index"]), store, config)
+    for title in _WATCHED:
+        before = Plan.before(stages[title])
+        obtain_all([stage for stage in before if stage.title != title], store, config)
+        began = time.process_time()
+        obtain_all(before, store, config)
+        spent = time.process_time() - began
+        print(f"{number} films: {title}: {1000 * spent / number:.2f} CPU ms a film", flush=True)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"{number} films: peak {peak:.0f} MiB", flush=True)
+
+
+def shards(outputs: Path, number: int) -> None:
+    """Prints the seconds of a second status, whose digests are remembered."""
+
+    def write(task: Task) -> None:
+        for shard in range(number):
+            folder = task.folder / SHARDS / f"{shard:05d}"
+            folder.mkdir(parents=True)
+            (folder / "maps.npy").write_bytes(b"maps %d" % shard)
+            (folder / "diagnostics.csv").write_bytes(b"bits %d" % shard)
+
+    stage = Stage("work", 1, {}, {}, write, ("pipeline/keys.py",))
+    store = Store(outputs / "store")
+    obtain_all([stage], store, PipelineConfig())
+    began, cpu = time.perf_counter(), time.process_time()
+    (status,) = run_status([stage], store)
+    wall, spent = time.perf_counter() - began, time.process_time() - cpu
+    print(f"{number} shards: {status.state.value} after {wall:.1f} s ({spent:.1f} CPU s)")
+
+
+def multiply(threads: int, folder: Path, number: int) -> None:
+    """A piece of about a second of one core, in torch."""
+    import torch
+
+    torch.set_num_threads(threads)
+    generator = torch.Generator().manual_seed(number)
+    images = torch.randn(8, 64, 56, 56, generator=generator)
+    weights = torch.randn(64, 64, 3, 3, generator=generator)
+    for _ in range(20):
+        images = torch.tanh(torch.nn.functional.conv2d(images, weights, padding=1))
+    (folder / f"{number}").touch()
+
+
+def nothing(folder: Path, number: int) -> None:
+    (folder / f"{number}").touch()
+
+
+def is_there(folder: Path, number: int) -> bool:
+    return (folder / f"{number}").exists()
+
+
+def prepare(threads: int, folder: Path) -> partial[None]:
+    return partial(multiply if threads else nothing, *([threads] if threads else []), folder)
+
+
+def efficiency(outputs: Path, pieces: int) -> None:
+    """Prints wall seconds per piece; workers are started before the clock."""
+    for name, workers, threads in (
+        (ExecutorName.serial, None, 2),
+        (ExecutorName.local, 2, 1),
+        (ExecutorName.serial, None, 0),
+        (ExecutorName.local, 2, 0),
+        (ExecutorName.ray, 2, 0),
+    ):
+        config = ExecutorConfig(name=name, workers=workers, device="cpu")
+        with open_executor(config, max(1, threads), outputs) as executor:
+            for folder, count in ((outputs / "warm", 4), (outputs / "timed", pieces)):
+                here = folder / f"{name.value}{threads}"
+                here.mkdir(parents=True)
+                job = Job(here, partial(prepare, threads, here), partial(is_there, here))
+                began = time.perf_counter()
+                executor.run(job, range(count), lambda number: None)
+                seconds = time.perf_counter() - began
+        what = f"conv, {threads} threads a worker" if threads else "empty"
+        print(f"{name.value}, {what}: {1000 * seconds / pieces:.2f} ms a piece", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=("films", "shards", "efficiency"))
+    parser.add_argument("numbers", type=int, nargs="+")
+    arguments = parser.parse_args()
+    run = {"films": films, "shards": shards, "efficiency": efficiency}[arguments.what]
+    if len(arguments.numbers) > 1:  # a process's peak never falls again
+        for number in arguments.numbers:
+            command = [sys.executable, "-m", "tests.scaling", arguments.what, str(number)]
+            subprocess.run(command, check=True)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        run(Path(folder), arguments.numbers[0])
+
+
+if __name__ == "__main__":
+    main()
