@@ -7,7 +7,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 
-from evaluation.own_metrics import OWN_METRICS
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
@@ -15,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from attribution.config import OWN_METHODS, AttributionConfig, BottleneckConfig
 from data.config import DatasetConfig, Source
 from evaluation.config import CurveRule, EvaluationConfig, ReportConfig
+from evaluation.own_metrics import OWN_METRICS
 from models.config import LOGGER_PACKAGES, LoggerName, ModelConfig, TrainConfig
 from pipeline.brixia_config import BrixiaStudyConfig, check_brixia
 from pipeline.executors.config import ExecutorConfig, ExecutorName, executor_problems
