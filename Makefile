@@ -53,5 +53,8 @@ compare: setup ## runs side by side: ARGS="outputs/A outputs/B", or a sweep's fo
 explain: setup ## one film of your own: ARGS="--image film.png --target Pneumonia"; --help for all
 	@$(BIN)/python -m pipeline.explain $(ARGS)
 
-report bench:
+bench: setup ## seconds and memory of every method beside the published loop; ARGS="--methods lrp"
+	@$(BIN)/python -m pipeline.bench $(ARGS)
+
+report:
 	@echo "make $@ is not there yet: see "What stands" in README.md" >&2; exit 1
