@@ -32,14 +32,15 @@ def fit_bottleneck(
 
     The loss is -log sigmoid of the target's logit; the noise is that of attribution.iba's seed.
     """
-    mean, std = statistics.mean, statistics.std.clamp(min=config.min_std)
-    active = (statistics.active > config.active_threshold).float()
+    mean, std = statistics.mean.to(image), statistics.std.to(image).clamp(min=config.min_std)
+    active = (statistics.active.to(image) > config.active_threshold).float()
     batch = image.expand(config.noise_samples, -1, -1, -1)
     alpha = torch.full_like(mean, config.initial_alpha)[None].requires_grad_()
     optimiser = torch.optim.Adam([alpha], lr=config.learning_rate)
     generator = torch.Generator().manual_seed(seed)
     radius = round(2 * config.sigma)
-    line = torch.exp(-(torch.arange(-radius, radius + 1.0) ** 2) / (2 * config.sigma**2))
+    offsets = torch.arange(-radius, radius + 1.0, device=image.device)
+    line = torch.exp(-(offsets**2) / (2 * config.sigma**2))
     kernel = line[:, None] * line
     kernel = (kernel / kernel.sum()).expand(len(mean), 1, -1, -1)
     seen: dict[str, Tensor] = {}
@@ -57,7 +58,11 @@ def fit_bottleneck(
     def replace(layer: nn.Module, args: Any, features: Tensor) -> Tensor:
         share = mask()
         seen["features"], seen["capacity"] = features, capacity(share, features)
-        noise = torch.randn(features.shape, generator=generator) * std + mean
+        standard = [
+            torch.randn(*mean.shape[1:], len(mean), generator=generator).permute(2, 0, 1)
+            for _ in features
+        ]
+        noise = torch.stack(standard).to(features) * std + mean
         kept, added = (1 - share, share) if inverse else (share, 1 - share)
         return (kept * features + added * noise) * active
 

@@ -17,7 +17,7 @@ from attribution.config import (
     Score,
     StatisticsConfig,
 )
-from attribution.methods import METHODS, build_method
+from attribution.methods import METHODS, NEEDS_LAYERS, build_method
 from attribution.multilayer_iba import intersect
 from attribution.statistics import FeatureStatistics, estimate_statistics
 from evaluation.config import (
@@ -32,6 +32,7 @@ from evaluation.perturbation import baseline_images
 from evaluation.road import road
 from evaluation.sensitivity_n import output_changes, random_masks
 from models.densenet import TAPS, DenseNet121, SeverityRegressor, normalise
+from models.frozen_densenet import FrozenDenseNet
 from pipeline.bench_baseline import change_under_masks, fit_bottleneck, replaced_one_by_one
 
 Result = Callable[[], NDArray[np.floating]]
@@ -111,7 +112,8 @@ def random_model(kind: Callable[[], nn.Module], films: Tensor) -> Any:
 @dataclass(frozen=True)
 class _Bench:
     model: Any  # DenseNet121
-    regressor: Any
+    frozen: FrozenDenseNet
+    regressor: FrozenDenseNet
     images: Tensor
     targets: Tensor
     statistics: dict[str, FeatureStatistics]
@@ -122,14 +124,16 @@ class _Bench:
     def of(cls, side: int, images: int, device: torch.device, quick: bool) -> "_Bench":
         reference = random_films(_REFERENCE, side, seed=1)
         model = random_model(lambda: DenseNet121(_LABELS), reference).to(device)
+        frozen = FrozenDenseNet(model)
         batches = [normalise(reference.to(device))]
         return cls(
             model=model,
-            regressor=random_model(SeverityRegressor, reference).to(device),
+            frozen=frozen,
+            regressor=FrozenDenseNet(random_model(SeverityRegressor, reference).to(device)),
             images=normalise(random_films(images, side, seed=2).to(device)),
             targets=torch.arange(images, device=device) % _LABELS,
             statistics={
-                tap: estimate_statistics(model, tap, batches, StatisticsConfig()) for tap in TAPS
+                tap: estimate_statistics(frozen, tap, batches, StatisticsConfig()) for tap in TAPS
             },
             config=_quick(AttributionConfig()) if quick else AttributionConfig(),
             quick=quick,
@@ -138,7 +142,8 @@ class _Bench:
     def method(self, row: str) -> Contender:
         name = _METHOD_OF_ROW.get(row, row)
         explain = build_method(name, self.config, self.statistics)
-        model, targets, score = self.model, self.targets, SCORES[Score.logit]
+        model = self.model if name in NEEDS_LAYERS else self.frozen
+        targets, score = self.targets, SCORES[Score.logit]
         if name.startswith("regression"):
             model, score = self.regressor, SCORES[Score.output]
             targets = own_prediction(model, self.images)
@@ -179,7 +184,7 @@ class _Bench:
         batches: list[int] = []
 
         def probability(images: Tensor, targets: Tensor) -> Tensor:
-            return SCORES[Score.sigmoid](self.model(images), targets)
+            return SCORES[Score.sigmoid](self.frozen(images), targets)
 
         def counting(images: Tensor, targets: Tensor) -> Tensor:
             batches.append(len(images))

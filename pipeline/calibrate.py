@@ -171,7 +171,7 @@ def _measure(task: Task, loaded: Any, samples: pd.DataFrame, method: str, beta: 
         batch = samples.iloc[start : start + attribution.batch_size]
         parts.append(
             explain(
-                loaded.model,
+                loaded.explained_by(method),
                 loaded.images(batch),
                 loaded.targets(batch),
                 score=SCORES[Score.sigmoid],

@@ -24,7 +24,7 @@ def stage(
 ) -> Stage:
     return Stage(
         name="attribute",
-        version=2,
+        version=3,
         settings={
             **method_settings(config, method),
             "batch_size": config.attribution.batch_size,
@@ -37,7 +37,7 @@ def stage(
             **{f"statistics_{tap}": stage for tap, stage in statistics.items()},
         },
         run=lambda task: run(task, method, tuple(statistics)),
-        sources=("attribution", "models/densenet.py"),
+        sources=("attribution", "models/densenet.py", "models/frozen_densenet.py"),
         variant=_variant(config, method, loss),
     )
 
@@ -92,7 +92,7 @@ def run(task: Task, method: str, taps: tuple[str, ...]) -> None:
         for start in range(rows.start, rows.stop, config.batch_size):
             batch = samples.iloc[start : min(start + config.batch_size, rows.stop)]
             result = explain(
-                loaded.model,
+                loaded.explained_by(method),
                 loaded.images(batch),
                 loaded.targets(batch),
                 score=SCORES[config.score],

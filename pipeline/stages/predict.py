@@ -17,11 +17,11 @@ _BATCH = 32
 def stage(config: PipelineConfig, loss: Loss, train: Stage, index: Stage, pack: Stage) -> Stage:
     return Stage(
         name="predict",
-        version=1,
+        version=2,
         settings={"shard": _SHARD, "batch": _BATCH, "threads": config.threads},
         inputs={"train": train, "index": index, "pack": pack},
         run=run,
-        sources=("models/densenet.py", "models/prediction.py"),
+        sources=("models/densenet.py", "models/frozen_densenet.py", "models/prediction.py"),
         variant=loss.value,
     )
 
@@ -40,7 +40,7 @@ def run(task: Task) -> None:
 
     def compute(folder: Path, rows: slice) -> None:
         batches = film_batches(films, names[rows], _BATCH, loaded.device)
-        logits = predict(loaded.model, batches, loaded.device)
+        logits = predict(loaded.frozen, batches, loaded.device)
         np.save(folder / "logits.npy", logits)
 
     run_shards(task.folder, len(names), _SHARD, compute, task.progress)

@@ -26,7 +26,7 @@ def stage(
     del settings["methods"]
     return Stage(
         name="evaluate",
-        version=1,
+        version=2,
         settings={
             "metric": "twins",
             "twins": settings,
@@ -41,7 +41,7 @@ def stage(
             **{f"statistics_{tap}": stage for tap, stage in statistics.items()},
         },
         run=lambda task: run(task, method),
-        sources=("attribution", "data/phantom/counterfactual.py"),
+        sources=("attribution", "models/frozen_densenet.py", "data/phantom/counterfactual.py"),
         variant=f"twins {method}",
     )
 
@@ -82,7 +82,7 @@ def run(task: Task, method: str) -> None:
             lesions.append(at_side(pair.causal))
             copies.append(at_side(copy))
         result = explain(
-            loaded.model,
+            loaded.explained_by(method),
             normalise(torch.from_numpy(np.stack(films)).to(loaded.device)),
             loaded.targets(part),
             score=SCORES[attribution.score],
