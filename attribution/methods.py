@@ -35,6 +35,9 @@ METHODS: dict[str, type] = {
 """A new method: a class of AttributionMethod's shape here, its settings in AttributionConfig under
 the same name."""
 
+NEEDS_LAYERS = frozenset({"lrp", "excitation_backprop"})
+"""Methods that walk through a network's own layers; the others ask nothing but a TappedModel."""
+
 
 def method_config(name: str, config: AttributionConfig) -> Any:
     """The method's own settings. Raises ValueError for an unknown name."""
