@@ -31,6 +31,8 @@ class Affine(NamedTuple):
 
     @classmethod
     def of(cls, norm: nn.BatchNorm2d) -> "Affine":
+        assert norm.running_mean is not None  # DenseNet's batch norms track their statistics
+        assert norm.running_var is not None
         scale = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
         shift = norm.bias.double() - norm.running_mean.double() * scale
         return cls(scale.to(norm.weight), shift.to(norm.weight))

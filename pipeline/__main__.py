@@ -28,7 +28,12 @@ def main(composed: DictConfig) -> None:
         sys.exit(1)
 
 
-if __name__ == "__main__":
+def start() -> None:
+    """What the command does; a file that adds a method or metric of its own ends with it."""
     register()
     stop_on_signals()
     main()
+
+
+if __name__ == "__main__":
+    start()

@@ -204,7 +204,7 @@ class _Bench:
 
 
 def _quick(config: AttributionConfig) -> AttributionConfig:
-    short = {
+    short: dict[str, Any] = {
         name: replace(settings, steps=2, noise_samples=2)
         for name, settings in vars(config).items()
         if isinstance(settings, BottleneckConfig)

@@ -7,7 +7,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 
-from evaluation.own_metrics import OWN_METRICS
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
@@ -15,9 +14,10 @@ from omegaconf import DictConfig, OmegaConf
 from attribution.config import OWN_METHODS, AttributionConfig, BottleneckConfig
 from data.config import DatasetConfig, Source
 from evaluation.config import CurveRule, EvaluationConfig, ReportConfig
+from evaluation.own_metrics import OWN_METRICS
 from models.config import LOGGER_PACKAGES, LoggerName, ModelConfig, TrainConfig
 from pipeline.brixia_config import BrixiaStudyConfig, check_brixia
-from pipeline.executors.config import ExecutorConfig, executor_problems
+from pipeline.executors.config import ExecutorConfig, ExecutorName, executor_problems
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 METHODS = (
@@ -222,6 +222,12 @@ def _check(config: PipelineConfig, named: set[str]) -> None:
         require(not unknown, key, f"unknown {', '.join(unknown)}; known: {', '.join(known)}")
         require(len(set(chosen)) == len(chosen), key, "names one entry twice")
     require(bool(attribution.methods), "attribution.methods", "at least one method")
+    own = sorted((set(attribution.methods) & set(OWN_METHODS)) | set(OWN_METRICS))
+    require(
+        not own or config.executor.name in (ExecutorName.serial, ExecutorName.local),
+        "executor.name",
+        f"{', '.join(own)} of your own file: serial and local alone know it",
+    )
     folders = {name: getattr(config.paths, name) for name in ("brixia", "cohen", "lungs")}
     check_brixia(config.brixia, folders, named, REGRESSION_METHODS, require)
     for name, problem in executor_problems(config.executor):
