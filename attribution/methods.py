@@ -35,6 +35,9 @@ METHODS: dict[str, type] = {
 """A new method: a class of AttributionMethod's shape here, its settings in AttributionConfig under
 the same name."""
 
+NEEDS_LAYERS = frozenset({"lrp", "excitation_backprop"})
+"""Methods that walk through a network's own layers; the others ask nothing but a TappedModel."""
+
 
 def register_method(name: str, method: type, settings: Any) -> None:
     """Adds a method of one's own to this process: see docs/extending.md.

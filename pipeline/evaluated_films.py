@@ -52,6 +52,12 @@ class EvaluatedFilms:
         scores = logits[rows, samples["target"].to_numpy()].astype(np.float64)
         return cls.of(config, folders, samples, 1 / (1 + np.exp(-scores)))
 
+    @property
+    def predicted(self) -> np.ndarray:
+        """``probabilities`` of a classifier's samples."""
+        assert self.probabilities is not None
+        return self.probabilities
+
     def examples(self, positions: Sequence[int], methods: Sequence[str]) -> "list[Example]":
         """The samples at these positions, each with its own box and the IoU of its maps."""
         from data.packing import PackedFilms

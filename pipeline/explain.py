@@ -147,11 +147,12 @@ def explain_film(
     import torch
 
     from attribution.base import SCORES
-    from attribution.methods import build_method
+    from attribution.methods import NEEDS_LAYERS, build_method
     from attribution.statistics import FeatureStatistics
     from models.checkpoints import load_checkpoint
     from models.densenet import normalise
     from models.device import resolve_device
+    from models.frozen_densenet import FrozenDenseNet
 
     torch.set_num_threads(run.config.threads)
     model, about = load_checkpoint(weights)
@@ -159,7 +160,7 @@ def explain_film(
     if target is not None and target not in labels:
         raise ExplainError(f"--target: {target!r} is no label of this model: {', '.join(labels)}")
     device = resolve_device("auto")
-    model.to(device)
+    frozen = FrozenDenseNet(model.to(device))
     images = normalise(torch.from_numpy(film.copy())[None].to(device))
     with torch.no_grad():
         predicted = model(images).sigmoid()[0].cpu().tolist()
@@ -174,7 +175,7 @@ def explain_film(
     with stage_progress("explain") as progress:
         for done, each in enumerate(methods, 1):
             attributions[each] = build_method(each, config, statistics)(
-                model,
+                model if each in NEEDS_LAYERS else frozen,
                 images,
                 torch.tensor([labels.index(target)], device=device),
                 score=SCORES[config.score],

@@ -141,7 +141,7 @@ def _films(task: Task, gallery: Gallery, methods: Sequence[str]) -> None:
     from evaluation.paper_figures import FIG1_METHODS, FIG4_FINDINGS, FIG4_METHODS, fig1_row
 
     evaluated = EvaluatedFilms.read(task.config, task.inputs)
-    samples, probabilities = evaluated.samples, evaluated.probabilities
+    samples, probabilities = evaluated.samples, evaluated.predicted
     count = task.config.report.examples_per_finding
     chosen = choose_examples(samples, probabilities, count).tolist()
 
@@ -185,7 +185,7 @@ def _tables(folder: Path, gallery: Gallery) -> None:
         gallery.add("table1", table1_figure(table), alt)
     if (table := read("fig2")) is not None:
         alt = "Insertion over deletion area of each method: " + "; ".join(
-            f"{method_label(row.method)}, {row.baseline}:"
+            f"{method_label(str(row.method))}, {row.baseline}:"
             f" {row.insertion_auc:.3f} over {row.deletion_auc:.3f}"
             for row in table.itertuples()
         )

@@ -223,7 +223,7 @@ def _browser(config: PipelineConfig, made: Mapping[str, Made]) -> Any:
     evaluated = EvaluatedFilms.read(config, folders)
     limit = config.report.max_images
     each = max(1, limit // evaluated.samples["finding"].nunique())
-    chosen = choose_examples(evaluated.samples, evaluated.probabilities, each)[:limit]
+    chosen = choose_examples(evaluated.samples, evaluated.predicted, each)[:limit]
     rule = f"{each} of each finding, {len(chosen)} in all, the nearest first. {EXAMPLE_RULE}"
     return ImageBrowser(rule, evaluated.examples(chosen.tolist(), methods))
 
