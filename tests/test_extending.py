@@ -30,6 +30,7 @@ PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
 METHOD, METRIC, DATA_SET = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
 SETTINGS = (
     "experiment=smoke",
+    "brixia=none",
     "dataset.side=32",
     "dataset.phantom.num_train_val=24",
     "dataset.phantom.num_test=24",

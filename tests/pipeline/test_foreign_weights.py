@@ -32,6 +32,7 @@ from tests.weights_of_others import (
 
 SETTINGS = (
     "experiment=smoke",
+    "brixia=none",
     "dataset.side=32",
     "dataset.phantom.num_train_val=24",
     "dataset.phantom.num_test=24",
