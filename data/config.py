@@ -53,6 +53,29 @@ class DicomScaling(Enum):
     published_code = "published_code"  # 255/4095 or 255/65535, whichever the maximum fits
 
 
+class ScoredFilms(Enum):
+    """Where the films with zone scores come from that the detectors and the regressor learn on."""
+
+    none = "none"
+    phantoms = "phantoms"  # rendered by the project, in BrixIA's layout
+    files = "files"  # BrixIA's, at paths.brixia
+
+
+class TestFilms(Enum):
+    """Which films with zone scores are predicted, explained and measured."""
+
+    own = "own"  # the test fold of those learnt on
+    cohen = "cohen"  # the public Cohen subset, at paths.cohen
+
+
+class LungSource(Enum):
+    """Where lung masks come from."""
+
+    phantoms = "phantoms"  # a network that learns the phantoms' own masks
+    pairs = "pairs"  # a network that learns the films and masks at paths.lungs
+    masks = "masks"  # read at paths.lungs: a mask for every test film, under the film's name
+
+
 @dataclass
 class BrixiaConfig:
     """How BrixIA's films are read and split."""

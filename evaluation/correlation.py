@@ -96,6 +96,25 @@ def zone_spearman(means: NDArray[np.float64], scores: NDArray[np.number]) -> NDA
     return np.where(np.isnan(means).any(axis=1), np.nan, values)
 
 
+def score_group_means(
+    means: NDArray[np.float64], scores: NDArray[np.number], highest: int = 3
+) -> NDArray[np.float64]:
+    """Mean (N, highest + 1) over each film's zones of one score, relative to the film's zones.
+
+    ``means`` (N, Z) of ``zone_means``. Divided by the mean over all zones of the film, so that 1 is
+    no effect; NaN where the film has no zone of that score, or its zones' mean is not positive.
+    """
+    of_film = np.nanmean(means, axis=1)
+    groups = np.full((len(means), highest + 1), np.nan)
+    for score in range(highest + 1):
+        here = (scores == score) & ~np.isnan(means)
+        count = here.sum(axis=1)
+        usable = (count > 0) & (of_film > 0)
+        total = np.where(here, means, 0).sum(axis=1)
+        groups[usable, score] = total[usable] / count[usable] / of_film[usable]
+    return groups
+
+
 def pcc_samples(
     samples: pd.DataFrame,
     maps: NDArray[np.floating],

@@ -44,6 +44,13 @@ BASELINES = frozenset(
 )
 """Rows that explain no prediction and keep a table honest."""
 
+VALIDATION_METRICS = {
+    "val_auc": "mean AUC",
+    "val_mae": "mean absolute error",
+    "val_dice": "mean Dice",
+}
+"""What a training's history holds beside its losses, by column."""
+
 BLUE, VERMILION, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#6b6b6b"
 _STYLED: tuple[str, ...]
 _STYLED = ("agg", "axes", "errorbar", "figure", "font", "grid", "hatch", "image", "legend", "lines")
@@ -127,25 +134,29 @@ def table1_figure(table: pd.DataFrame) -> Figure:
 
 
 def training_curves(history: pd.DataFrame, best_epoch: int | None = None) -> Figure:
-    """Losses and validation AUC by epoch; the dotted line marks the epoch whose weights were kept.
+    """Losses and validation metric by epoch; the dotted line marks the epoch whose weights were
+    kept.
 
-    ``history``: columns epoch, train_loss, val_loss, val_auc, the last NaN where undefined.
+    ``history``: columns epoch, train_loss, val_loss, and one of VALIDATION_METRICS, NaN where
+    undefined.
     """
+    metric = next(str(name) for name in history if name in VALIDATION_METRICS)
     with style():
         figure = Figure(figsize=(9, 3.1), dpi=160, facecolor="white", layout="constrained")
-        loss, auc = figure.subplots(1, 2)
+        loss, other = figure.subplots(1, 2)
         epoch = history["epoch"]
         loss.plot(epoch, history["train_loss"], "o-", color=BLUE, markersize=4, label="training")
         loss.plot(
             epoch, history["val_loss"], "s--", color=VERMILION, markersize=4, label="validation"
         )
         loss.set_ylabel("loss")
-        auc.plot(epoch, history["val_auc"], "s--", color=GREEN, markersize=4, label="validation")
-        auc.axhline(0.5, color=GREY, linewidth=1, linestyle=(0, (4, 3)), label="chance")
-        auc.set_ylabel("mean AUC")
-        if history["val_auc"].isna().all():
-            auc.text(0.5, 0.6, "n/a", transform=auc.transAxes, ha="center", color=GREY)
-        for axes in (loss, auc):
+        other.plot(epoch, history[metric], "s--", color=GREEN, markersize=4, label="validation")
+        if metric == "val_auc":
+            other.axhline(0.5, color=GREY, linewidth=1, linestyle=(0, (4, 3)), label="chance")
+        other.set_ylabel(VALIDATION_METRICS[metric])
+        if history[metric].isna().all():
+            other.text(0.5, 0.6, "n/a", transform=other.transAxes, ha="center", color=GREY)
+        for axes in (loss, other):
             if best_epoch is not None:
                 axes.axvline(
                     best_epoch, color="black", linewidth=1.2, linestyle=":", label="weights kept"

@@ -108,6 +108,8 @@ def sensitivity_n_figure(table: pd.DataFrame) -> Figure:
             )
         axes.axhline(0, color=GREY, linewidth=1, linestyle=(0, (4, 3)))
         axes.set_xscale("log")
+        # By hand: matplotlib finds no limits where every correlation is undefined.
+        axes.set_xlim(0.8 * table["fraction"].min(), 1.25 * table["fraction"].max())
         axes.xaxis.set_major_formatter(lambda share, _: f"{share:g}")  # mathtext is off
         axes.set_xlabel("share of the pixels replaced (n / all)")
         axes.set_ylabel("mean correlation (higher is better)")

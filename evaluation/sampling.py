@@ -7,7 +7,11 @@ import pandas as pd
 
 
 def select_samples(
-    boxes: pd.DataFrame, labels: Sequence[str], max_samples: int | None, seed: int
+    boxes: pd.DataFrame,
+    labels: Sequence[str],
+    max_samples: int | None,
+    seed: int,
+    truth: Sequence[str] = ("x", "y", "w", "h"),
 ) -> pd.DataFrame:
     """One row per (image, finding, box), spread as evenly over the findings as they allow.
 
@@ -16,13 +20,14 @@ def select_samples(
 
     Parameters
     ----------
-    boxes : columns image, finding, x, y, w, h (1024-px frame), patient.
+    boxes : columns image, finding, patient, and those of ``truth``: where the finding lies, or how
+        severe it is (default: a box in the 1024-px frame).
     labels : the network's outputs; ``target`` is the finding's position among them.
 
     Returns
     -------
-    DataFrame with sample (int, from 0), image, patient, finding, target, x, y, w, h, and turn, the
-    place (from 0) at which it was taken.
+    DataFrame with sample (int, from 0), image, patient, finding, target, those of ``truth``, and
+    turn, the place (from 0) at which it was taken.
 
     Raises
     ------
@@ -30,7 +35,10 @@ def select_samples(
         Where there is no box, or a box of a finding that the network has no output for.
     """
     if boxes.empty:
-        raise ValueError("there is no box to evaluate on: BBox_List_2017.csv names no film present")
+        raise ValueError(
+            "there is nothing to explain: no test film present has a box (BBox_List_2017.csv) or"
+            " a zone score of what is asked for"
+        )
     unknown = sorted(set(boxes["finding"]) - set(labels))
     if unknown:
         raise ValueError(f"the network has no output for the boxed findings {', '.join(unknown)}")
@@ -45,7 +53,7 @@ def select_samples(
             "sample": np.arange(len(chosen)),
             **{name: chosen[name] for name in ("image", "patient", "finding")},
             "target": chosen["finding"].map(positions),
-            **{name: chosen[name] for name in ("x", "y", "w", "h", "turn")},
+            **{name: chosen[name] for name in (*truth, "turn")},
         }
     )
 

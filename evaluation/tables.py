@@ -91,6 +91,48 @@ def table1(
     return pd.DataFrame(rows), pd.concat(frames, ignore_index=True)
 
 
+def table2(
+    samples: pd.DataFrame,
+    curves: Mapping[str, Mapping[str, NDArray[np.floating]]],
+    thresholds: ArrayLike,
+    localization: LocalizationConfig,
+    bootstrap: BootstrapConfig,
+    seed: int,
+) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
+    """Table 2: for each detector and place, a row per method, as ``table1``; and its samples.
+
+    ``samples``: sample, image, patient, finding (the detector). ``curves``: method -> place
+    (``<region>_<lungs>``) -> IoU (N, T), NaN in the rows of samples that have no zone there; these
+    are left out, and ``n`` counts the others. ``primary`` is the paper's place, the first one. The
+    third: what could not be judged, for fewer than two patients have a sample there.
+    """
+    tables, frames, left_out = [], [], []
+    first = next(iter(curves.values()))
+    for detector in sorted(samples["finding"].unique()):
+        of_detector = (samples["finding"] == detector).to_numpy()
+        for place, of_first in first.items():
+            region, lungs = place.split("_")
+            rows = np.flatnonzero(of_detector & ~np.isnan(of_first).any(axis=1))
+            here = samples.iloc[rows]
+            if here["patient"].nunique() < 2:
+                left_out.append(f"{detector}, {place}")
+                continue
+            of_place = {method: places[place][rows] for method, places in curves.items()}
+            table, fitted = table1(here, of_place, thresholds, localization, bootstrap, seed)
+            table["paper"] = [paper_value("table2", detector, m) for m in table["method"]]
+            table["primary"] = place == next(iter(first))
+            table = table.drop(columns="iou_macro")
+            for at, (name, value) in enumerate(
+                (("detector", detector), ("region", region), ("lungs", lungs))
+            ):
+                table.insert(2 * at if at < 1 else at + 1, name, value)
+            tables.append(table)
+            frames.append(fitted.assign(region=region, lungs=lungs))
+    if not tables:
+        raise ValueError("table 2 needs a detector with samples of two patients, and has none")
+    return pd.concat(tables, ignore_index=True), pd.concat(frames, ignore_index=True), left_out
+
+
 def write_csv(frame: pd.DataFrame, path: Path) -> None:
     """Write ``frame`` without its index: 6 significant digits, ``n/a`` for NaN, ``\\n`` line ends.
 

@@ -6,6 +6,7 @@ encoders are larger than two lungs on a grey film need.
 
 from collections.abc import Iterable
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from models.checkpoints import load_weights
+from models.foreign_weights import CheckpointError
 from models.prediction import predict
 
 WIDTHS = (8, 16, 32, 64, 128)  # ours: channels from full resolution down to a sixteenth of it
@@ -41,6 +44,27 @@ class LungUNet(nn.Module):
         for block in self.up:
             features = block(torch.cat([self.grow(features), skips.pop()], dim=1))
         return self.last(features)
+
+
+def initial_lung_unet(seed: int) -> LungUNet:
+    """An untrained network, drawn by ``seed``."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return LungUNet()
+
+
+def load_lung_unet(path: Path) -> LungUNet:
+    """The network of a file of ``checkpoints.save_weights``, in evaluation mode.
+
+    Raises CheckpointError for a file of something else.
+    """
+    model = initial_lung_unet(0)
+    state = load_weights(path)
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise CheckpointError(f"{path}: not the weights of a lung network ({error})") from error
+    return model.eval()
 
 
 class DiceAndCrossEntropy(nn.Module):

@@ -14,6 +14,7 @@ from attribution.config import AttributionConfig, BottleneckConfig
 from data.config import DatasetConfig, Source
 from evaluation.config import CurveRule, EvaluationConfig, ReportConfig
 from models.config import ModelConfig, TrainConfig
+from pipeline.brixia_config import BrixiaStudyConfig, check_brixia
 from pipeline.executors.config import ExecutorConfig, executor_problems
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
@@ -33,6 +34,10 @@ METHODS = (
     "regression_iba_rm",
     "regression_iba_dv",
 )
+REGRESSION_METHODS = (
+    *("regression_iba_mse", "regression_iba_rm", "regression_iba_dv"),
+    *("gradient", "integrated_gradients", "random"),
+)
 PRIORS = ("whole_image", "location_prior", "class_prior")
 METRICS = (
     *("localization", "truth", "insertion_deletion", "sensitivity_n", "equal_area", "sanity"),
@@ -49,6 +54,9 @@ class PathsConfig:
     """Folders of this machine. None of them is ever part of a key."""
 
     nih: str | None = None
+    brixia: str | None = None
+    cohen: str | None = None
+    lungs: str | None = None
     outputs: str = "outputs"
 
 
@@ -67,6 +75,7 @@ class PipelineConfig:
     train: TrainConfig = field(default_factory=TrainConfig)
     attribution: AttributionConfig = field(default_factory=AttributionConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    brixia: BrixiaStudyConfig = field(default_factory=BrixiaStudyConfig)
     report: ReportConfig = field(default_factory=ReportConfig)
     executor: ExecutorConfig = field(default_factory=ExecutorConfig)
 
@@ -166,7 +175,7 @@ def _check(config: PipelineConfig) -> None:
     require(
         not regression,
         "attribution.methods",
-        f"{', '.join(regression)} explain a regressor; this run trains a classifier",
+        f"{', '.join(regression)} explain a regressor: give them in brixia.regression_methods",
     )
     published = config.evaluation.insertion_deletion.rule is CurveRule.published_code
     require(
@@ -197,6 +206,8 @@ def _check(config: PipelineConfig) -> None:
         require(not unknown, key, f"unknown {', '.join(unknown)}; known: {', '.join(known)}")
         require(len(set(chosen)) == len(chosen), key, "names one entry twice")
     require(bool(attribution.methods), "attribution.methods", "at least one method")
+    folders = {name: getattr(config.paths, name) for name in ("brixia", "cohen", "lungs")}
+    check_brixia(config.brixia, folders, REGRESSION_METHODS, require)
     for name, problem in executor_problems(config.executor):
         require(False, f"executor.{name}", problem)
 

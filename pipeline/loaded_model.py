@@ -10,7 +10,7 @@ from attribution.base import SCORES
 from attribution.config import Score
 from data.packing import PackedFilms
 from models.checkpoints import load_checkpoint
-from models.densenet import DenseNet121, normalise
+from models.densenet import DenseNet121, SeverityRegressor, normalise
 from pipeline.graph import WorkerTask
 from pipeline.torch_runtime import start_torch
 
@@ -36,9 +36,12 @@ class LoadedModel:
         return normalise(films.to(self.device))
 
     def targets(self, samples: pd.DataFrame) -> Tensor:
-        """int64 (n,): the output that stands for each sample's finding."""
-        return torch.tensor(samples["target"].to_numpy(), device=self.device)
+        """(n,): int64, the output that stands for each sample's finding; of a regressor float32,
+        the film's true score."""
+        targets = torch.tensor(samples["target"].to_numpy(), device=self.device)
+        return targets.float() if targets.is_floating_point() else targets
 
     def probability(self, images: Tensor, targets: Tensor) -> Tensor:
-        """Predicted probability (n,) of each target."""
-        return SCORES[Score.sigmoid](self.model(images), targets)
+        """Predicted probability (n,) of each target; of a regressor the score that it predicts."""
+        regressor = isinstance(self.model, SeverityRegressor)
+        return SCORES[Score.output if regressor else Score.sigmoid](self.model(images), targets)

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from attribution.config import MultilayerIBAConfig, required_taps
 from data.config import Source
+from data.nih import FINDINGS
 from models.config import Loss
+from pipeline.brixia_plan import BrixiaPlan, plan_brixia
 from pipeline.config import PRIORS, PipelineConfig
 from pipeline.graph import RawFolder, Stage
 from pipeline.keys import DigestCache
@@ -60,6 +61,7 @@ class Plan:
     models: dict[Loss, ModelStages]
     shortcuts: Stage
     select: Stage
+    brixia: BrixiaPlan | None
     measured: dict[str, dict[str, Stage]]  # metric -> method -> its evaluate stage
     tables: Stage
     claims: Stage
@@ -67,7 +69,8 @@ class Plan:
 
     @property
     def order(self) -> list[Stage]:
-        return self.before(self.shortcuts, self.claims, self.figures)
+        scored = (self.brixia.figures,) if self.brixia else ()
+        return self.before(self.shortcuts, self.claims, self.figures, *scored)
 
     @staticmethod
     def before(*last: Stage) -> list[Stage]:
@@ -92,7 +95,7 @@ def plan_run(config: PipelineConfig, digests: DigestCache) -> Plan:
         films = render.stage(config)
     else:
         assert config.paths.nih is not None  # checked when the configuration was composed
-        films = nih_films(Path(config.paths.nih), digests)
+        films = nih_films(config.paths.nih, digests)
     index_stage = index.stage(config, films)
     pack_stage = pack.stage(config, films, index_stage)
     select_stage = select.stage(config, index_stage, pack_stage)
@@ -104,11 +107,12 @@ def plan_run(config: PipelineConfig, digests: DigestCache) -> Plan:
     compared = [method for method in methods if method == TABLE3_METHOD]
 
     def model_stages(loss: Loss, explained_by: Sequence[str]) -> ModelStages:
+        name = "" if loss is primary else loss.value
         train_stage = train.stage(config, loss, index_stage, pack_stage, pretrain)
-        predict_stage = predict.stage(config, loss, train_stage, index_stage, pack_stage)
+        predict_stage = predict.stage(config, loss.value, train_stage, index_stage, pack_stage)
         taps = {tap for m in explained_by for tap in required_taps(m, config.attribution)}
         of_tap = {
-            tap: statistics.stage(config, loss, tap, train_stage, index_stage, pack_stage)
+            tap: statistics.stage(config, loss.value, tap, train_stage, index_stage, pack_stage)
             for tap in sorted(taps)
         }
 
@@ -116,17 +120,24 @@ def plan_run(config: PipelineConfig, digests: DigestCache) -> Plan:
             settings = getattr(config.attribution, method)
             if isinstance(settings, MultilayerIBAConfig):
                 layers = {layer: attribute_stage(layer) for layer in settings.layers}
-                return attribute.joined_stage(config, method, loss, layers)
+                return attribute.joined_stage(config, method, name, layers)
             wanted = required_taps(method, config.attribution)
             statistics_stages = {tap: of_tap[tap] for tap in wanted}
             return attribute.stage(
-                config, method, loss, train_stage, pack_stage, select_stage, statistics_stages
+                config, method, name, train_stage, pack_stage, select_stage, statistics_stages
             )
 
         return ModelStages(
             train=train_stage,
             predict=predict_stage,
-            classification=classification.stage(config, loss, predict_stage, index_stage),
+            classification=classification.stage(
+                config,
+                classification.dataset_name(config),
+                loss.value,
+                FINDINGS[: config.dataset.num_labels],
+                predict_stage,
+                index_stage,
+            ),
             statistics=of_tap,
             attribute={method: attribute_stage(method) for method in explained_by},
         )
@@ -145,6 +156,7 @@ def plan_run(config: PipelineConfig, digests: DigestCache) -> Plan:
             select_stage,
             {loss.value: stages.attribute[TABLE3_METHOD] for loss, stages in models.items()},
         )
+    brixia = plan_brixia(config, models[primary].train, digests)
     tables_stage = tables.stage(
         config,
         select_stage,
@@ -152,14 +164,21 @@ def plan_run(config: PipelineConfig, digests: DigestCache) -> Plan:
         models[primary].attribute,
         measured,
         table3_stage,
+        brixia.tables if brixia else None,
     )
-    claims_stage = claims.stage(config, tables_stage, measured.get("localization", {}))
+    claims_stage = claims.stage(
+        config,
+        tables_stage,
+        measured.get("localization", {}),
+        brixia.zone_localization if brixia else {},
+    )
     return Plan(
         films=films,
         index=index_stage,
         pack=pack_stage,
         models=models,
         shortcuts=shortcuts_stage,
+        brixia=brixia,
         select=select_stage,
         measured=measured,
         tables=tables_stage,

@@ -106,6 +106,11 @@ def render_brixia(
     _publish(folder / TABLE, ("\ufeff" + "\r\n".join([HEADER, *rows, ""])).encode())
 
 
+def mask_path(image: str) -> str:
+    """Path of a film's lung mask, relative to the root."""
+    return f"{MASKS}/{Path(image).stem}.png"
+
+
 def _film_path(folder: Path, case: ScoredCase) -> Path:
     return folder / FILMS / f"{case.name}.dcm"
 

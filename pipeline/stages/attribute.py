@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from models.config import Loss
+from attribution.config import Score
 from pipeline.config import PipelineConfig, section
 from pipeline.graph import Stage, Task, WorkerTask
 from pipeline.shards import Compute, run_shards, shard_folders
@@ -17,17 +17,21 @@ from pipeline.shards import Compute, run_shards, shard_folders
 def stage(
     config: PipelineConfig,
     method: str,
-    loss: Loss,
+    model: str,
     train: Stage,
     pack: Stage,
     select: Stage,
     statistics: dict[str, Stage],
+    score: Score | None = None,
 ) -> Stage:
+    """``model`` names it on screen, and is empty for the one of Table 1. ``score`` stands for
+    ``attribution.score``."""
+    score = score or config.attribution.score
     return Stage(
         name="attribute",
         version=2,
         settings={
-            **method_settings(config, method),
+            **method_settings(config, method, score),
             "batch_size": config.attribution.batch_size,
             "shard_size": config.attribution.shard_size,
         },
@@ -37,14 +41,14 @@ def stage(
             "select": select,
             **{f"statistics_{tap}": stage for tap, stage in statistics.items()},
         },
-        run=lambda task: run(task, method, tuple(statistics)),
+        run=lambda task: run(task, method, tuple(statistics), score),
         sources=("attribution", "models/densenet.py"),
-        variant=_variant(config, method, loss),
+        variant=f"{method} {model}".strip(),
     )
 
 
 def joined_stage(
-    config: PipelineConfig, method: str, loss: Loss, layers: dict[str, Stage]
+    config: PipelineConfig, method: str, model: str, layers: dict[str, Stage]
 ) -> Stage:
     """Multi-layer IBA out of what its layers' stages made: nothing is fitted twice."""
     return Stage(
@@ -58,35 +62,31 @@ def joined_stage(
         inputs={f"maps_{layer}": stage for layer, stage in layers.items()},
         run=lambda task: run_joined(task, method, tuple(layers)),
         sources=("attribution/multilayer_iba.py",),
-        variant=_variant(config, method, loss),
+        variant=f"{method} {model}".strip(),
     )
 
 
-def _variant(config: PipelineConfig, method: str, loss: Loss) -> str:
-    return method if loss is config.train.primary else f"{method} {loss.value}"
-
-
-def method_settings(config: PipelineConfig, method: str) -> dict[str, Any]:
+def method_settings(config: PipelineConfig, method: str, score: Score) -> dict[str, Any]:
     """What a method's maps depend on, beside model, films and samples."""
     attribution = config.attribution
     return {
         "method": method,
         "settings": section(getattr(attribution, method)),
-        "score": attribution.score.value,
+        "score": score.value,
         "threads": config.threads,
     }
 
 
-def run(task: Task, method: str, taps: tuple[str, ...]) -> None:
+def run(task: Task, method: str, taps: tuple[str, ...], score: Score) -> None:
     run_shards(
         task,
         len(read_samples(task.inputs["select"])),
         task.config.attribution.shard_size,
-        partial(prepare, method=method, taps=taps),
+        partial(prepare, method=method, taps=taps, score=score),
     )
 
 
-def prepare(task: WorkerTask, method: str, taps: tuple[str, ...]) -> Compute:
+def prepare(task: WorkerTask, method: str, taps: tuple[str, ...], score: Score) -> Compute:
     from attribution.base import SCORES
     from attribution.methods import build_method
     from pipeline.loaded_model import LoadedModel
@@ -105,7 +105,7 @@ def prepare(task: WorkerTask, method: str, taps: tuple[str, ...]) -> Compute:
                 loaded.model,
                 loaded.images(batch),
                 loaded.targets(batch),
-                score=SCORES[config.score],
+                score=SCORES[score],
                 seeds=batch["seed"].tolist(),
             )
             maps.append(result.maps.numpy())

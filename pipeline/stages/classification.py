@@ -1,8 +1,9 @@
-"""evaluate: AUC and average precision of the classifier on the test fold."""
+"""evaluate: AUC and average precision of a classifier on the test fold."""
+
+from collections.abc import Sequence
 
 import pandas as pd
 
-from models.config import Loss
 from pipeline.config import PipelineConfig, section
 from pipeline.graph import Stage, Task
 from pipeline.stages.predict import read_logits
@@ -13,7 +14,15 @@ def dataset_name(config: PipelineConfig) -> str:
     return {"phantoms": "nih_phantoms", "files": "nih"}[config.dataset.source.value]
 
 
-def stage(config: PipelineConfig, loss: Loss, predict: Stage, index: Stage) -> Stage:
+def stage(
+    config: PipelineConfig,
+    dataset: str,
+    model: str,
+    labels: Sequence[str],
+    predict: Stage,
+    index: Stage,
+) -> Stage:
+    """``dataset`` and ``model`` are what the table calls them."""
     return Stage(
         name="evaluate",
         version=2,
@@ -21,18 +30,17 @@ def stage(config: PipelineConfig, loss: Loss, predict: Stage, index: Stage) -> S
             "metric": "classification",
             "bootstrap": section(config.evaluation.bootstrap),
             "seed": config.seed,
-            "dataset": dataset_name(config),
-            "model": loss.value,
+            "dataset": dataset,
+            "model": model,
         },
         inputs={"predict": predict, "index": index},
-        run=lambda task: run(task, loss),
+        run=lambda task: run(task, dataset, model, list(labels)),
         sources=("evaluation/classification.py", "evaluation/bootstrap.py"),
-        variant=f"classification {loss.value}",
+        variant=f"classification {dataset} {model}",
     )
 
 
-def run(task: Task, loss: Loss) -> None:
-    from data.nih import FINDINGS
+def run(task: Task, dataset: str, model: str, labels: list[str]) -> None:
     from evaluation.classification import classification_table
     from evaluation.tables import write_csv
 
@@ -40,10 +48,9 @@ def run(task: Task, loss: Loss) -> None:
     names, logits = read_logits(task.inputs["predict"])
     images = pd.read_csv(task.inputs["index"] / "images.csv", dtype={"image": str})
     images = images.set_index("image").loc[names]
-    labels = list(FINDINGS[: config.dataset.num_labels])
     table = classification_table(
-        dataset_name(config),
-        loss.value,
+        dataset,
+        model,
         labels,
         images[labels].to_numpy(),
         logits,
@@ -54,7 +61,7 @@ def run(task: Task, loss: Loss) -> None:
     write_csv(table, task.folder / "classification.csv")
     scores = pd.DataFrame(logits, columns=[f"logit_{label}" for label in labels])
     labelled = images[["patient", *labels]].reset_index()
-    labelled.insert(0, "model", loss.value)
+    labelled.insert(0, "model", model)
     scores = pd.concat([labelled, scores], axis="columns")
     scores.to_csv(task.folder / "classification_samples.csv", index=False)
     undefined = table.loc[table["auc"].isna(), "class"].tolist()

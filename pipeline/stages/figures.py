@@ -46,7 +46,7 @@ def stage(
 
 
 def run(task: Task, trainings: tuple[str, ...], methods: tuple[str, ...]) -> None:
-    from evaluation.figures import png, table1_figure, training_curves
+    from evaluation.figures import png, table1_figure
     from evaluation.metric_figures import fig2_figure, sensitivity_n_figure
     from evaluation.overlays import mosaic
 
@@ -79,16 +79,7 @@ def run(task: Task, trainings: tuple[str, ...], methods: tuple[str, ...]) -> Non
             f"{method}: {value:.3f}" for method, value in means.items()
         )
     for name in trainings:
-        history_file = task.inputs[f"train_{name}"] / "history.csv"
-        if not history_file.exists():  # no epoch was asked for
-            continue
-        history = pd.read_csv(history_file)
-        kept = int(history["epoch"].iloc[int(history["val_loss"].argmin())])
-        (task.folder / f"training_{name}.png").write_bytes(png(training_curves(history, kept)))
-        alt_texts[f"training_{name}"] = (
-            f"Training and validation loss and validation AUC over {len(history)} epochs;"
-            f" the weights of epoch {kept} were kept."
-        )
+        alt_texts |= draw_training(task, name)
     if "phantoms" in task.inputs:
         from data.phantom.contact_sheet import contact_sheet
 
@@ -97,6 +88,24 @@ def run(task: Task, trainings: tuple[str, ...], methods: tuple[str, ...]) -> Non
             "A sheet of phantom chest films of every finding, with boxes and mask outlines."
         )
     write_json(task.folder / ALT_TEXTS, alt_texts)
+
+
+def draw_training(task: Task, name: str) -> dict[str, str]:
+    """Draws the history of the task's ``train_<name>`` input, and says so; none without epochs."""
+    from evaluation.figures import png, training_curves
+
+    history_file = task.inputs[f"train_{name}"] / "history.csv"
+    if not history_file.exists():
+        return {}
+    history = pd.read_csv(history_file)
+    kept = int(history["epoch"].iloc[int(history["val_loss"].argmin())])
+    (task.folder / f"training_{name}.png").write_bytes(png(training_curves(history, kept)))
+    return {
+        f"training_{name}": (
+            f"Training and validation loss and the validation metric over {len(history)} epochs;"
+            f" the weights of epoch {kept} were kept."
+        )
+    }
 
 
 def choose(task: Task, methods: tuple[str, ...]) -> list:

@@ -20,11 +20,20 @@ _SHARD = 4
 
 
 def stage(
-    config: PipelineConfig, method: str, train: Stage, pack: Stage, select: Stage, maps: Stage
+    config: PipelineConfig,
+    method: str,
+    train: Stage,
+    pack: Stage,
+    select: Stage,
+    maps: Stage,
+    model: str = "",
 ) -> Stage:
+    """``model`` names it on screen, and is empty for the one of Table 1."""
     settings = section(config.evaluation.insertion_deletion)
     inputs = {"train": train, "pack": pack, "select": select, "maps": maps}
-    return perturbing_stage(config, "insertion_deletion", settings, _SHARD, method, inputs, run)
+    return perturbing_stage(
+        config, "insertion_deletion", settings, _SHARD, f"{method} {model}".strip(), inputs, run
+    )
 
 
 def run(task: Task) -> None:

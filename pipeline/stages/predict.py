@@ -1,10 +1,9 @@
-"""predict: the classifier's logits on the test fold."""
+"""predict: a model's outputs on the test fold, a classifier's logits."""
 
 from pathlib import Path
 
 import numpy as np
 
-from models.config import Loss
 from pipeline.config import PipelineConfig
 from pipeline.graph import Stage, Task, WorkerTask
 from pipeline.shards import Compute, run_shards, shard_folders
@@ -14,7 +13,8 @@ _SHARD = 1024
 _BATCH = 32
 
 
-def stage(config: PipelineConfig, loss: Loss, train: Stage, index: Stage, pack: Stage) -> Stage:
+def stage(config: PipelineConfig, model: str, train: Stage, index: Stage, pack: Stage) -> Stage:
+    """``model`` names it on screen."""
     return Stage(
         name="predict",
         version=1,
@@ -22,7 +22,7 @@ def stage(config: PipelineConfig, loss: Loss, train: Stage, index: Stage, pack: 
         inputs={"train": train, "index": index, "pack": pack},
         run=run,
         sources=("models/densenet.py", "models/prediction.py"),
-        variant=loss.value,
+        variant=model,
     )
 
 

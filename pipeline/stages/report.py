@@ -13,6 +13,7 @@ from pipeline.plan import Plan
 from pipeline.progress import seconds_text
 from pipeline.runner import Outcome
 from pipeline.stages.figures import ALT_TEXTS
+from pipeline.stages.finetune import DETECTOR, SEVERITY
 from pipeline.store import Store
 
 _PROBLEM_KINDS = 12  # kinds of problems that the report lists; problems.csv holds every single one
@@ -75,6 +76,34 @@ _CAPTIONS = {
         "Means over samples of what each method says of itself: bits of information, the score and"
         " the score behind the bottleneck, completeness error, conservation ratio."
     ),
+    "table2": (
+        "IoU of the detectors' maps with the union of the zones whose score the detector looks for;"
+        " films that show it only. mask: the lung's own pixels in a zone; box: the strip of its"
+        " bounding box. predicted: lungs as the network outlines them; true: as they are. The"
+        " thresholds are chosen on the other half of the patients. lung_mask says how far lungs"
+        " alone go."
+    ),
+    "pcc": (
+        "Pearson correlation of the regressor's maps with the zones painted with their scores, as a"
+        " mean over films and pooled over all pixels. film: with the background as 0, the paper's"
+        " reading, in which any map of lungs does well; lungs: inside them. mean_severity paints"
+        " each zone with its mean over the other patients. The paper prints .4766 for L_MSE and"
+        " .4404 for one of the others, which it does not name."
+    ),
+    "zones": (
+        "zone_spearman: rank correlation of a map's mean in each of the six zones with their"
+        " scores. relative_mean_score: mean of a film's zones of that score over the mean of all"
+        " its zones."
+    ),
+    "fig3b": "Sensitivity-N of the regressor's maps: the change of the predicted score.",
+    "severity": (
+        "The global score (0-18) on the test films. constant says the mean of the films learnt on;"
+        " second_reader is another radiologist."
+    ),
+    "zone_localization": (
+        "On the zones (mask, the lungs that Table 2 names first): as for the boxes above."
+    ),
+    "brixia_diagnostics": "As above, of the detectors.",
     "classification": (
         "Area under the ROC curve and average precision of the classifier on the test fold;"
         " n/a where a class has no positive or no negative film."
@@ -88,32 +117,32 @@ def write_report(
     """Copies tables and figures into the run folder and writes ``report.html`` there."""
     from evaluation.report import render_report
 
-    where = {
-        role: store.folder(stage.name, stage.key)
-        for role, stage in (
-            ("index", plan.index),
-            ("pack", plan.pack),
-            ("tables", plan.tables),
-            ("claims", plan.claims),
-            ("shortcuts", plan.shortcuts),
-            ("figures", plan.figures),
-        )
-    }
+    where = store.folder(plan.index.name, plan.index.key)
+    sources, drawn = [plan.index, plan.pack], [plan.figures]
+    if plan.brixia is not None:
+        sources += [*plan.brixia.indices, *plan.brixia.packs, *plan.brixia.zones.values()]
+        drawn.append(plan.brixia.figures)
     problems = pd.concat(
-        [pd.read_csv(where[role] / "problems.csv", dtype=str) for role in ("index", "pack")],
+        [
+            pd.read_csv(store.folder(stage.name, stage.key) / "problems.csv", dtype=str)
+            for stage in sources
+        ],
         ignore_index=True,
     )
-    for role, name, suffix in (
-        ("tables", "tables", "csv"),
-        ("claims", "tables", "csv"),
-        ("shortcuts", "tables", "csv"),
-        ("figures", "figures", "png"),
+    alt_texts: dict[str, str] = {}
+    for stage, name, suffix in (
+        *((stage, "tables", "csv") for stage in (plan.tables, plan.claims, plan.shortcuts)),
+        *((stage, "figures", "png") for stage in drawn),
     ):
         (folder / name).mkdir(exist_ok=True)
-        for path in sorted(where[role].glob(f"*.{suffix}")):
+        made = store.folder(stage.name, stage.key)
+        for path in sorted(made.glob(f"*.{suffix}")):
             shutil.copyfile(path, folder / name / path.name)
+        if (made / ALT_TEXTS).exists():
+            alt_texts |= json.loads((made / ALT_TEXTS).read_text(encoding="utf-8"))
     problems.to_csv(folder / "tables" / "problems.csv", index=False)
-    content = report_content(config, outcomes, folder, where, problems)
+    found = len(pd.read_csv(where / "images.csv", usecols=["image"]))
+    content = report_content(config, outcomes, folder, found, alt_texts, problems)
     page = folder / "report.html.tmp"
     page.write_text(render_report(content), encoding="utf-8")
     page.replace(folder / "report.html")
@@ -123,7 +152,8 @@ def report_content(
     config: PipelineConfig,
     outcomes: list[Outcome],
     folder: Path,
-    where: dict[str, Path],
+    found: int,
+    alt_texts: dict[str, str],
     problems: pd.DataFrame,
 ) -> Any:
     """What the report says of this run."""
@@ -131,7 +161,6 @@ def report_content(
     from evaluation.overlays import EXAMPLE_RULE
 
     phantoms = config.dataset.source is Source.phantoms
-    found = len(pd.read_csv(where["index"] / "images.csv", usecols=["image"]))
     banner, statement = None, []
     if phantoms:
         from data.phantom.difficulty import difficulty_name
@@ -148,7 +177,6 @@ def report_content(
         f" {config.train.primary.value} is explained;"
         f" attribution by {', '.join(config.attribution.methods)}; seed {config.seed}."
     )
-    alt_texts = json.loads((where["figures"] / ALT_TEXTS).read_text(encoding="utf-8"))
 
     def figure(name: str, title: str, caption: str) -> list[report.ReportFigure]:
         if name not in alt_texts:
@@ -207,6 +235,29 @@ def report_content(
                     for part in figure(
                         f"training_{name}",
                         f"Training, {name}",
+                        "The weights of the lowest validation loss are kept.",
+                    )
+                ),
+            ),
+        ),
+        report.ReportSection(
+            "brixia",
+            "Films with zone scores",
+            (
+                *table("table2", "Table 2"),
+                *table("pcc", "Correlation with severity"),
+                *table("zones", "Zones"),
+                *figure("fig3b", "Sensitivity-N of the regressor", "The band is the interval."),
+                *table("fig3b", "Figure 3b"),
+                *table("severity", "Severity"),
+                *table("zone_localization", "Other localization metrics on the zones"),
+                *table("brixia_diagnostics", "Diagnostics of the methods on the detectors"),
+                *(
+                    part
+                    for name in _fine_tunings(config)
+                    for part in figure(
+                        f"training_{name}",
+                        f"Fine-tuning, {name.replace('_', ' ')}",
                         "The weights of the lowest validation loss are kept.",
                     )
                 ),
@@ -272,6 +323,11 @@ def report_content(
             "python -m pipeline seed=0,1,2 -m": "three seeds, one run folder each",
         },
     )
+
+
+def _fine_tunings(config: PipelineConfig) -> list[str]:
+    losses = [f"{DETECTOR}_{loss.value}" for loss in config.brixia.detector.losses]
+    return [*losses, SEVERITY]
 
 
 def _pretraining(config: PipelineConfig) -> str:

@@ -37,7 +37,7 @@ def stage(
             "shard": _SHARD,
             "seed": config.seed,
             "statistics": section(config.attribution.statistics),
-            **method_settings(config, method),
+            **method_settings(config, method, config.attribution.score),
         },
         inputs={"train": train, "index": index, "pack": pack, "select": select, "maps": maps},
         run=lambda task: run(task, method),

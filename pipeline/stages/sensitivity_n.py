@@ -13,7 +13,9 @@ from pipeline.stages.attribute import read_maps, read_samples
 _SHARD = 2  # samples; part of the key through the batches that it fills
 
 
-def changes_stage(config: PipelineConfig, train: Stage, pack: Stage, select: Stage) -> Stage:
+def changes_stage(
+    config: PipelineConfig, train: Stage, pack: Stage, select: Stage, model: str = ""
+) -> Stage:
     """How far the output moves under each mask: no map is needed, so it serves all methods."""
     return Stage(
         name="evaluate",
@@ -27,11 +29,14 @@ def changes_stage(config: PipelineConfig, train: Stage, pack: Stage, select: Sta
         inputs={"train": train, "pack": pack, "select": select},
         run=run_changes,
         sources=("evaluation/sensitivity_n.py", "evaluation/perturbation.py"),
-        variant="output_changes",
+        variant=f"output_changes {model}".strip(),
     )
 
 
-def stage(config: PipelineConfig, method: str, changes: Stage, select: Stage, maps: Stage) -> Stage:
+def stage(
+    config: PipelineConfig, method: str, changes: Stage, select: Stage, maps: Stage, model: str = ""
+) -> Stage:
+    """``model`` names it on screen, and is empty for the one of Table 1."""
     return Stage(
         name="evaluate",
         version=1,
@@ -43,7 +48,7 @@ def stage(config: PipelineConfig, method: str, changes: Stage, select: Stage, ma
         inputs={"changes": changes, "select": select, "maps": maps},
         run=run,
         sources=("evaluation/sensitivity_n.py",),
-        variant=f"sensitivity_n {method}",
+        variant=f"sensitivity_n {method} {model}".strip(),
     )
 
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from models.config import Loss
 from pipeline.config import PipelineConfig, section
 from pipeline.graph import Progress, Stage, Task, WorkerTask
 
@@ -16,7 +15,7 @@ if TYPE_CHECKING:  # torch is imported when the stage runs
 
 
 def stage(
-    config: PipelineConfig, loss: Loss, tap: str, train: Stage, index: Stage, pack: Stage
+    config: PipelineConfig, model: str, tap: str, train: Stage, index: Stage, pack: Stage
 ) -> Stage:
     return Stage(
         name="statistics",
@@ -30,7 +29,7 @@ def stage(
         inputs={"train": train, "index": index, "pack": pack},
         run=lambda task: run(task, tap),
         sources=("models/densenet.py", "attribution/statistics.py"),
-        variant=f"{tap} {loss.value}",
+        variant=f"{tap} {model}",
     )
 
 

@@ -25,7 +25,9 @@ def stage(
     attribute: dict[str, Stage],
     measured: dict[str, dict[str, Stage]],
     table3: Stage | None,
+    brixia: Stage | None,
 ) -> Stage:
+    """``brixia``: the tables of the films with zone scores, which join these."""
     methods = {metric: tuple(stages) for metric, stages in measured.items()}
     methods["diagnostics"] = tuple(attribute)
     return Stage(
@@ -48,6 +50,7 @@ def stage(
                 for method, stage in stages.items()
             },
             **({"table3": table3} if table3 else {}),
+            **({"brixia": brixia} if brixia else {}),
         },
         run=lambda task: run(task, tuple(classification), methods),
         sources=(
@@ -127,6 +130,22 @@ def run(task: Task, losses: tuple[str, ...], methods: Methods) -> None:
         compared = pd.read_csv(task.inputs["table3"] / "samples.csv")
         write("table3", compared, lambda: metric_tables.table3(compared, bootstrap, config.seed))
 
+    if "brixia" in task.inputs:
+        for path in sorted(task.inputs["brixia"].glob("*.csv")):
+            _append(path, task.folder / path.name)
+
+
+def _append(rows: Path, table: Path) -> None:
+    """Adds the rows of one csv to another of the same columns, or makes it."""
+    text = rows.read_text(encoding="utf-8")
+    if table.exists():
+        header, text = text.split("\n", 1)
+        own = table.read_text(encoding="utf-8")
+        if own.split("\n", 1)[0] != header:
+            raise ValueError(f"{table.name}: the two data sets have other columns")
+        text = own + text
+    table.write_text(text, encoding="utf-8")
+
 
 def _table1(task: Task, methods: tuple[str, ...]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The cross-fitted rows: shares of the maximum, and bits/pixel for maps in that unit."""
@@ -160,10 +179,8 @@ def _table1(task: Task, methods: tuple[str, ...]) -> tuple[pd.DataFrame, pd.Data
 
 def _join_classification(task: Task, losses: tuple[str, ...]) -> None:
     for name in ("classification.csv", "classification_samples.csv"):
-        parts = [task.inputs[f"classification_{loss}"] / name for loss in losses]
-        texts = [part.read_text(encoding="utf-8").split("\n", 1) for part in parts]
-        rows = "".join(text[1] for text in texts)
-        (task.folder / name).write_text(f"{texts[0][0]}\n{rows}", encoding="utf-8")
+        for loss in losses:
+            _append(task.inputs[f"classification_{loss}"] / name, task.folder / name)
 
 
 def _shard_samples(folder: Path) -> pd.DataFrame:

@@ -29,7 +29,7 @@ def pretrain_stage(config: PipelineConfig, index: Stage, pack: Stage) -> Stage:
     return Stage(
         name="pretrain",
         version=1,
-        settings={"init": init, **_settings(config, recipe, Loss.bce)},
+        settings={"init": init, **training_settings(config, recipe, Loss.bce)},
         inputs={"index": index, "pack": pack},
         run=lambda task: run(task, recipe, Loss.bce),
         sources=_SOURCES,
@@ -44,7 +44,7 @@ def stage(
     return Stage(
         name="train",
         version=2,
-        settings={"init": init, **_settings(config, config.train, loss)},
+        settings={"init": init, **training_settings(config, config.train, loss)},
         inputs={"index": index, "pack": pack, **({"pretrain": pretrain} if pretrain else {})},
         run=lambda task: run(task, config.train, loss),
         sources=_SOURCES,
@@ -64,7 +64,7 @@ def _initial_weights(config: PipelineConfig) -> tuple[str, dict[str, str]]:
     return "file", {what: file_sha256(path) for what, path in files.items() if path.is_file()}
 
 
-def _settings(config: PipelineConfig, recipe: TrainConfig, loss: Loss) -> dict[str, Any]:
+def training_settings(config: PipelineConfig, recipe: TrainConfig, loss: Loss) -> dict[str, Any]:
     settings = section(recipe)
     for name in _NOT_OF_ONE_TRAINING:
         del settings[name]

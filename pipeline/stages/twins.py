@@ -33,7 +33,7 @@ def stage(
             "metric": "twins",
             "twins": settings,
             "shard": _SHARD,
-            **method_settings(config, method),
+            **method_settings(config, method, config.attribution.score),
         },
         inputs={
             "phantoms": phantoms,

@@ -6,7 +6,7 @@ import pytest
 from attribution.config import AttributionConfig, required_taps
 from pipeline.config import CONF, METHODS, ConfigError, compose_config
 
-GROUPS = ("dataset", "model", "train", "attribution", "evaluation", "executor", "paths")
+GROUPS = ("dataset", "model", "train", "attribution", "evaluation", "brixia", "executor", "paths")
 
 
 def options(group: str) -> list[str]:
@@ -24,8 +24,11 @@ CASES = [
 def test_every_experiment_composes_with_every_option_of_every_group(experiment, group, option):
     overrides = [f"experiment={experiment}", f"{group}={option}"]
     films = option if group == "dataset" else experiment
-    if films in ("nih", "paper"):
+    if films in ("nih", "brixia", "paper"):
         overrides.append("paths.nih=/data/nih")
+    scored = option if group == "brixia" else experiment
+    if scored in ("files", "brixia", "paper"):
+        overrides += ["paths.brixia=/data/brixia", "paths.lungs=/data/lungs"]
     if option == "published_code":
         overrides.append("dataset.side=224")
     assert compose_config(overrides).name == experiment
@@ -56,6 +59,17 @@ def test_every_experiment_composes_with_every_option_of_every_group(experiment, 
         ("seed=-1", "seed"),
         ("experiment=nih", "paths.nih"),
         ("paths.nih=/data/nih", "experiment=nih"),
+        ("brixia=files", "paths.brixia"),
+        ("brixia.test=cohen", "paths.cohen"),
+        ("brixia.lungs.source=pairs", "paths.lungs"),
+        ("brixia.lungs.source=masks", "a mask for every test film"),
+        ("paths.lungs=/data/lungs", "nothing reads it"),
+        ("brixia.lungs.side=100", "brixia.lungs.side"),
+        ("brixia.lungs.epochs=0", "brixia.lungs.epochs"),
+        ("brixia.detector.horizontal_flip=true", "brixia.detector.horizontal_flip"),
+        ("brixia.detector.losses=[bce]", "brixia.detector.primary"),
+        ("brixia.regression_methods=[iba]", "brixia.regression_methods: iba"),
+        ("brixia.regression_methods=[]", "brixia.regression_methods"),
     ],
 )
 def test_a_wrong_setting_fails_at_once_and_is_named(override, named):

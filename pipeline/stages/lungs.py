@@ -1,0 +1,264 @@
+"""lung_network, lungs: a network that outlines lungs, and its masks on the test films."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import pandas as pd
+
+from data.config import LungSource
+from models.config import Optimizer, Schedule, TrainConfig
+from pipeline.config import ConfigError, PipelineConfig, section
+from pipeline.graph import RawFolder, Stage, Task
+from pipeline.store import RESUME
+
+if TYPE_CHECKING:  # torch is imported when the stage runs
+    from torch.utils.data import TensorDataset
+
+    from data.packing import PackedFilms
+    from models.epoch_order import FilmDataset
+
+FOLDS = ("train", "val", "test")
+_VAL_SHARE = 0.15  # of the pairs that are not held out
+_BATCH = 16
+
+
+def network_stage(
+    config: PipelineConfig,
+    films: Stage | RawFolder,
+    index: Stage | None = None,
+    pack: Stage | None = None,
+) -> Stage:
+    """``index`` and ``pack`` (at ``lungs.side``) are those of phantoms; pairs are their own."""
+    lungs = config.brixia.lungs
+    settings = section(lungs)
+    if lungs.source is LungSource.phantoms:
+        del settings["test_fraction"]
+    own = {"index": index, "pack": pack} if index and pack else {}
+    return Stage(
+        name="lung_network",
+        version=1,
+        settings={"lungs": settings, "seed": config.seed, "threads": config.threads},
+        inputs={"films": films, **own},
+        run=run_network,
+        sources=("models", "data/lung_pairs.py", "data/lungs.py", "data/laterality.py"),
+    )
+
+
+def stage(config: PipelineConfig, network: Stage, index: Stage, pack: Stage) -> Stage:
+    """Masks of the test fold of ``index``, whose films are packed at ``lungs.side``."""
+    return Stage(
+        name="lungs",
+        version=1,
+        settings={"side": config.dataset.side, "batch": _BATCH, "threads": config.threads},
+        inputs={"network": network, "index": index, "pack": pack},
+        run=run,
+        sources=("models/lung_unet.py", "data/laterality.py", "data/packing.py"),
+        variant="predicted",
+    )
+
+
+def given_stage(
+    config: PipelineConfig,
+    masks: Stage | RawFolder,
+    folder: str,
+    index: Stage,
+    pack: Stage,
+    variant: str,
+) -> Stage:
+    """Masks of the test fold that lie in ``folder``: the phantoms' own, or the user's."""
+    return Stage(
+        name="lungs",
+        version=1,
+        settings={"side": config.dataset.side, "folder": folder},
+        inputs={"masks": masks, "index": index, "pack": pack},
+        run=lambda task: run_given(task, folder),
+        sources=("data/lungs.py", "data/laterality.py", "data/packing.py"),
+        variant=variant,
+    )
+
+
+def run_network(task: Task) -> None:
+    from models.checkpoints import save_weights
+    from models.lung_unet import DiceAndCrossEntropy, grey, initial_lung_unet, predict_masks
+    from models.training import train
+    from models.validation_metrics import MEAN_DICE, dice_per_image
+    from pipeline.torch_runtime import start_torch
+
+    lungs = task.config.brixia.lungs
+    device = start_torch(task.config)
+    names, folds = _pairs(task)
+    recipe = TrainConfig(
+        epochs=lungs.epochs,
+        batch_size=lungs.batch_size,
+        optimizer=Optimizer.adamw,
+        learning_rate=lungs.learning_rate,
+        schedule=Schedule.one_cycle,
+    )
+    model = initial_lung_unet(task.config.seed)
+    result = train(
+        model,
+        cast("FilmDataset", folds["train"]),
+        cast("FilmDataset", folds["val"]),
+        recipe,
+        seed=task.config.seed,
+        folder=task.folder / RESUME,
+        device=device,
+        loss=DiceAndCrossEntropy(),
+        on_progress=lambda epoch, epochs, done, batches, losses: task.progress(
+            (epoch - 1) * batches + done, epochs * batches
+        ),
+        prepare=grey,
+        metric=MEAN_DICE,
+    )
+    result.history.drop(columns="seconds").to_csv(task.folder / "history.csv", index=False)
+    films, masks = folds["test"].tensors
+    found = predict_masks(model, films.split(_BATCH), device)
+    dice = dice_per_image(found, masks[:, 0].numpy() > 0)
+    pd.DataFrame({"image": names["test"], "dice": dice}).to_csv(
+        task.folder / "dice.csv", index=False
+    )
+    save_weights(task.folder / "network.safetensors", model.state_dict())
+    task.note(
+        f"{len(folds['train']):,} films, best epoch {result.best_epoch} of {lungs.epochs}; Dice on"
+        f" {len(dice):,} held-out films: mean {dice.mean():.3f}, lowest {dice.min():.3f}"
+    )
+
+
+def _pairs(task: Task) -> tuple[dict[str, list[str]], "dict[str, TensorDataset]"]:
+    """Names and (film uint8 (side, side), mask float32 (1, side, side)) by fold."""
+    import torch
+    from torch.utils.data import TensorDataset
+
+    from data.laterality import check_sides, mask_side
+    from data.lungs import read_lung_mask
+
+    lungs, root = task.config.brixia.lungs, task.inputs["films"]
+    if lungs.source is LungSource.phantoms:
+        table, films = _phantom_pairs(task)
+    else:
+        table, films = _read_pairs(task)
+    masks = np.stack([read_lung_mask(root / path, lungs.side) for path in table["mask_path"]])
+    check_sides(
+        [mask_side(film, mask) for film, mask in zip(films, masks, strict=True)],
+        f"the lung masks of {root.name}",
+    )
+    names, folds = {}, {}
+    for fold in FOLDS:
+        rows = np.flatnonzero(table["fold"] == fold)
+        if fold == "train" and lungs.max_films is not None:
+            rows = rows[: lungs.max_films]
+        if not len(rows):
+            raise ConfigError(f"the {fold} fold has no film with a lung mask: give more of them")
+        names[fold] = table["image"].iloc[rows].tolist()
+        folds[fold] = TensorDataset(
+            torch.from_numpy(films[rows]), torch.from_numpy(masks[rows][:, None]).float()
+        )
+    return names, folds
+
+
+def _phantom_pairs(task: Task) -> tuple[pd.DataFrame, np.ndarray]:
+    from data.packing import PackedFilms
+    from data.phantom.brixia_layout import mask_path
+    from pipeline.films import readable_images
+
+    packed = PackedFilms(task.inputs["pack"])
+    images = readable_images(task.inputs["index"], packed)
+    table = images[["image", "fold"]].assign(mask_path=images["image"].map(mask_path))
+    return table, packed.load(table["image"].tolist())
+
+
+def _read_pairs(task: Task) -> tuple[pd.DataFrame, np.ndarray]:
+    from data.cohen import read_square
+    from data.integrity import resolve_inside
+    from data.lung_pairs import read_lung_pairs
+    from data.splits import split_by_patient
+
+    lungs, root = task.config.brixia.lungs, task.inputs["films"]
+    pairs = read_lung_pairs(root, lungs.test_fraction, seed=0)
+    if len(pairs.problems):
+        task.note(f"{len(pairs.problems):,} films or masks are left out; see problems.csv")
+    pairs.problems.to_csv(task.folder / "problems.csv", index=False)
+    table = pairs.images
+    learn = table.index[table["fold"] == "train"]
+    in_val = split_by_patient(table["image"][learn], _VAL_SHARE, seed=0)
+    table.loc[learn[in_val], "fold"] = "val"
+    films = [read_square(resolve_inside(root, path), lungs.side) for path in table["path"]]
+    return table, np.stack(films)
+
+
+def run(task: Task) -> None:
+    from data.packing import PackedFilms
+    from models.lung_unet import load_lung_unet, predict_masks
+    from pipeline.films import film_batches
+    from pipeline.torch_runtime import start_torch
+
+    device = start_torch(task.config)
+    films = PackedFilms(task.inputs["pack"])
+    names = _test_names(task, films)
+    model = load_lung_unet(task.inputs["network"] / "network.safetensors")
+    masks: list[np.ndarray] = []
+    for batch in film_batches(films, names, _BATCH, device):
+        masks += list(predict_masks(model, [batch], device))
+        task.progress(len(masks), len(names))
+    _write(task, films, names, masks)
+
+
+def run_given(task: Task, folder: str) -> None:
+    from data.integrity import DataError
+    from data.lung_pairs import MASK_ENDING, SUFFIXES
+    from data.lungs import read_lung_mask
+    from data.nih_files import find_films
+    from data.packing import PackedFilms
+
+    films = PackedFilms(task.inputs["pack"])
+    names = _test_names(task, films)
+    root = task.inputs["masks"]
+    files, _ = find_films(root, SUFFIXES, folder)
+    path_of = {Path(str(name)).stem.removesuffix(MASK_ENDING): path for name, path in files.items()}
+    masks, kept = [], []
+    for done, name in enumerate(names, 1):
+        if (path := path_of.get(Path(name).stem)) is not None:
+            masks.append(read_lung_mask(root / path, films.side))
+            kept.append(name)
+        task.progress(done, len(names))
+    if not kept:
+        raise DataError(f"no test film has a lung mask of its name in {root / folder}")
+    if len(kept) < len(names):
+        absent = len(names) - len(kept)
+        task.note(f"{absent:,} of {len(names):,} test films have no lung mask: left out")
+    _write(task, films, kept, masks)
+
+
+def _test_names(task: Task, films: "PackedFilms") -> list[str]:
+    from pipeline.films import readable_images
+
+    images = readable_images(task.inputs["index"], films)
+    return images.loc[images["fold"] == "test", "image"].tolist()
+
+
+def _write(task: Task, films: "PackedFilms", names: list[str], masks: Sequence[np.ndarray]) -> None:
+    """masks.npy, bool (N, side, side) at the classifier's side, and the films' names in its order.
+
+    Raises DataError where the films look mirrored.
+    """
+    from data.laterality import check_sides, heart_side
+    from data.lungs import MASK_LEVEL
+    from data.packing import squash
+
+    cues = [heart_side(film, mask) for film, mask in zip(films.load(names), masks, strict=True)]
+    check_sides(cues, "the test films")
+    side = task.config.dataset.side
+    squashed = [squash(mask.astype(np.uint8) * 255, side) > MASK_LEVEL for mask in masks]
+    np.save(task.folder / "masks.npy", np.stack(squashed))
+    share = [float(mask.mean()) for mask in masks]
+    pd.DataFrame({"image": names, "lung_share": share}).to_csv(
+        task.folder / "films.csv", index=False
+    )
+
+
+def read_lungs(folder: Path) -> tuple[list[str], np.ndarray]:
+    """Film names and masks bool (N, side, side) of a finished lungs stage."""
+    names = pd.read_csv(folder / "films.csv", dtype={"image": str})["image"].tolist()
+    return names, np.load(folder / "masks.npy")

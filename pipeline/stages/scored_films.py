@@ -1,0 +1,115 @@
+"""render, index, pack of films with zone scores: BrixIA's, phantoms in its layout, Cohen's."""
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from data.config import ScoredFilms, TestFilms
+from data.integrity import resolve_inside
+from pipeline.config import PipelineConfig, available_cores, section
+from pipeline.graph import RawFolder, Stage, Task, WorkerTask
+from pipeline.keys import file_sha256
+from pipeline.stages.pack import pack_films
+
+if TYPE_CHECKING:
+    from data.packing import SquareReader
+
+_READERS = ("data/dicom.py", "data/greyscale.py", "data/isolated_decoding.py", "data/integrity.py")
+
+
+def dataset_name(config: PipelineConfig) -> str:
+    """What tables call the films that are measured: a phantom is never called BrixIA alone."""
+    if config.brixia.test is TestFilms.cohen:
+        return "cohen"
+    return "brixia_phantoms" if config.brixia.source is ScoredFilms.phantoms else "brixia"
+
+
+def render_stage(config: PipelineConfig) -> Stage:
+    return Stage(
+        name="render",
+        version=1,
+        settings={"layout": "brixia", **section(config.brixia.phantom)},
+        inputs={},
+        run=_render,
+        sources=("data/phantom", "data/config.py"),
+        variant="brixia",
+    )
+
+
+def _render(task: Task) -> None:
+    from data.phantom.brixia_layout import render_brixia
+
+    render_brixia(
+        task.config.brixia.phantom, task.folder, workers=available_cores(), progress=task.progress
+    )
+
+
+def index_stage(config: PipelineConfig, films: Stage | RawFolder, which: TestFilms) -> Stage:
+    """``which``: the films of ``brixia.source`` (own), or Cohen's, all of them in the test fold."""
+    cohen, split_file = which is TestFilms.cohen, config.brixia.films.split_file
+    settings = (
+        {"reader": config.brixia.cohen_reader.value} if cohen else section(config.brixia.films)
+    )
+    raw = {}
+    if split_file and isinstance(films, RawFolder) and not cohen:
+        path = resolve_inside(films.folder, split_file)
+        raw = {"split_file": file_sha256(path)} if path.is_file() else {}
+    return Stage(
+        name="index",
+        version=1,
+        settings={"layout": "cohen" if cohen else "brixia", **settings},
+        inputs={"films": films},
+        run=lambda task: _index(task, which),
+        sources=("data/brixia.py", "data/brixia_score.py", "data/cohen.py", *_READERS),
+        variant="cohen" if cohen else "brixia",
+        raw=raw,
+    )
+
+
+def _index(task: Task, which: TestFilms) -> None:
+    from data.brixia import read_brixia
+    from data.cohen import read_cohen
+
+    brixia, root = task.config.brixia, task.inputs["films"]
+    if which is TestFilms.cohen:
+        index = read_cohen(root, brixia.cohen_reader)
+    else:
+        index = read_brixia(root, brixia.films)
+    index.images.to_csv(task.folder / "images.csv", index=False)
+    index.problems.to_csv(task.folder / "problems.csv", index=False)
+    folds = index.images["fold"].value_counts()
+    task.note(
+        f"found {index.found:,} of {index.expected:,} films"
+        f" (train {folds.get('train', 0):,}, val {folds.get('val', 0):,},"
+        f" test {folds.get('test', 0):,})"
+    )
+    if len(index.problems):
+        task.note(f"{len(index.problems):,} problems are listed in problems.csv")
+
+
+def pack_stage(
+    config: PipelineConfig, films: Stage | RawFolder, index: Stage, which: TestFilms, side: int
+) -> Stage:
+    cohen = which is TestFilms.cohen
+    scaling = {} if cohen else {"scaling": config.brixia.films.scaling.value}
+    return Stage(
+        name="pack",
+        version=1,
+        settings={
+            "layout": "cohen" if cohen else "brixia",
+            "side": side,
+            "shard": config.dataset.pack_shard,
+            **scaling,
+        },
+        inputs={"films": films, "index": index},
+        run=lambda task: pack_films(task, side, partial(_reader, which=which)),
+        sources=("data/packing.py", *_READERS),
+        variant=f"{'cohen' if cohen else 'brixia'} {side} px",
+    )
+
+
+def _reader(task: WorkerTask, which: TestFilms) -> "SquareReader":
+    from data.brixia import square_reader
+    from data.cohen import read_square
+
+    scaling = task.config.brixia.films.scaling
+    return read_square if which is TestFilms.cohen else square_reader(scaling)

@@ -1,0 +1,147 @@
+"""evaluate: IoU of one method's maps on the detectors with the zones that they look for."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from data.brixia_score import ZONES, zones_of
+from pipeline.config import PRIORS, PipelineConfig, section
+from pipeline.graph import Stage, Task
+from pipeline.stages.attribute import map_shards, read_samples
+from pipeline.stages.localization import batch_names
+from pipeline.stages.zones import FilmZones, read_zones
+
+LUNG_MASK = "lung_mask"
+SCORED_PRIORS = (*PRIORS, LUNG_MASK)
+REGIONS = ("mask", "box")
+_ROWS = 32
+
+
+def stage(
+    config: PipelineConfig,
+    method: str,
+    select: Stage,
+    zones: dict[str, Stage],
+    maps: Stage | None,
+) -> Stage:
+    """``zones``: lungs (predicted, true) -> their zones; the first is the paper's."""
+    return Stage(
+        name="evaluate",
+        version=1,
+        settings={
+            "metric": "zone_localization",
+            "thresholds": config.evaluation.localization.thresholds,
+            "metrics": section(config.evaluation.localization_metrics),
+            "lungs": list(zones),
+            **({"prior": method} if maps is None else {}),
+        },
+        inputs={
+            "select": select,
+            **{f"zones_{lungs}": stage for lungs, stage in zones.items()},
+            **({"maps": maps} if maps else {}),
+        },
+        run=lambda task: run(task, method, tuple(zones)),
+        sources=(
+            "evaluation/localization.py",
+            "evaluation/localization_metrics.py",
+            "evaluation/priors.py",
+        ),
+        variant=f"zone_localization {method}",
+    )
+
+
+def run(task: Task, method: str, lungs: tuple[str, ...]) -> None:
+    from evaluation.localization_metrics import localization_metrics
+
+    samples = read_samples(task.inputs["select"])
+    settings = task.config.evaluation.localization_metrics
+    curves: dict[str, Any] = {}
+    metrics = pd.DataFrame()
+    places = [(region, of_lungs) for of_lungs in lungs for region in REGIONS]
+    for done, (region, of_lungs) in enumerate(places, 1):
+        zones = read_zones(task.inputs[f"zones_{of_lungs}"])
+        truth, there = zone_masks(samples, zones, region)
+        parts, frames = [], []
+        for rows, maps in _maps(task, method, samples, truth, zones, there):
+            parts.append(_curves(task, maps, truth[rows], samples, rows))
+            if (region, of_lungs) == places[0]:
+                names = batch_names(samples.iloc[rows], slice(None))
+                frame = localization_metrics(maps, truth[rows], settings, names)
+                frames.append(frame.assign(row=rows))
+        curves[f"{region}_{of_lungs}"] = np.full((len(samples), parts[0].shape[1]), np.nan)
+        curves[f"{region}_{of_lungs}"][there] = np.concatenate(parts)
+        if frames:
+            metrics = pd.concat(frames, ignore_index=True)
+        task.progress(done, len(places))
+    np.savez(task.folder / "curves.npz", **curves)
+    named = samples[["sample", "image", "patient", "finding"]]
+    named.merge(metrics, left_index=True, right_on="row").drop(columns="row").to_csv(
+        task.folder / "samples.csv", index=False
+    )
+
+
+def zone_masks(
+    samples: pd.DataFrame, zones: FilmZones, region: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Truth bool (N, side, side) of the samples, and the rows where it is not empty.
+
+    It is empty where the lungs, or the one that shows what the detector looks for, were not found.
+    """
+    scores = samples[list(ZONES)].to_numpy()
+    wanted = np.stack(
+        [zones_of(detector, row) for detector, row in zip(samples["finding"], scores, strict=True)]
+    )
+    truth = zones.union(samples["image"].tolist(), wanted, region)
+    there = np.flatnonzero(truth.any(axis=(1, 2)))
+    if not len(there):
+        raise ValueError("no sample has a zone to be compared with: see the lungs' problems.csv")
+    return truth, there
+
+
+def _maps(
+    task: Task,
+    method: str,
+    samples: pd.DataFrame,
+    truth: np.ndarray,
+    zones: FilmZones,
+    there: np.ndarray,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Rows of ``samples``, and the method's maps of them, for all rows that are ``there``."""
+    from evaluation import priors
+
+    if method in PRIORS:
+        patients, findings = (samples[name].to_numpy()[there] for name in ("patient", "finding"))
+        known = truth[there]
+        for start in range(0, len(there), _ROWS):
+            part = slice(start, start + _ROWS)
+            yield there[part], priors.PRIORS[method](known, patients, findings, part)
+    elif method == LUNG_MASK:
+        images = samples["image"].to_numpy()
+        for start in range(0, len(there), _ROWS):
+            rows = there[start : start + _ROWS]
+            yield rows, (zones.of(images[rows].tolist()) > 0).astype(np.float32)
+    else:
+        done = 0
+        for maps in map_shards(task.inputs["maps"]):
+            rows = there[(there >= done) & (there < done + len(maps))]
+            if len(rows):
+                yield rows, maps[rows - done]
+            done += len(maps)
+
+
+def _curves(
+    task: Task, maps: np.ndarray, truth: np.ndarray, samples: pd.DataFrame, rows: np.ndarray
+) -> np.ndarray:
+    from evaluation.localization import iou_curve, threshold_grid
+
+    thresholds = threshold_grid(task.config.evaluation.localization.thresholds)
+    return iou_curve(maps, truth, thresholds, batch_names(samples.iloc[rows], slice(None)))
+
+
+def read_zone_curves(folder: Path) -> dict[str, np.ndarray]:
+    """IoU (N, T) by ``<region>_<lungs>``; NaN in the rows of samples without a zone there."""
+    with np.load(folder / "curves.npz") as stored:
+        return {name: stored[name] for name in stored.files}
