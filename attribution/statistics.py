@@ -48,11 +48,15 @@ class FeatureStatistics:
             with safe_open(path, framework="pt") as file:
                 about = json.loads((file.metadata() or {})["feature_statistics"])
                 tensors = {name: file.get_tensor(name) for name in _TENSORS}
-        except (SafetensorError, KeyError) as error:
+            loaded = cls(tap=about["tap"], num_images=about["num_images"], **tensors)
+            shapes = {tensor.shape for tensor in tensors.values()}
+            if len(shapes) > 1 or not all(tensor.isfinite().all() for tensor in tensors.values()):
+                raise ValueError(f"{', '.join(_TENSORS)} are not finite and of one shape")
+        except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
             raise ValueError(
                 f"{path}: not a file of feature statistics ({error}); delete it and estimate again"
             ) from error
-        return cls(tap=about["tap"], num_images=about["num_images"], **tensors)
+        return loaded
 
 
 class _Welford:

@@ -32,6 +32,7 @@ COLUMNS = {
     "PhotometricInterpretation": "photometric",
 }
 FOLDS = ("train", "val", "test")
+OTHER_NAME = "(not 16 to 20 digits)"  # stands for a name that may be a patient's
 # As strings: such numbers overflow 64 bits. The published split writes .jpg.
 NAME = re.compile(r"(\d{16,20})(\.\w+)?", re.ASCII)
 
@@ -61,6 +62,9 @@ def read_brixia(root: Path, config: BrixiaConfig) -> ScoreIndex:
     fold, fold_problems = _folds(entries, root, config)
     resolve_inside(root, FILMS)
     films, scan_problems = find_films(root, (".dcm",), FILMS)
+    nested = films[[path != f"{FILMS}/{name}" for name, path in films.items()]].index.to_series()
+    films = films.drop(nested)
+    scan_problems["file"] = scan_problems["file"].str.removeprefix(f"{FILMS}/").map(_shown)
     present = entries["image"].isin(films.index)
     if not present.any():
         raise DataError(
@@ -73,7 +77,8 @@ def read_brixia(root: Path, config: BrixiaConfig) -> ScoreIndex:
         fold_problems,
         scan_problems,
         list_problems(entries["image"][~present], TABLE, "listed there, but not found"),
-        list_problems(unnamed, TABLE, "on disk, but no usable row names it"),
+        list_problems(unnamed.map(_shown), TABLE, "on disk, but no usable row names it"),
+        list_problems(nested.map(_shown), FILMS, "in a folder below it: not read"),
     ]
     images = entries.assign(path=entries["image"].map(films), fold=fold)[present & (fold != "")]
     facts, fact_problems = _facts(images, root)
@@ -114,6 +119,10 @@ def _canonical(names: pd.Series) -> pd.Series:
     return pd.Series([f"{m[1]}.dcm" if m else "" for m in matches], names.index, dtype=object)
 
 
+def _shown(name: str) -> str:
+    return name if NAME.fullmatch(name) else OTHER_NAME
+
+
 def _read_entries(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Usable rows of the table with their labels; and the rows left out or repaired."""
     table = read_table(path, COLUMNS, separator=";")[list(COLUMNS)].rename(columns=COLUMNS)
@@ -131,7 +140,7 @@ def _read_entries(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     usable = reasons == ""
     reasons[usable & short] = "BrixiaScore had lost leading zeros, which its sum confirms: restored"
     listed = reasons != ""
-    problems = list_problems(written[listed], "", reasons[listed])
+    problems = list_problems(written[listed].map(_shown), "", reasons[listed])
     problems["field"] = [f"{path.name} line {line}" for line in problems.index]
 
     entries = table[usable][["image", "patient", "photometric"]]

@@ -31,13 +31,12 @@ from data.dicom_errors import (
 )
 from data.dicom_pixels import check_readable, stored_pixels
 from data.greyscale import grey_of_stored, published_grey_of_stored, shown_by
-from data.integrity import MAX_PIXELS, DataError, printable
+from data.integrity import MAX_BYTES, MAX_PIXELS, DataError, printable
 
 # pydicom's warnings quote paths and values.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"pydicom\.")
 logging.getLogger("pydicom").setLevel(logging.ERROR)
 
-MAX_BYTES = 2 * MAX_PIXELS + 16 * 1024**2  # ours: 16 bits a pixel, and room for a header
 WHOLE_NUMBERS = ("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation")
 TECHNICAL = (
     *WHOLE_NUMBERS,

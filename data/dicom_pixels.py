@@ -22,6 +22,7 @@ from pydicom.uid import (
 )
 
 from data.dicom_errors import DamagedPixelData, DicomError, UnsupportedTransferSyntax
+from data.integrity import JPEG_SCAN, MAX_JPEG_SCANS
 from data.isolated_decoding import decode_isolated
 
 # Not gdcm wherever another can, which pydicom would ask first: damaged streams make it abort.
@@ -32,6 +33,8 @@ DECODERS = {
     **dict.fromkeys((JPEGLossless, JPEGLosslessSV1), "gdcm"),
     RLELossless: "pydicom",
 }
+# Beyond this many pixels, or bytes of them, a hostile stream takes gigabytes or minutes of these.
+UNBOUNDED, ISOLATED_FROM = ("pylibjpeg", "pydicom"), 2**20
 START_OF_FRAME = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}  # JPEG and JPEG-LS markers
 
 
@@ -56,12 +59,17 @@ def stored_pixels(path: Path, header: Dataset) -> NDArray[np.unsignedinteger]:
     syntax = header.file_meta.TransferSyntaxUID
     try:
         if syntax.is_compressed and syntax != RLELossless:
-            size = _codestream_size(get_frame(header.PixelData, 0, number_of_frames=1))
-            if size != (header.Rows, header.Columns):
-                raise DamagedPixelData("the compressed image has not the size of Rows and Columns")
+            stream = get_frame(header.PixelData, 0, number_of_frames=1)
+            if _codestream_shape(stream) != (header.Rows, header.Columns, 1):
+                raise DamagedPixelData(
+                    "the compressed image has not the size of Rows and Columns, or several colours"
+                )
+            if stream.count(JPEG_SCAN) > MAX_JPEG_SCANS:
+                raise DamagedPixelData(f"more than {MAX_JPEG_SCANS} scans")
         decoder = DECODERS.get(syntax, "")
-        if decoder == "gdcm":
-            pixels = decode_isolated(path)
+        largest = max(header.Rows * header.Columns, len(header.PixelData))
+        if decoder == "gdcm" or (decoder in UNBOUNDED and largest > ISOLATED_FROM):
+            pixels = decode_isolated(path, decoder)
         else:
             pixels = pixel_array(header, decoding_plugin=decoder)
     except (MemoryError, DicomError):
@@ -76,8 +84,8 @@ def stored_pixels(path: Path, header: Dataset) -> NDArray[np.unsignedinteger]:
     return bits & bits.dtype.type(2**header.BitsStored - 1)
 
 
-def _codestream_size(frame: bytes) -> tuple[int, int] | None:
-    """Rows and columns that a JPEG, JPEG-LS or JPEG 2000 stream claims, None if it claims none.
+def _codestream_shape(frame: bytes) -> tuple[int, int, int] | None:
+    """Rows, columns and components that a JPEG, JPEG-LS or JPEG 2000 stream claims, None if none.
 
     Decoders allocate for these, whatever the header says.
     """
@@ -86,12 +94,12 @@ def _codestream_size(frame: bytes) -> tuple[int, int] | None:
         x1, y1, x0, y0 = (
             int.from_bytes(frame[size + at : size + at + 4], "big") for at in (8, 12, 16, 20)
         )
-        return y1 - y0, x1 - x0
+        return y1 - y0, x1 - x0, int.from_bytes(frame[size + 40 : size + 42], "big")
     at = 2
-    while at + 9 <= len(frame) and frame[at] == 0xFF:
+    while at + 10 <= len(frame) and frame[at] == 0xFF:
         marker, length = frame[at + 1], int.from_bytes(frame[at + 2 : at + 4], "big")
         if marker in START_OF_FRAME:
             rows, columns = (int.from_bytes(frame[at + k : at + k + 2], "big") for k in (5, 7))
-            return rows, columns
+            return rows, columns, frame[at + 9]
         at += 1 if marker == 0xFF else 2 + length
     return None

@@ -11,7 +11,14 @@ import pandas as pd
 from PIL import Image, UnidentifiedImageError
 
 MAX_PIXELS = 64 * 1024**2  # ours: eight times the largest films of CR and DX detectors
+MAX_BYTES = 2 * MAX_PIXELS + 16 * 1024**2  # ours: 16 bits a pixel, and room for a header
 READABLE_FORMATS = ("PNG", "JPEG")  # ours: decoders of other formats are an attack surface
+# What a small file may ask of a decoder: it is busy with each chunk, and with all pixels a scan.
+MAX_PNG_CHUNKS = 100_000  # ours: 64 megapixels of 16 bits take 16,384 of the usual 8 KiB
+MAX_JPEG_SCANS = 100  # ours: ten times what progressive films have
+JPEG_SCAN = b"\xff\xda"  # cannot stand in compressed data
+_PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"
+_GREY_OF_16_BITS = ((np.arange(65536) * 255 + 32767) // 65535).astype(np.uint8)
 
 
 class DataError(ValueError):
@@ -114,7 +121,8 @@ def read_grey(path: Path) -> np.ndarray:
 
     As published, colour comes from ``convert("RGB")``, which drops alpha; the three channels are
     then weighted to one (the identity for grey films). 16-bit greys are scaled by 255/65535.
-    Raises DataError if the file is absent, not such an image, damaged, or over 64 megapixels.
+    Raises DataError if the file is absent, not such an image, damaged, over 64 megapixels, or made
+    to keep the decoder busy.
     A failing disk (any other errno) raises its OSError, for that says nothing about the film.
     """
     shown = printable(str(path))
@@ -148,6 +156,9 @@ def _decode(path: Path) -> np.ndarray:
         raise DataError("not a regular file")
     if status.st_size == 0:
         raise DataError("the file is empty")
+    if status.st_size > MAX_BYTES:
+        raise DataError(f"too large: {status.st_size} bytes, at most {MAX_BYTES} are read")
+    _check_effort(path)
     with Image.open(path, formats=READABLE_FORMATS) as image:
         width, height = image.size
         if width < 1 or height < 1:
@@ -158,7 +169,22 @@ def _decode(path: Path) -> np.ndarray:
     with Image.open(path, formats=READABLE_FORMATS) as image:
         image.load()
         if image.mode.startswith("I"):
-            deep = np.asarray(image).astype(np.int64)
-            return ((deep.clip(0, 65535) * 255 + 32767) // 65535).astype(np.uint8)
+            deep = np.asarray(image)
+            return _GREY_OF_16_BITS[deep if deep.dtype == np.uint16 else deep.clip(0, 65535)]
         grey = image if image.mode == "L" else image.convert("RGB").convert("L")
         return np.array(grey, dtype=np.uint8)
+
+
+def _check_effort(path: Path) -> None:
+    """Before the file is opened as an image, for that reads all chunks that precede the pixels."""
+    with path.open("rb") as file:
+        start = file.read(len(_PNG))
+        if start == _PNG:
+            chunks = 0
+            while length := file.read(8):
+                chunks += 1
+                if chunks > MAX_PNG_CHUNKS:
+                    raise DataError(f"more than {MAX_PNG_CHUNKS} chunks: save the film anew")
+                file.seek(int.from_bytes(length[:4], "big") + 4, os.SEEK_CUR)
+        elif start.startswith(_JPEG) and file.read().count(JPEG_SCAN) > MAX_JPEG_SCANS:
+            raise DataError(f"more than {MAX_JPEG_SCANS} scans: save the film anew")

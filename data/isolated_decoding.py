@@ -1,9 +1,10 @@
-"""JPEG Lossless by GDCM in a process of its own, for damaged streams end the process it runs in.
+"""Decoding in a process of its own, with limits: damaged streams end it, or fill its memory.
 
 Started as a script by path, so that a film costs no more than the import of pydicom.
 """
 
 import io
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -11,12 +12,14 @@ from pathlib import Path
 import numpy as np
 from pydicom.pixels import pixel_array
 
-SECONDS = 900  # ours: a thousand times what a large film takes on a quiet machine
+SECONDS = 900  # ours, on the wall: a machine may be busy with other things
+CPU_SECONDS = 10  # ours: ten times what the largest films of CR and DX detectors take
+MEMORY = 2 * 10**9  # ours, in bytes of address space
 
 
-def decode_isolated(path: Path) -> np.ndarray:
-    """Stored pixels (H, W) of a DICOM file. Raises ValueError where the process found none."""
-    command = [sys.executable, "-I", __file__, str(path)]
+def decode_isolated(path: Path, decoder: str) -> np.ndarray:
+    """Stored pixels (H, W) of a DICOM file by a plugin of pydicom. Raises ValueError for none."""
+    command = [sys.executable, "-I", __file__, str(path), decoder]
     try:
         done = subprocess.run(command, capture_output=True, timeout=SECONDS, check=True)
     except subprocess.SubprocessError as error:
@@ -25,6 +28,9 @@ def decode_isolated(path: Path) -> np.ndarray:
 
 
 if __name__ == "__main__":
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     found = io.BytesIO()  # a pipe has no position, which numpy asks for
-    np.save(found, pixel_array(sys.argv[1], decoding_plugin="gdcm"))
+    np.save(found, pixel_array(sys.argv[1], decoding_plugin=sys.argv[2]))
     sys.stdout.buffer.write(found.getbuffer())

@@ -75,7 +75,7 @@ def find_films(
     films: dict[str, str] = {}
     for name, path in found:
         if films.setdefault(name, path) != path:
-            reason = f"the name occurs again: {films[name]} is used"
+            reason = "the name occurs again: the first path in sorted order is used"
             problems.append(Problem(path, "file name", reason))
     return pd.Series(films, dtype=object), problem_table(problems)
 

@@ -211,8 +211,10 @@ class PackedFilms:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         table = read_table(folder / INDEX_FILE, ("image", "shard", "row"))
-        self.table = table.astype({"shard": int, "row": int}).reset_index(drop=True)
+        self.table = _whole_numbers(table, ["shard", "row"], folder / INDEX_FILE)
         self._names = pd.Index(self.table["image"])
+        if not self._names.is_unique:
+            raise DataError(f"{folder / INDEX_FILE} names a film twice: pack again")
         self._shards: dict[int, np.ndarray] = {}
         self.side: int = self._shard(self.table["shard"].iloc[0]).shape[1]
 
@@ -236,7 +238,10 @@ class PackedFilms:
         films = np.empty((len(positions), self.side, self.side), dtype=np.uint8)
         for shard in np.unique(shards):
             here = shards == shard
-            films[here] = self._shard(shard)[rows[here]]
+            packed = self._shard(shard)
+            if packed.shape[1] != self.side or rows[here].max() >= len(packed):
+                raise DataError(f"{self.folder}: {INDEX_FILE} and its shards differ: pack again")
+            films[here] = packed[rows[here]]
         return films
 
     def _shard(self, shard: int) -> np.ndarray:
@@ -251,9 +256,20 @@ def _shard_path(folder: Path, shard: int, suffix: str) -> Path:
 
 def _open_shard(path: Path) -> np.ndarray:
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
+        films = np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # numpy lets tokenize.TokenError, SyntaxError, EOFError ... out
         raise DataError(f"{path} is absent or damaged ({error}): pack again") from error
+    if films.ndim != 3 or films.shape[1] != films.shape[2] or films.dtype != np.uint8:
+        raise DataError(f"{path} holds no square films of uint8: pack again")
+    return films
+
+
+def _whole_numbers(table: pd.DataFrame, columns: list[str], path: Path) -> pd.DataFrame:
+    """``table`` with whole numbers from 0 to 10^9 in ``columns``."""
+    for column in columns:
+        if not table[column].str.fullmatch(r"[0-9]{1,9}").all():
+            raise DataError(f"{path}: {column} is not a whole number everywhere: pack again")
+    return table.astype(dict.fromkeys(columns, int)).reset_index(drop=True)
 
 
 def _films_of(images: pd.DataFrame, shard: int, shard_size: int) -> pd.DataFrame:
@@ -270,7 +286,7 @@ def _read_shard(folder: Path, shard: int, films: pd.DataFrame, side: int) -> pd.
         num_rows = int((table["row"] >= 0).sum())
         if num_rows and _open_shard(path.with_suffix(".npy")).shape != (num_rows, side, side):
             return None
-    except ValueError:  # damaged, as after a power cut: pack it again
+    except (ValueError, OverflowError):  # damaged, as after a power cut: pack it again
         return None
     return table if np.array_equal(table["image"], films["image"]) else None
 

@@ -71,6 +71,13 @@ def threshold_grid(count: int) -> NDArray[np.float64]:
     return np.arange(1, count + 1) / (count + 1)
 
 
+def check_finite(maps: NDArray[np.floating], names: Sequence[object] | None = None) -> None:
+    """ValueError for maps (N, H, W) that hold NaN or infinity; ``names`` say whose."""
+    for row in np.flatnonzero(~np.isfinite(maps).all(axis=(1, 2)))[:1]:
+        name = names[row] if names is not None else row
+        raise ValueError(f"map of sample {name} holds NaN or infinity")
+
+
 def iou_curve(
     maps: NDArray[np.floating],
     truth: NDArray[np.bool_],
@@ -93,15 +100,14 @@ def iou_curve(
         raise ValueError("thresholds must rise strictly")
     if maps.ndim != 3 or maps.shape != truth.shape:
         raise ValueError(f"maps {maps.shape} and truth {truth.shape} must share one (N, H, W)")
+    check_finite(maps, names)
     curves = np.zeros((len(maps), len(levels)))
     for i in range(len(maps)):
-        name = names[i] if names is not None else i
         inside = truth[i].ravel()
         values = maps[i].ravel()
         peak = float(values.max())
-        if not np.isfinite(values).all():
-            raise ValueError(f"map of sample {name} holds NaN or infinity")
         if not inside.any():
+            name = names[i] if names is not None else i
             raise ValueError(f"truth mask of sample {name} is empty")
         if peak <= 0:
             continue

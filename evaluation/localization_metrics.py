@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from evaluation.config import LocalizationMetricsConfig
-from evaluation.localization import iou_curve
+from evaluation.localization import check_finite, iou_curve
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,9 @@ def weaker_share(
     """Share (N,) of the smaller of a map's positive mass in two regions, all (N, H, W), of both.
 
     0.5 where a map holds both alike, 0 where it holds one alone; NaN where it holds neither.
+    ValueError for a map that is not finite.
     """
+    check_finite(maps)
     positive = np.maximum(maps, 0).astype(np.float64)
     masses = np.stack([(positive * region).sum(axis=(1, 2)) for region in (first, second)])
     total = masses.sum(axis=0)

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from evaluation.figures import BASELINES, GREY, method_label, style
+from evaluation.figures import GREY, style
+from evaluation.method_names import BASELINES, method_label
 
 # Okabe and Ito's colours and a marker each, so that no two methods differ by colour alone.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "black")

@@ -34,10 +34,10 @@ def baseline_images(images: Tensor, baseline: Baseline, blur: BlurConfig) -> Ten
 def pixel_ranks(maps: Tensor) -> Tensor:
     """Rank of each pixel int64 (N, H W) in ``maps`` (N, H, W): 0 for the highest value.
 
-    Equal values rank by their index, row by row from the top left. ValueError for NaN.
+    Equal values rank by their index, row by row from the top left. ValueError for NaN or infinity.
     """
-    if maps.isnan().any():
-        raise ValueError("maps to rank hold NaN")
+    if not maps.isfinite().all():
+        raise ValueError("maps to rank hold NaN or infinity")
     order = maps.flatten(1).argsort(dim=1, descending=True, stable=True)
     ranks = torch.empty_like(order)
     positions = torch.arange(order.shape[1], device=order.device).expand_as(order)

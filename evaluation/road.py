@@ -77,7 +77,7 @@ def road(
 
     ``images`` (N, 3, H, W) normalised, ``maps`` (N, H, W), one seed per image for the noise on
     imputed pixels. Equal values of a map go by their index. ValueError for a fraction outside
-    (0, 1).
+    (0, 1), FloatingPointError where a score is not finite.
     """
     check_images(images, targets, maps)
     if not config.fractions or not all(0 < fraction < 1 for fraction in config.fractions):
@@ -108,6 +108,9 @@ def road(
     if states:
         flush()
     result = torch.cat(scores).view(num, len(config.fractions), 2).numpy()
+    bad = np.flatnonzero(~np.isfinite(result).all(axis=(1, 2))).tolist()
+    if bad:
+        raise FloatingPointError(f"the model's score of sample(s) {bad} is not finite")
     return result[:, :, 0], result[:, :, 1]
 
 

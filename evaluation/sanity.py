@@ -15,6 +15,7 @@ from scipy.stats import rankdata
 from torch import Tensor, nn
 
 from evaluation.config import SanityConfig
+from evaluation.localization import check_finite
 
 Explain = Callable[[nn.Module, Tensor, Tensor], NDArray[np.float32]]
 """(model, images (N, 3, H, W), targets (N,)) -> maps (N, H, W). What it draws at random, it draws
@@ -60,8 +61,10 @@ def _unit_range(maps: NDArray[np.floating]) -> NDArray[np.float64]:
 def standard_ranks(maps: NDArray[np.floating]) -> NDArray[np.float64]:
     """Ranks of the pixels (N, H W), of mean 0 and length 1, ties at their mean rank.
 
-    The product of two rows is Spearman's correlation. NaN for a constant map.
+    The product of two rows is Spearman's correlation. NaN for a constant map, ValueError for one
+    that is not finite.
     """
+    check_finite(maps)
     ranks = rankdata(maps.reshape(len(maps), -1), axis=1)
     ranks -= ranks.mean(axis=1, keepdims=True)
     length = np.sqrt((ranks**2).sum(axis=1, keepdims=True))

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from evaluation.config import SensitivityNConfig
+from evaluation.localization import check_finite
 from evaluation.perturbation import (
     REFERENCE_SIDE,
     Scorer,
@@ -81,7 +82,9 @@ def sensitivity_n(
     """Pearson correlation (N, K) per film and n of ``changes`` with the sums of ``maps`` (N, H, W).
 
     NaN where the sums or the changes are all the same (the published code counts 0 there).
+    ValueError for a map that is not finite, or changes of other settings.
     """
+    check_finite(maps)
     flat = np.asarray(maps, dtype=np.float64).reshape(len(maps), -1)
     sizes = set_sizes(config.points, maps.shape[1])
     if changes.shape != (len(maps), len(sizes), config.masks):

@@ -66,6 +66,12 @@ def load_checkpoint(path: Path) -> tuple[DenseNet121, dict[str, Any]]:
     """
     state = load_weights(path)
     meta = _described(path)
+    bias = state.get("classifier.bias")
+    if bias is not None and bias.numel() != len(meta["labels"]):  # before so many are allocated
+        raise CheckpointError(
+            f"{path}: {bias.numel()} outputs, but {path.with_suffix('.json').name} has "
+            f"{len(meta['labels'])} labels"
+        )
     model = _seeded_model(len(meta["labels"]), seed=0)
     if meta["architecture"] == SeverityRegressor.__name__:
         model = severity_regressor(model, start=0.0)
@@ -77,11 +83,13 @@ def _described(path: Path) -> dict[str, Any]:
     beside = path.with_suffix(".json")
     try:
         meta = json.loads(beside.read_text(encoding="utf-8"))
-        _labels, architecture = meta["labels"], meta["architecture"]
+        labels, architecture = meta["labels"], meta["architecture"]
     except FileNotFoundError as error:
         raise CheckpointError(f"{beside}: absent; it names the outputs of {path.name}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{beside}: does not describe a checkpoint ({error!r})") from error
+    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+        raise CheckpointError(f"{beside}: labels is not a list of names")
     if architecture not in _ARCHITECTURES:
         raise CheckpointError(
             f"{beside}: architecture is {architecture!r}, expected {' or '.join(_ARCHITECTURES)}"

@@ -160,7 +160,23 @@ def plan_brixia(config: PipelineConfig, train: Stage, digests: DigestCache) -> B
         zone_localization=localized,
         predict_severity=predict_severity,
         tables=tables,
-        figures=brixia_figures.stage(tables, trainings),
+        figures=brixia_figures.stage(
+            config,
+            tables,
+            trainings,
+            test.pack,
+            paper_zones,
+            {
+                "select": select_detectors,
+                "predict": of_detector[settings.detector.primary],
+                **{f"maps_{method}": stage for method, stage in detector_maps.items()},
+            },
+            {
+                "select": select_severity,
+                "predict": predict_severity,
+                **{f"maps_{method}": stage for method, stage in regressor_maps.items()},
+            },
+        ),
     )
 
 

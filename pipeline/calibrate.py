@@ -205,7 +205,7 @@ def _measure(
         batch = samples.iloc[start : start + attribution.batch_size]
         parts.append(
             explain(
-                loaded.model,
+                loaded.explained_by(method),
                 loaded.images(batch),
                 loaded.targets(batch),
                 score=SCORES[score],

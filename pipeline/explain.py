@@ -1,7 +1,8 @@
 """``python -m pipeline.explain --image film.png``: one film of one's own, by a run's model.
 
 Writes ``overlay.png``, each method's map as ``<method>.npy`` (float32 (side, side), in the method's
-own unit) and ``explanation.json`` into a new folder of ``<outputs>/explain``.
+own unit) and ``explanation.json`` into a new folder of ``<outputs>/explain``; of a DICOM film also
+``overlay.dcm``, where ``--secondary-capture`` asks for it.
 """
 
 import argparse
@@ -53,6 +54,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--target", help="a label of the model; default: the most probable one")
     parser.add_argument("--method", default="iba", help=f"all (of the run), {', '.join(METHODS)}")
     parser.add_argument("--out", type=Path, help="a new folder")
+    parser.add_argument(
+        "--secondary-capture",
+        action="store_true",
+        help="of a DICOM film: the overlay as DICOM too, without any field of the film's",
+    )
     options = parser.parse_args(arguments)
     try:
         run = FinishedRun.read(options.run)
@@ -60,14 +66,19 @@ def main(arguments: list[str]) -> int:
         out = options.out or run.outputs / "explain" / time
         if out.exists():
             raise ExplainError(f"--out: {out} is there already; name a new folder")
+        if options.secondary_capture and not _is_dicom(options.image):
+            raise ExplainError(f"--secondary-capture: {options.image} is no DICOM film")
         film, notes = read_film(options.image, run.config.dataset.side)
         if run.config.dataset.source is Source.phantoms:
             notes.append("this model was trained on phantoms: it knows nothing of patients")
         for note in notes:
-            say(f"{options.image.name}: {note}")
-        found = explain_film(run, film, options.image.name, options.target, options.method)
+            say(note)
+        item = _item(run, options.image)
+        found = explain_film(run, film, item, options.target, options.method)
         _show(found)
         _write(out, run, options.image, film, notes, found)
+        if options.secondary_capture:
+            _write_secondary_capture(out, options.image, found)
     except (ValueError, OSError, FloatingPointError) as error:
         say(f"error: {error}")
         return 1
@@ -77,32 +88,52 @@ def main(arguments: list[str]) -> int:
 def read_film(path: Path, side: int) -> tuple[NDArray[np.uint8], list[str]]:
     """The film as the model sees it, uint8 (side, side), and what one should know about it.
 
-    Raises a ``data.integrity.DataError`` that names the file and what is wrong with it.
+    Raises ExplainError, which says what is wrong with the film but not its name or path: these may
+    be a patient's, and what is on a screen is copied.
     """
-    from data.integrity import read_grey
+    from data.integrity import DataError, printable, read_grey
     from data.packing import resize_and_crop
 
     notes = []
-    if _is_dicom(path):
-        from data.dicom import read_dicom
+    try:
+        if _is_dicom(path):
+            from data.dicom import read_dicom
 
-        whole, facts = read_dicom(path)
-        notes += [f"{field}: {reason}" for field, reason in facts.doubts]
-    else:
-        whole = read_grey(path)
+            whole, facts = read_dicom(path)
+            notes += [f"{field}: {reason}" for field, reason in facts.doubts]
+        else:
+            whole = read_grey(path)
+        film = resize_and_crop(whole, side)
+    except DataError as error:
+        reason = str(error).removeprefix(f"{printable(str(path))}: ")
+        raise ExplainError(f"--image: {reason}") from None
+    except OSError as error:
+        raise ExplainError(f"--image: cannot be read: {error.strerror}") from None
     height, width = whole.shape
     if height != width:
         notes.append(f"{width} x {height} pixels: the model sees the square in the middle")
-    return resize_and_crop(whole, side), notes
+    return film, notes
+
+
+def _item(run: FinishedRun, path: Path) -> str:
+    """What the seed is made of: the name of a film of the run, so that it gets its map of there,
+    else the content, for whoever guesses a name could tell it from its seed."""
+    import pandas as pd
+
+    if "index" in run.stages:
+        index = pd.read_csv(run.artifact("index") / "images.csv", usecols=["image"], dtype=str)
+        if path.name in set(index["image"]):
+            return path.name
+    return file_sha256(path)
 
 
 def explain_film(
-    run: FinishedRun, film: NDArray[np.uint8], name: str, target: str | None, method: str
+    run: FinishedRun, film: NDArray[np.uint8], item: str, target: str | None, method: str
 ) -> Explanation:
     """What the run's model predicts of the film, and why.
 
-    A film of the run's test set is explained with the seed, and so the map, that it has there.
-    Raises ValueError for a target or method that the run has not.
+    ``item`` is what its seed is made of beside the run's own and the target. Raises ValueError for
+    a target or method that the run has not.
     """
     config = run.config.attribution
     methods = config.methods if method == "all" else [method]
@@ -116,11 +147,12 @@ def explain_film(
     import torch
 
     from attribution.base import SCORES
-    from attribution.methods import build_method
+    from attribution.methods import NEEDS_LAYERS, build_method
     from attribution.statistics import FeatureStatistics
     from models.checkpoints import load_checkpoint
     from models.densenet import normalise
     from models.device import resolve_device
+    from models.frozen_densenet import FrozenDenseNet
 
     torch.set_num_threads(run.config.threads)
     model, about = load_checkpoint(weights)
@@ -128,13 +160,13 @@ def explain_film(
     if target is not None and target not in labels:
         raise ExplainError(f"--target: {target!r} is no label of this model: {', '.join(labels)}")
     device = resolve_device("auto")
-    model.to(device)
+    frozen = FrozenDenseNet(model.to(device))
     images = normalise(torch.from_numpy(film.copy())[None].to(device))
     with torch.no_grad():
         predicted = model(images).sigmoid()[0].cpu().tolist()
     probabilities = dict(zip(labels, predicted, strict=True))
     target = target or max(probabilities, key=lambda label: probabilities[label])
-    seed = sample_seed(run.config.seed, name, target)
+    seed = sample_seed(run.config.seed, item, target)
     statistics = {
         tap: FeatureStatistics.load(folder / "statistics.safetensors")
         for tap, folder in statistics_of.items()
@@ -143,7 +175,7 @@ def explain_film(
     with stage_progress("explain") as progress:
         for done, each in enumerate(methods, 1):
             attributions[each] = build_method(each, config, statistics)(
-                model,
+                model if each in NEEDS_LAYERS else frozen,
                 images,
                 torch.tensor([labels.index(target)], device=device),
                 score=SCORES[config.score],
@@ -191,7 +223,6 @@ def _write(
         probability=found.probabilities[found.target],
         film=film,
         maps=maps,
-        box=None,
     )
     out.mkdir(parents=True)
     (out / "overlay.png").write_bytes(png(mosaic([example])))
@@ -202,6 +233,25 @@ def _write(
         say(f"written: {out / file}")
 
 
+def _write_secondary_capture(out: Path, film: Path, found: Explanation) -> None:
+    from PIL import Image
+
+    from data.dicom import read_dicom_facts
+    from data.secondary_capture import write_secondary_capture
+    from evaluation.method_names import method_label
+
+    with Image.open(out / "overlay.png") as overlay:
+        picture = np.asarray(overlay.convert("RGB"))
+    write_secondary_capture(
+        out / "overlay.dcm",
+        picture,
+        f"{', '.join(map(method_label, found.attributions))}: what a model's prediction of "
+        f"{found.target} rests on, drawn over the film. For research, not for diagnosis.",
+        text_excluded=read_dicom_facts(film).text_excluded,
+    )
+    say(f"written: {out / 'overlay.dcm'}")
+
+
 def _record(
     run: FinishedRun, image: Path, notes: Sequence[str], found: Explanation
 ) -> dict[str, Any]:
@@ -209,7 +259,7 @@ def _record(
 
     config = run.config.attribution
     return {
-        "image": {"name": image.name, "sha256": file_sha256(image), "notes": list(notes)},
+        "image": {"sha256": file_sha256(image), "notes": list(notes)},
         "run": {
             "name": run.name,
             "seed": run.config.seed,

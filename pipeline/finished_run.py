@@ -1,6 +1,7 @@
 """A finished run as others find it: its configuration, and its artifacts in the store."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from pipeline.config import PipelineConfig
 from pipeline.runner import RECORD
-from pipeline.store import Store
+from pipeline.store import Store, outputs_above
+
+_STAGE, _KEY = re.compile(r"\w+", re.ASCII), re.compile(r"[0-9a-f]{64}")  # no paths
 
 
 class RunError(ValueError):
@@ -35,18 +38,25 @@ class FinishedRun:
             raise RunError(f"{folder} is no finished run: there is no {RECORD} in it")
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
+            if "${" in json.dumps(record["config"]):  # would look up what this machine knows
+                raise ValueError("config refers to something outside the record")
             merged = OmegaConf.merge(OmegaConf.structured(PipelineConfig), record["config"])
             config = cast(PipelineConfig, OmegaConf.to_object(merged))
             stages = dict(record["stages"])
-        except (ValueError, KeyError, TypeError, OmegaConfBaseException) as error:
+            for title, made in stages.items():
+                if not (_STAGE.fullmatch(made["stage"]) and _KEY.fullmatch(made["key"])):
+                    raise ValueError(f"stages: {title} is no stage and key")
+        except (
+            *(ValueError, KeyError, TypeError, AttributeError, RecursionError),
+            OmegaConfBaseException,
+        ) as error:
             raise RunError(
                 f"{path} is not a record of this version of the project ({error}): run it anew"
             ) from error
-        resolved = folder.resolve()
-        outputs = next((p for p in resolved.parents if (p / "store").is_dir()), None)
+        outputs = outputs_above(folder)
         if outputs is None:
             raise RunError(f"{folder}: no folder above it holds its store/, with the trained model")
-        return cls(resolved.relative_to(outputs).as_posix(), outputs, config, stages)
+        return cls(folder.resolve().relative_to(outputs).as_posix(), outputs, config, stages)
 
     def artifact(self, title: str) -> Path:
         """Folder of a stage's result, checked against its manifest.

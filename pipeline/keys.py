@@ -34,6 +34,7 @@ class DigestCache:
     A file is read again only after one of the three changed, so that asking for 112,120 films
     costs one ``stat`` each after the first time. A change that keeps both size and time goes
     unnoticed until ``reread``. The file of the cache may be deleted: all it holds can be computed.
+    It holds digests of paths, no path, for those of films may name patients.
     """
 
     def __init__(self, path: Path) -> None:
@@ -69,14 +70,14 @@ class DigestCache:
         for start in range(0, len(wanted), _AT_A_TIME):
             block = wanted[start : start + _AT_A_TIME]
             remembered = {} if reread else self._remembered(block)
-            new: list[tuple[str, int, int, str]] = []
+            new: list[tuple[bytes, int, int, str]] = []
             try:
                 for path in block:
-                    stat = os.stat(path)
-                    size, time_ns, digest = remembered.get(path, (-1, -1, ""))
+                    stat, known = os.stat(path), _of_path(path)
+                    size, time_ns, digest = remembered.get(known, (-1, -1, ""))
                     if (size, time_ns) != (stat.st_size, stat.st_mtime_ns):
                         digest = file_sha256(Path(path))
-                        new.append((path, stat.st_size, stat.st_mtime_ns, digest))
+                        new.append((known, stat.st_size, stat.st_mtime_ns, digest))
                     results.append(digest)
                     if progress:
                         progress(len(results), len(wanted))
@@ -87,26 +88,34 @@ class DigestCache:
 
     def moved(self, old: Path, new: Path) -> None:
         """Keeps what is known of the files of a folder that was renamed."""
-        prefix = f"{old.absolute()}/"
-        self._database.execute(
-            "UPDATE OR REPLACE digests SET path = ? || substr(path, ?)"
-            " WHERE substr(path, 1, ?) = ?",
-            (f"{new.absolute()}/", len(prefix) + 1, len(prefix), prefix),
-        )
-        self._database.commit()
+        files = [path.relative_to(new) for path in new.rglob("*") if path.is_file()]
+        with self._database:
+            self._database.executemany(
+                "UPDATE OR REPLACE files SET path = ? WHERE path = ?",
+                [
+                    (_of_path(new.absolute() / name), _of_path(old.absolute() / name))
+                    for name in files
+                ],
+            )
 
-    def _remembered(self, paths: list[str]) -> dict[str, tuple[int, int, str]]:
-        """path -> size, modification time, sha256, of those that are known."""
+    def _remembered(self, paths: list[str]) -> dict[bytes, tuple[int, int, str]]:
+        """Digest of the path -> size, modification time, sha256, of those that are known."""
         marks = ",".join("?" * len(paths))
         rows = self._database.execute(
-            f"SELECT path, size, mtime_ns, sha256 FROM digests WHERE path IN ({marks})", paths
+            f"SELECT path, size, mtime_ns, sha256 FROM files WHERE path IN ({marks})",
+            [_of_path(path) for path in paths],
         )
         return {path: (size, time_ns, digest) for path, size, time_ns, digest in rows}
 
-    def _remember(self, rows: list[tuple[str, int, int, str]]) -> None:
+    def _remember(self, rows: list[tuple[bytes, int, int, str]]) -> None:
         # Written in one short transaction: another process that digests meanwhile must not wait.
         with self._database:
-            self._database.executemany("INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?)", rows)
+            self._database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", rows)
+
+
+def _of_path(path: str | Path) -> bytes:
+    """``path`` is absolute. Its digest, for its name may be a person's."""
+    return hashlib.sha256(os.fsencode(path)).digest()
 
 
 def _open(path: Path) -> sqlite3.Connection:
@@ -115,8 +124,8 @@ def _open(path: Path) -> sqlite3.Connection:
         if database.execute("PRAGMA quick_check").fetchone() != ("ok",):
             raise sqlite3.DatabaseError(f"{path} is damaged")
         database.execute(
-            "CREATE TABLE IF NOT EXISTS digests"
-            " (path TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, sha256 TEXT)"
+            "CREATE TABLE IF NOT EXISTS files"
+            " (path BLOB PRIMARY KEY, size INTEGER, mtime_ns INTEGER, sha256 TEXT)"
         )
     except BaseException:
         database.close()

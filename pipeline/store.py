@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from filelock import FileLock, Timeout
@@ -18,6 +18,13 @@ from filelock import FileLock, Timeout
 from pipeline.keys import DigestCache
 
 MANIFEST = "manifest.json"
+# What readers of a manifest rely on.
+_FIELDS: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("stage", "key", "variant", "code"), str),
+    **dict.fromkeys(("key_parts", "files", "provenance"), dict),
+    "notes": list,
+    "seconds": (int, float),
+}
 # What a stage keeps in its workspace to go on from after a kill; never part of an artifact.
 RESUME = "resume"
 _PARTIAL = ".partial"
@@ -38,6 +45,11 @@ class BrokenArtifactError(ValueError):
 
 class LockedError(RuntimeError):
     """Another process is making this artifact."""
+
+
+def outputs_above(run: Path) -> Path | None:
+    """The folder that holds the run (a sweep's run lies deeper) and its store; None without one."""
+    return next((folder for folder in run.resolve().parents if (folder / "store").is_dir()), None)
 
 
 class Store:
@@ -197,10 +209,19 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BrokenArtifactError(f"{path}: cannot be read ({error})") from error
-    if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
+    if not isinstance(manifest, dict):
         raise BrokenArtifactError(f"{path}: is not a manifest")
+    for field, kind in _FIELDS.items():
+        if not isinstance(manifest.get(field), kind):
+            raise BrokenArtifactError(f"{path}: {field} is absent or of another type")
+    if not all(isinstance(note, str) for note in manifest["notes"]):
+        raise BrokenArtifactError(f"{path}: notes are not texts")
+    for name in manifest["files"]:
+        parts = PurePosixPath(name).parts
+        if not parts or "\0" in name or ".." in parts or PurePosixPath(name).is_absolute():
+            raise BrokenArtifactError(f"{path}: files names {name!r}, which is not inside")
     return manifest
 
 

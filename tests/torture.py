@@ -144,10 +144,19 @@ def torture(folder: Path, count: int, seed: int, overrides: list[str]) -> int:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--campaign", choices=("kills", "inputs", "mutants"), default="kills")
     parser.add_argument("--count", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("overrides", nargs="*")
+    parser.add_argument("overrides", nargs="*", help="of the run; or kinds of inputs, or modules")
     options = parser.parse_intermixed_args()
+    if options.campaign == "inputs":
+        from tests.torture_inputs import torture_inputs
+
+        return torture_inputs(options.count, options.seed, options.overrides)
+    if options.campaign == "mutants":
+        from tests.torture_mutants import torture_mutants
+
+        return torture_mutants(options.count, options.seed, options.overrides)
     with tempfile.TemporaryDirectory(prefix="torture-") as folder:
         return torture(Path(folder), options.count, options.seed, options.overrides)
 

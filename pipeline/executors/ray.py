@@ -1,5 +1,6 @@
 """Actors of a Ray cluster, each with its share of cores and GPUs (Ray Core)."""
 
+import logging
 import os
 from pathlib import Path
 from typing import Any, cast
@@ -59,7 +60,7 @@ class RayExecutor(WarmWorkers):
         }
         ray.init(
             address=config.address,
-            logging_level="ERROR",
+            logging_level=logging.ERROR,
             runtime_env={"env_vars": {"PYTHONPATH": _python_path()}},
             **({} if config.address else here),
         )

@@ -29,7 +29,7 @@ def stage(
     score = score or config.attribution.score
     return Stage(
         name="attribute",
-        version=2,
+        version=3,
         settings={
             **method_settings(config, method, score),
             "batch_size": config.attribution.batch_size,
@@ -42,7 +42,7 @@ def stage(
             **{f"statistics_{tap}": stage for tap, stage in statistics.items()},
         },
         run=lambda task: run(task, method, tuple(statistics), score),
-        sources=("attribution", "models/densenet.py"),
+        sources=("attribution", "models/densenet.py", "models/frozen_densenet.py"),
         variant=f"{method} {model}".strip(),
     )
 
@@ -102,7 +102,7 @@ def prepare(task: WorkerTask, method: str, taps: tuple[str, ...], score: Score) 
         for start in range(rows.start, rows.stop, config.batch_size):
             batch = samples.iloc[start : min(start + config.batch_size, rows.stop)]
             result = explain(
-                loaded.model,
+                loaded.explained_by(method),
                 loaded.images(batch),
                 loaded.targets(batch),
                 score=SCORES[score],

@@ -28,23 +28,19 @@ def stage(config: PipelineConfig, films: Stage | RawFolder, index: Stage) -> Sta
 
 
 def run(task: Task) -> None:
-    pack_films(task, task.config.dataset.side, _reader)
-
-
-def _reader(task: WorkerTask) -> "SquareReader":
     from data.packing import read_square
 
-    return read_square
+    pack_films(task, task.config.dataset.side, read_square)
 
 
-def pack_films(task: Task, side: int, reader: Callable[[WorkerTask], "SquareReader"]) -> None:
-    """Packs the films of the task's index. ``reader``: a function of a module, or its partial."""
+def pack_films(task: Task, side: int, reader: "SquareReader") -> None:
+    """Packs the films of the task's ``index`` below its ``films``."""
     from data.packing import has_shard, keep_sound_shards, write_index
 
-    folder, size, images = task.folder.absolute(), task.config.dataset.pack_shard, _images(task)
+    folder, images, size = task.folder.absolute(), _images(task), task.config.dataset.pack_shard
     keep_sound_shards(images, folder, side, size)
-    prepare = partial(_packer, for_workers(task), folder, side, reader)
-    run_job(task, Job(folder, prepare, partial(has_shard, folder)), len(images), size)
+    packer = partial(_packer, for_workers(task), folder, side, reader)
+    run_job(task, Job(folder, packer, partial(has_shard, folder)), len(images), size)
     write_index(images, task.inputs["films"], folder, side, size)
     unreadable = len(pd.read_csv(task.folder / "problems.csv"))
     if unreadable:
@@ -52,13 +48,13 @@ def pack_films(task: Task, side: int, reader: Callable[[WorkerTask], "SquareRead
 
 
 def _packer(
-    task: WorkerTask, folder: Path, side: int, reader: Callable[[WorkerTask], "SquareReader"]
+    task: WorkerTask, folder: Path, side: int, reader: "SquareReader"
 ) -> Callable[[int], None]:
     from data.packing import pack_shard
 
-    images, size, read = _images(task), task.config.dataset.pack_shard, reader(task)
-    films, threads = task.inputs["films"], task.config.threads
-    return lambda shard: pack_shard(images, films, folder, shard, side, size, threads, read)
+    images, films, config = _images(task), task.inputs["films"], task.config
+    size, threads = config.dataset.pack_shard, config.threads
+    return lambda shard: pack_shard(images, films, folder, shard, side, size, threads, reader)
 
 
 def _images(task: WorkerTask) -> pd.DataFrame:

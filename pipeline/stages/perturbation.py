@@ -36,11 +36,15 @@ def perturbing_stage(
     """``shard``: samples; part of the key through the batches that it fills."""
     return Stage(
         name="evaluate",
-        version=1,
+        version=2,
         settings={"metric": metric, metric: settings, "shard": shard, "threads": config.threads},
         inputs=inputs,
         run=run,
-        sources=(f"evaluation/{metric}.py", "evaluation/perturbation.py"),
+        sources=(
+            f"evaluation/{metric}.py",
+            "evaluation/perturbation.py",
+            "models/frozen_densenet.py",
+        ),
         variant=f"{metric} {method}",
     )
 

@@ -17,11 +17,11 @@ def stage(config: PipelineConfig, model: str, train: Stage, index: Stage, pack: 
     """``model`` names it on screen."""
     return Stage(
         name="predict",
-        version=1,
+        version=2,
         settings={"shard": _SHARD, "batch": _BATCH, "threads": config.threads},
         inputs={"train": train, "index": index, "pack": pack},
         run=run,
-        sources=("models/densenet.py", "models/prediction.py"),
+        sources=("models/densenet.py", "models/frozen_densenet.py", "models/prediction.py"),
         variant=model,
     )
 
@@ -44,7 +44,7 @@ def prepare(task: WorkerTask) -> Compute:
 
     def compute(folder: Path, rows: slice) -> None:
         batches = film_batches(loaded.films, names[rows], _BATCH, loaded.device)
-        logits = predict(loaded.model, batches, loaded.device)
+        logits = predict(loaded.frozen, batches, loaded.device)
         np.save(folder / "logits.npy", logits)
 
     return compute

@@ -30,7 +30,7 @@ def stage(
     del settings["methods"]
     return Stage(
         name="evaluate",
-        version=1,
+        version=2,
         settings={
             "metric": "sanity",
             "sanity": settings,
@@ -41,7 +41,12 @@ def stage(
         },
         inputs={"train": train, "index": index, "pack": pack, "select": select, "maps": maps},
         run=lambda task: run(task, method),
-        sources=("evaluation/sanity.py", "attribution", "models/densenet.py"),
+        sources=(
+            "evaluation/sanity.py",
+            "attribution",
+            "models/densenet.py",
+            "models/frozen_densenet.py",
+        ),
         variant=f"sanity {method}",
     )
 
@@ -89,8 +94,9 @@ def prepare(task: WorkerTask, method: str) -> Compute:
             }
             explain = build_method(method, attribution, statistics)
             score = SCORES[attribution.score]
+            explained = of_model.explained_by(method)
             return lambda model, images, targets: explain(
-                model, images, targets, score=score, seeds=seeds
+                explained, images, targets, score=score, seeds=seeds
             ).maps.numpy()
 
         # A randomised model has other features, so a bottleneck takes their statistics anew.

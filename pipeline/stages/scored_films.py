@@ -1,17 +1,11 @@
 """render, index, pack of films with zone scores: BrixIA's, phantoms in its layout, Cohen's."""
 
-from functools import partial
-from typing import TYPE_CHECKING
-
 from data.config import ScoredFilms, TestFilms
 from data.integrity import resolve_inside
 from pipeline.config import PipelineConfig, available_cores, section
-from pipeline.graph import RawFolder, Stage, Task, WorkerTask
+from pipeline.graph import RawFolder, Stage, Task
 from pipeline.keys import file_sha256
 from pipeline.stages.pack import pack_films
-
-if TYPE_CHECKING:
-    from data.packing import SquareReader
 
 _READERS = ("data/dicom.py", "data/greyscale.py", "data/isolated_decoding.py", "data/integrity.py")
 
@@ -101,15 +95,16 @@ def pack_stage(
             **scaling,
         },
         inputs={"films": films, "index": index},
-        run=lambda task: pack_films(task, side, partial(_reader, which=which)),
+        run=lambda task: _pack(task, which, side),
         sources=("data/packing.py", *_READERS),
         variant=f"{'cohen' if cohen else 'brixia'} {side} px",
     )
 
 
-def _reader(task: WorkerTask, which: TestFilms) -> "SquareReader":
+def _pack(task: Task, which: TestFilms, side: int) -> None:
     from data.brixia import square_reader
     from data.cohen import read_square
 
     scaling = task.config.brixia.films.scaling
-    return read_square if which is TestFilms.cohen else square_reader(scaling)
+    reader = read_square if which is TestFilms.cohen else square_reader(scaling)
+    pack_films(task, side, reader)

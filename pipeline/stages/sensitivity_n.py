@@ -19,7 +19,7 @@ def changes_stage(
     """How far the output moves under each mask: no map is needed, so it serves all methods."""
     return Stage(
         name="evaluate",
-        version=1,
+        version=2,
         settings={
             "metric": "output_changes",
             "sensitivity_n": section(config.evaluation.sensitivity_n),
@@ -28,7 +28,11 @@ def changes_stage(
         },
         inputs={"train": train, "pack": pack, "select": select},
         run=run_changes,
-        sources=("evaluation/sensitivity_n.py", "evaluation/perturbation.py"),
+        sources=(
+            "evaluation/sensitivity_n.py",
+            "evaluation/perturbation.py",
+            "models/frozen_densenet.py",
+        ),
         variant=f"output_changes {model}".strip(),
     )
 

@@ -19,7 +19,7 @@ def stage(
 ) -> Stage:
     return Stage(
         name="statistics",
-        version=1,
+        version=2,
         settings={
             "tap": tap,
             "statistics": section(config.attribution.statistics),
@@ -28,7 +28,7 @@ def stage(
         },
         inputs={"train": train, "index": index, "pack": pack},
         run=lambda task: run(task, tap),
-        sources=("models/densenet.py", "attribution/statistics.py"),
+        sources=("models/densenet.py", "models/frozen_densenet.py", "attribution/statistics.py"),
         variant=f"{tap} {model}",
     )
 
@@ -75,4 +75,4 @@ def train_statistics(
         normalise(batch)
         for batch in film_batches(loaded.films, names, settings.batch_size, loaded.device)
     )
-    return estimate_statistics(loaded.model, tap, batches, settings, progress=progress)
+    return estimate_statistics(loaded.frozen, tap, batches, settings, progress=progress)

@@ -28,7 +28,7 @@ def stage(
     del settings["methods"]
     return Stage(
         name="evaluate",
-        version=1,
+        version=2,
         settings={
             "metric": "twins",
             "twins": settings,
@@ -43,7 +43,7 @@ def stage(
             **{f"statistics_{tap}": stage for tap, stage in statistics.items()},
         },
         run=lambda task: run(task, method),
-        sources=("attribution", "data/phantom/counterfactual.py"),
+        sources=("attribution", "models/frozen_densenet.py", "data/phantom/counterfactual.py"),
         variant=f"twins {method}",
     )
 
@@ -94,7 +94,7 @@ def prepare(task: WorkerTask, method: str) -> Compute:
             lesions.append(at_side(pair.causal))
             copies.append(at_side(copy))
         result = explain(
-            loaded.model,
+            loaded.explained_by(method),
             normalise(torch.from_numpy(np.stack(films)).to(loaded.device)),
             loaded.targets(part),
             score=SCORES[attribution.score],

@@ -119,3 +119,28 @@ def test_only_bottlenecks_need_statistics_and_say_so(config):
 def test_an_unknown_method_is_refused_with_the_known_ones(config):
     with pytest.raises(ValueError, match=r"'lime'.*gradient, grad_cam, .*regression_iba_dv"):
         build_method("lime", config, {})
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("grey", [-2.1179, 0.0, 2.64])
+@pytest.mark.parametrize("name", METHODS)
+def test_a_film_of_one_grey_and_a_batch_of_one_have_a_finite_map(
+    name, model_of, config, statistics, grey
+):
+    model = model_of(name)
+    films = torch.full((1, 3, 32, 32), grey)
+    result = explain(name, model, config, statistics[id(model)], films, slice(0, 1))
+    assert result.maps.shape == (1, 32, 32)
+    assert result.maps.isfinite().all()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("name", sorted(set(METHODS) - {"random"}))
+def test_a_film_that_is_not_finite_is_named_and_not_explained(
+    name, model_of, config, statistics, images, value
+):
+    model = model_of(name)
+    films = images.clone()
+    films[2, 0, 5, 5] = value
+    with pytest.raises(FloatingPointError, match=r"\[2\]"):
+        explain(name, model, config, statistics[id(model)], films)

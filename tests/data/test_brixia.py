@@ -10,7 +10,7 @@ from PIL import Image
 from pydicom import uid
 from pydicom.dataset import Dataset, FileMetaDataset
 
-from data.brixia import read_brixia, read_consensus, square_reader
+from data.brixia import NAME, OTHER_NAME, read_brixia, read_consensus, square_reader
 from data.brixia_score import DETECTORS, ZONES, ScoreIndex
 from data.config import BrixiaConfig, DicomScaling
 from data.dicom import read_dicom
@@ -157,7 +157,8 @@ def test_a_row_without_a_name_or_subject_of_its_own_is_skipped(
     layout.rows[2] = row(name, "112233", "12", subject)
     index = read(layout.write(tmp_path))
     assert len(index.images) == 5
-    assert any(reason in text for text in reasons(index, name))
+    listed = name if NAME.fullmatch(name) else OTHER_NAME
+    assert any(reason in text for text in reasons(index, listed))
     assert "on disk, but no usable row names it" in reasons(index, NAMES[2])
 
 
@@ -278,6 +279,25 @@ def test_a_table_with_commas_is_refused_with_what_it_has(tmp_path: Path) -> None
     path.write_text(path.read_text(encoding="utf-8-sig").replace(";", ","))
     with pytest.raises(DataError, match="lacks the column 'Filename'"):
         read(root)
+
+
+def test_names_that_may_be_a_patient_s_are_not_repeated(tmp_path: Path) -> None:
+    layout = Layout()
+    layout.rows += [row("DOE^JANE.dcm", "000000", "0", "16"), row("DOE.dcm", "1", "1", "")]
+    root = layout.write(tmp_path)
+    folder = root / "dicom_clean"
+    save(folder / "DOE^JANE.dcm")
+    save(folder / "DOE^JANE" / NAMES[0])
+    save(folder / "DOE^JANE" / "1234567890123456.dcm")
+    (folder / NAMES[1]).rename(folder / "DOE.dcm")
+    (folder / "DOE").symlink_to("/")
+    index = read(root)
+    assert index.images["path"].tolist() == [
+        f"dicom_clean/{name}" for name in NAMES if name != NAMES[1]
+    ]
+    assert reasons(index, "1234567890123456.dcm") == ["in a folder below it: not read"]
+    assert len(reasons(index, OTHER_NAME)) == 6
+    assert "DOE" not in index.images.to_csv() + index.problems.to_csv()
 
 
 def test_films_outside_dicom_clean_are_not_looked_at(tmp_path: Path) -> None:

@@ -4,7 +4,14 @@ from pathlib import Path
 import pytest
 
 from attribution.config import AttributionConfig, required_taps
-from pipeline.config import CONF, METHODS, ConfigError, compose_config
+from pipeline.config import (
+    CONF,
+    METHODS,
+    ConfigError,
+    compose_config,
+    register,
+    to_dataclass,
+)
 
 GROUPS = ("dataset", "model", "train", "attribution", "evaluation", "brixia", "executor", "paths")
 
@@ -77,9 +84,26 @@ def test_a_wrong_setting_fails_at_once_and_is_named(override, named):
         compose_config([override])
 
 
+def test_paths_in_files_may_be_more_than_an_experiment_reads():
+    from hydra import compose, initialize_config_dir
+
+    register()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        composed = compose("config")
+    composed.paths.nih = "/data/nih"  # as conf/local/default.yaml says it
+    assert to_dataclass(composed, []).paths.nih == "/data/nih"
+
+
 def test_values_that_cannot_work_are_config_errors():
     with pytest.raises(ConfigError):
         compose_config(["dataset.val_fraction=1.5"])
+
+
+def test_a_logger_that_is_not_installed_names_the_extra(monkeypatch):
+    monkeypatch.setattr("pipeline.config.find_spec", lambda package: None)
+    with pytest.raises(ConfigError, match=r"logger: mlflow is not installed: .*EXTRAS=loggers"):
+        compose_config(["logger=mlflow"])
+    assert compose_config(["logger=csv"]).logger.value == "csv"
 
 
 def test_the_known_methods_are_those_of_the_attribution_wing():

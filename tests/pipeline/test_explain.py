@@ -1,6 +1,7 @@
 """Films of one's own, explained by a run on few phantoms whose model was never trained."""
 
 import json
+import logging
 import shutil
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from pydicom import dcmread
+from pydicom.datadict import DicomDictionary
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
 
@@ -113,30 +116,139 @@ def test_the_same_film_again_gives_the_same_bytes(outputs, film):
         assert (first / name).read_bytes() == (second / name).read_bytes()
 
 
-def test_a_dicom_film_is_explained_as_its_png_and_names_no_patient(outputs, tmp_path, film, capsys):
-    grey = np.asarray(Image.open(film))
+def write_dicom(path: Path, grey: np.ndarray, **fields: str) -> Path:
+    """A film whose window leaves 0 ... 255 as they are."""
     item = Dataset()
     item.file_meta = FileMetaDataset()
     item.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     item.file_meta.MediaStorageSOPClassUID = DigitalXRayImageStorageForPresentation
     item.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
-    item.PatientName = "Nobody^Else"
     item.Rows, item.Columns = grey.shape
     item.BitsAllocated = item.BitsStored = 8
     item.HighBit, item.PixelRepresentation, item.SamplesPerPixel = 7, 0, 1
     item.PhotometricInterpretation = "MONOCHROME2"
-    # The window that leaves 0 ... 255 as they are.
     item.WindowCenter, item.WindowWidth = 128, 256
     item.PixelData = grey.tobytes()
-    # Told apart by content, and named alike, so that the seed is the same.
-    path = tmp_path / "other" / film.name
-    path.parent.mkdir()
+    for name, value in fields.items():
+        setattr(item, name, value)
+    path.parent.mkdir(parents=True, exist_ok=True)
     item.save_as(path, enforce_file_format=True)
-    (code, out), (_, expected) = explained(outputs, path), explained(outputs, film)
+    return path
+
+
+def test_a_dicom_film_is_explained_as_its_png(outputs, tmp_path, film, capsys):
+    path = write_dicom(tmp_path / "named.png", np.asarray(Image.open(film)))  # told by content
+    method = "--method", "grad_cam"  # which draws nothing
+    (code, out), (_, expected) = (
+        explained(outputs, path, *method),
+        explained(outputs, film, *method),
+    )
     assert code == 0
-    assert "BurnedInAnnotation" in capsys.readouterr().out
-    np.testing.assert_array_equal(np.load(out / "iba.npy"), np.load(expected / "iba.npy"))
-    assert not any(b"Nobody" in file.read_bytes() for file in out.iterdir())
+    assert "BurnedInAnnotation: not NO" in capsys.readouterr().out
+    maps = (np.load(folder / "grad_cam.npy") for folder in (out, expected))
+    np.testing.assert_array_equal(*maps)
+
+
+def patient_fields() -> dict[str, str]:
+    """Every field of a header that says something of a person, filled with a mark of its own."""
+    texts = {
+        "PN": "ZZ^{}",
+        "LO": "ZZ {}",
+        "SH": "ZZ{}",
+        "LT": "ZZ {}",
+        "ST": "ZZ {}",
+        "UT": "ZZ {}",
+    }
+    groups = ("Patient", "Institution", "Physician", "Operator", "Accession", "Study", "Requesting")
+    return {
+        keyword: texts[vr].format(keyword[-8:])
+        for vr, _, _, retired, keyword in DicomDictionary.values()
+        if vr in texts and not retired and any(group in keyword for group in groups)
+    }
+
+
+@pytest.mark.parametrize("spoilt", [False, True])
+def test_nothing_of_the_patient_s_header_name_or_path_is_left_anywhere(
+    outputs, tmp_path, film, capfd, caplog, monkeypatch, spoilt
+):
+    fields = patient_fields()
+    assert len(fields) > 40
+    fields |= {"PatientBirthDate": "19331225", "PatientID": "ZZ-ID"}
+    path = tmp_path / "ZZ^JANE" / "ZZ_JANE_1933.dcm"
+    write_dicom(path, np.asarray(Image.open(film)), **fields)
+    if spoilt:
+        path.write_bytes(path.read_bytes()[:-500])
+    monkeypatch.setattr(logging.getLogger("pipeline"), "propagate", True)
+    before = set(outputs.rglob("*"))
+    caplog.set_level(logging.DEBUG)
+    code, out = explained(outputs, path, "--method", "all")
+    assert code == int(spoilt)
+    assert out.exists() != spoilt
+    said = capfd.readouterr()
+    assert ("damaged" in said.out) == spoilt
+    written = [item for item in outputs.rglob("*") if item.is_file()]
+    assert spoilt or len(set(written) - before) >= 4
+    texts = [said.out, said.err, caplog.text, *map(str, written)]
+    for content in (*(text.encode() for text in texts), *(item.read_bytes() for item in written)):
+        for trace in (b"ZZ^", b"ZZ ", b"ZZ-", b"ZZ_", b"JANE", b"19331225"):
+            assert trace not in content
+
+
+def test_a_seed_does_not_tell_a_name(outputs, film, tmp_path):
+    other = tmp_path / "DOE^JANE.png"
+    shutil.copyfile(film, other)
+    seeds = {
+        json.loads((explained(outputs, path)[1] / "explanation.json").read_text())["seed"]
+        for path in (film, other)
+    }
+    assert len(seeds) == 1
+
+
+PATIENT = {
+    "PatientName": "Nobody^Else",
+    "PatientID": "P-4711-0815",
+    "PatientBirthDate": "19500102",
+    "PatientSex": "F",
+    "StudyDate": "20200304",
+    "AccessionNumber": "A-0815-11",
+    "StudyID": "S-99-2020",
+    "InstitutionName": "Somewhere General",
+    "ReferringPhysicianName": "Doe^Jane",
+    "StudyInstanceUID": "1.2.3.4",
+    "SeriesInstanceUID": "1.2.3.5",
+    "SOPInstanceUID": "1.2.3.6",
+    "StudyDescription": "chest of a known person",
+    "PatientComments": "knows the mayor",
+    "BurnedInAnnotation": "NO",
+}
+
+
+def test_a_secondary_capture_shows_the_overlay_and_shares_no_value_with_the_film_s_header(
+    outputs, tmp_path, film
+):
+    grey = np.asarray(Image.open(film))
+    path = write_dicom(tmp_path / "other" / "smith.dcm", grey, **PATIENT)
+    code, out = explained(outputs, path, "--method", "all", "--secondary-capture")
+    assert code == 0
+    source, capture = dcmread(path), dcmread(out / "overlay.dcm")
+    with Image.open(out / "overlay.png") as overlay:
+        np.testing.assert_array_equal(capture.pixel_array, overlay.convert("RGB"))
+    technical = {"BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"}
+    shared = {e.keyword for e in source if e.value and e.value in [c.value for c in capture]}
+    assert shared - technical == {"BurnedInAnnotation"}
+    written = (out / "overlay.dcm").read_bytes()
+    secrets = [v for k, v in PATIENT.items() if k not in ("BurnedInAnnotation", "PatientSex")]
+    assert not any(secret.encode() in written for secret in [*secrets, path.stem])
+    target = json.loads((out / "explanation.json").read_text())["target"]
+    assert capture.DerivationDescription.startswith(
+        f"GradCAM, IBA: what a model's prediction of {target} rests on"
+    )
+
+
+def test_a_film_that_may_bear_text_makes_a_capture_that_says_so(outputs, tmp_path, film):
+    path = write_dicom(tmp_path / "other" / "film.dcm", np.asarray(Image.open(film)))
+    _, out = explained(outputs, path, "--method", "grad_cam", "--secondary-capture")
+    assert dcmread(out / "overlay.dcm").BurnedInAnnotation == "YES"
 
 
 @pytest.mark.parametrize(
@@ -146,10 +258,11 @@ def test_a_dicom_film_is_explained_as_its_png_and_names_no_patient(outputs, tmp_
         (("--method", "ibba"), "'ibba' is not known; all, gradient"),
         (("--method", "iba_block1"), "made no statistics block1 weighted_bce; it made attribute"),
         (("--method", "regression_iba_rm"), "a regressor's are"),
-        (("--image", "absent.png"), "absent.png: not found"),
+        (("--image", "absent.png"), "--image: not found"),
         (("--image", __file__), "not a PNG or JPEG"),
         (("--run", "/nowhere"), "/nowhere is no finished run"),
         (("--out", "."), "is there already"),
+        (("--secondary-capture",), "film.png is no DICOM film"),
     ],
 )
 def test_a_mistake_is_a_message_and_exit_code_1_and_writes_nothing(
@@ -168,10 +281,19 @@ def test_a_run_whose_model_is_gone_from_the_store_says_so(outputs, film, tmp_pat
     assert "no folder above it holds its store" in capsys.readouterr().out
     (copy / "store").mkdir()
     assert main(["--run", str(copy / "day" / "run"), "--image", str(film)]) == 1
-    assert "is gone, the train weighted_bce of run day/run" in capsys.readouterr().out
+    assert "is gone, the index of run day/run" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("record", ["{", "{}", '{"config": {"sead": 1}, "stages": {}}'])
+@pytest.mark.parametrize(
+    "record",
+    [
+        *("{", "{}", "[" * 5000, '{"config": {"sead": 1}, "stages": {}}'),
+        '{"config": {"name": "${oc.env:HOME}"}, "stages": {}}',
+        '{"config": {}, "stages": {"a": {"stage": "..", "key": "' + "0" * 64 + '"}}}',
+        '{"config": {}, "stages": {"a": {"stage": "train", "key": "../../../etc"}}}',
+        '{"config": {}, "stages": {"a": "train"}}',
+    ],
+)
 def test_a_record_of_another_version_is_refused(film, tmp_path, capsys, record):
     (tmp_path / "run.json").write_text(record)
     assert main(["--run", str(tmp_path), "--image", str(film)]) == 1

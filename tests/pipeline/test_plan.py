@@ -1,5 +1,6 @@
 """Which results a setting touches, read off the keys of the plan; nothing is computed."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,10 @@ def changed(folder: Path, *overrides: str) -> set[str]:
         "executor.device=cpu",
         "train.num_workers=3",
         "name=another",
+        pytest.param(
+            "logger=tensorboard",
+            marks=pytest.mark.skipif(find_spec("tensorboard") is None, reason="EXTRAS=loggers"),
+        ),
     ],
 )
 def test_what_changes_no_result_changes_no_key(tmp_path, override):

@@ -9,13 +9,14 @@ from pipeline.keys import content_key
 from pipeline.store import MANIFEST, RESUME, BrokenArtifactError, LockedError, Store
 
 KEY = content_key("an artifact")
+MADE = {"key_parts": {}, "variant": "", "code": "", "notes": [], "seconds": 0.0, "provenance": {}}
 
 
 def publish(store: Store, content: bytes = b"content") -> Path:
     workspace = store.workspace("stage", KEY)
     (workspace / "sub").mkdir()
     (workspace / "sub" / "file.bin").write_bytes(content)
-    return store.publish("stage", KEY, {"notes": []}).folder
+    return store.publish("stage", KEY, MADE).folder
 
 
 def test_a_published_artifact_is_found_with_what_its_manifest_was_given(tmp_path):

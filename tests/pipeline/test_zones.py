@@ -3,10 +3,16 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from data.brixia_score import ZONES
 from data.lungs import six_zones, split_lungs
+from pipeline.config import PipelineConfig
+from pipeline.executors.config import ExecutorConfig
+from pipeline.executors.serial import SerialExecutor
+from pipeline.graph import Task
+from pipeline.stages import zones
 from pipeline.stages.zones import FilmZones
 
 
@@ -22,18 +28,18 @@ def lungs() -> np.ndarray:
 
 
 def test_the_union_of_wanted_zones_is_their_masks_or_their_boxes(lungs: np.ndarray) -> None:
-    zones = six_zones(split_lungs(lungs))
+    cut = six_zones(split_lungs(lungs))
     numbers = np.arange(1, 7)[:, None, None]
-    labels = (zones.masks * numbers).max(axis=0).astype(np.uint8)
-    stored = FilmZones(["a", "b"], np.stack([labels, labels]), np.stack([zones.boxes, zones.boxes]))
+    labels = (cut.masks * numbers).max(axis=0).astype(np.uint8)
+    stored = FilmZones(["a", "b"], np.stack([labels, labels]), np.stack([cut.boxes, cut.boxes]))
     rng = np.random.default_rng(0)
     wanted = rng.random((4, len(ZONES))) < 0.4
     images = ["b", "a", "absent", "a"]
     by_mask, by_box = (stored.union(images, wanted, region) for region in ("mask", "box"))
     for row, image in enumerate(images):
         there = image != "absent"
-        assert (by_mask[row] == zones.masks[wanted[row]].any(axis=0) * there).all()
-        assert (by_box[row] == zones.filled_boxes()[wanted[row]].any(axis=0) * there).all()
+        assert (by_mask[row] == cut.masks[wanted[row]].any(axis=0) * there).all()
+        assert (by_box[row] == cut.filled_boxes()[wanted[row]].any(axis=0) * there).all()
     assert (stored.of(["absent"]) == 0).all()
     assert (stored.labels == labels).all()  # asking for an absent film wrote into no other
     assert (by_mask <= by_box).all()
@@ -42,12 +48,6 @@ def test_the_union_of_wanted_zones_is_their_masks_or_their_boxes(lungs: np.ndarr
 def test_zones_of_lungs_that_nobody_found_are_listed_and_none_at_all_is_an_error(
     tmp_path: Path, lungs: np.ndarray
 ) -> None:
-    import pandas as pd
-
-    from pipeline.config import PipelineConfig
-    from pipeline.graph import Task
-    from pipeline.stages import zones
-
     def run(masks: list[np.ndarray]) -> list[str]:
         folder = tmp_path / "lungs"
         folder.mkdir(exist_ok=True)
@@ -57,7 +57,14 @@ def test_zones_of_lungs_that_nobody_found_are_listed_and_none_at_all_is_an_error
         )
         notes: list[str] = []
         zones.run(
-            Task(tmp_path, {"lungs": folder}, PipelineConfig(), lambda *_: None, notes.append)
+            Task(
+                inputs={"lungs": folder},
+                config=PipelineConfig(),
+                folder=tmp_path,
+                progress=lambda *_: None,
+                note=notes.append,
+                executor=SerialExecutor(ExecutorConfig()),
+            )
         )
         return notes
 
