@@ -31,7 +31,7 @@ def test_every_row_says_what_was_chosen_and_why():
 def test_every_setting_that_a_row_names_by_its_path_is_one():
     config = OmegaConf.structured(PipelineConfig)
     groups = "|".join(name for name in config)
-    paths = re.findall(rf"`((?:{groups})(?:\.\w+)+)", PAGE)
+    paths = re.findall(rf"`((?:{groups})(?:\.\w+)+)[`:]", PAGE)
     assert len(paths) > 8
     for path in paths:
         OmegaConf.select(config, path, throw_on_missing=True)
