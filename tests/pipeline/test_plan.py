@@ -31,6 +31,8 @@ def changed(folder: Path, *overrides: str) -> set[str]:
         "executor.device=cpu",
         "train.num_workers=3",
         "name=another",
+        "report.embed_images=false",
+        "report.max_images=3",
     ],
 )
 def test_what_changes_no_result_changes_no_key(tmp_path, override):
