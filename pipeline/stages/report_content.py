@@ -164,7 +164,7 @@ def report_content(
         stages=report.ReportTable(
             "stages",
             "Stages",
-            "Seconds are those of the run that made the result.",
+            "Seconds are those of the run that made the result; the longest first.",
             pd.DataFrame(
                 [
                     {
@@ -175,7 +175,7 @@ def report_content(
                     }
                     for title, each in made.items()
                 ]
-            ),
+            ).sort_values("seconds", ascending=False, kind="stable"),
         ),
         next_commands={
             "make status": "what another run would do, and what it would find in the store",
@@ -241,7 +241,7 @@ def _method_settings(config: PipelineConfig) -> pd.DataFrame:
             {
                 "method": method,
                 "settings": ", ".join(
-                    f"{name} {value}"
+                    f"{name} {' '.join(map(str, value)) if isinstance(value, list) else value}"
                     for name, value in section(getattr(config.attribution, method)).items()
                 ),
             }
@@ -266,13 +266,13 @@ def _browser(config: PipelineConfig, made: Mapping[str, Made]) -> Any:
     limit = config.report.max_images
     each = max(1, limit // evaluated.samples["finding"].nunique())
     chosen = choose_examples(evaluated.samples, evaluated.predicted, each)[:limit]
-    rule = f"{each} of each finding, {len(chosen)} in all, the nearest first. {EXAMPLE_RULE}"
+    rule = f"At most {each} of each finding, {len(chosen)} in all. {EXAMPLE_RULE}"
     return ImageBrowser(rule, evaluated.examples(chosen.tolist(), methods))
 
 
 def _provenance(made: Mapping[str, Made]) -> dict[str, object]:
     manifests = [each.artifact.manifest for each in made.values()]
-    last = manifests[-1]["provenance"]
+    last = made["tables"].artifact.manifest["provenance"]
     commit = last["git"]["commit"] or "unknown"
     return {
         "commit": commit + (" with uncommitted changes" if last["git"]["dirty"] else ""),
