@@ -91,12 +91,14 @@ def costs(outputs: Path, side: int) -> None:
 
     named = {name: explained(name) for name in METHODS if not name.startswith("regression")}
     for name, work in {"forward": forward, **named}.items():
+        began = time.process_time()
         with FlopCounterMode(display=False) as counter:
             work()
-        began = time.process_time()
-        work()
         spent = time.process_time() - began
-        print(f"{side} px, {name}: {counter.get_total_flops() / 1e9:.1f} GFLOP, {spent:.2f} CPU s")
+        print(
+            f"{side} px, {name}: {counter.get_total_flops() / 1e9:.1f} GFLOP, {spent:.2f} CPU s",
+            flush=True,
+        )
 
 
 def shards(outputs: Path, number: int) -> None:
