@@ -277,7 +277,7 @@ def _provenance(made: Mapping[str, Made]) -> dict[str, object]:
     return {
         "commit": commit + (" with uncommitted changes" if last["git"]["dirty"] else ""),
         "python": last["python"],
-        **last["packages"],
-        **last["hardware"],
+        **dict(sorted(last["packages"].items())),  # a manifest that was read back is sorted
+        **dict(sorted(last["hardware"].items())),
         "seconds to make it all": seconds_text(sum(manifest["seconds"] for manifest in manifests)),
     }

@@ -103,7 +103,7 @@ def test_the_browser_holds_no_more_films_than_told(run):
     ("overrides", "said"),
     [
         (["report.max_images=many"], "max_images"),
-        (["report.max_images=0"], "one film at least"),
+        (["report.max_images=0"], "at least 1, not 0"),
         (["report.colour=red"], "report.colour"),
         (["seed=3"], "seed=3"),
     ],
