@@ -125,8 +125,9 @@ def fit_mask(
     gets alone.
     """
     features = bottleneck.active_features
-    channels_last = {"memory_format": torch.channels_last}
-    alpha = torch.full_like(features, config.initial_alpha, **channels_last).requires_grad_()
+    alpha = torch.full_like(
+        features, config.initial_alpha, memory_format=torch.channels_last
+    ).requires_grad_()
     optimiser = torch.optim.Adam([alpha], lr=config.learning_rate, fused=True)
     at_once = max(TAIL_NEURONS // features.numel(), 1)
     parts = [

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from attribution.config import BottleneckConfig, required_taps
 from pipeline.calibrate import obtain_artifacts, validation_samples
 from pipeline.config import ConfigError, compose_config
-from pipeline.graph import Task
+from pipeline.graph import Progress, WorkerTask
 from pipeline.plan import plan_run
 from pipeline.progress import say, stage_progress
 from pipeline.run import store_folder
@@ -40,7 +40,7 @@ def main(overrides: list[str]) -> int:
         store = Store(store_folder(config))
         folders = obtain_artifacts(plan_run(config, store.digests), store, config)
         with stage_progress("frontier") as progress:
-            table = frontier(Task(Path(config.paths.outputs), folders, config, progress, say))
+            table = frontier(WorkerTask(folders, config), progress)
     except (ConfigError, StageFailedError, ValueError, OSError) as error:
         say(f"error: {error}")
         return 1
@@ -51,7 +51,7 @@ def main(overrides: list[str]) -> int:
     return 0
 
 
-def frontier(task: Task) -> pd.DataFrame:
+def frontier(task: WorkerTask, progress: Progress) -> pd.DataFrame:
     """Columns method, steps, noise_samples, learning_rate, seconds_per_image, speed (times that of
     the configured setting), rank_correlation (mean over the films) and its lowest."""
     from evaluation.sanity import spearman
@@ -91,12 +91,12 @@ def frontier(task: Task) -> pd.DataFrame:
                     "lowest": float(np.nanmin(alike)),
                 }
             )
-        task.progress(number + 1, len(methods))
+        progress(number + 1, len(methods))
     return pd.DataFrame(rows)
 
 
 def _explain(
-    task: Task,
+    task: WorkerTask,
     loaded: Any,
     samples: pd.DataFrame,
     method: str,
@@ -108,7 +108,8 @@ def _explain(
     from attribution.methods import build_method
     from pipeline.stages.statistics import read_statistics
 
-    attribution = replace(task.config.attribution, **{method: settings})
+    changed: dict[str, Any] = {method: settings}
+    attribution = replace(task.config.attribution, **changed)
     statistics = read_statistics(task, required_taps(method, attribution))
     explain = build_method(method, attribution, statistics)
     maps, seconds = [], 0.0
