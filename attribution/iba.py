@@ -139,7 +139,7 @@ def fit_mask(
         noise = (draw_normal(features, samples, generators) for samples in parts)
         losses = mask_losses(alpha, noise, bottleneck, objective)
         # The fused update walks through the memory of both, whatever their strides.
-        alpha.grad = losses.gradient.contiguous(**channels_last)
+        alpha.grad = losses.gradient.contiguous(memory_format=torch.channels_last)
         optimiser.step()
         for when in ("first", "last") if step == 0 else ("last",):
             reported[f"model_loss_{when}"] = losses.model_loss
