@@ -36,7 +36,7 @@ def stage(
     """``of_detectors``, ``of_severity``: the stages select, predict and maps_<method> of each."""
     return Stage(
         name="figures",
-        version=2,
+        version=3,
         settings={"trainings": list(trainings), "hash_ids": config.report.hash_ids},
         inputs={
             "tables": tables,
