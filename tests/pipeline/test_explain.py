@@ -262,7 +262,7 @@ def test_a_film_that_may_bear_text_makes_a_capture_that_says_so(outputs, tmp_pat
         (("--image", __file__), "not a PNG or JPEG"),
         (("--run", "/nowhere"), "/nowhere is no finished run"),
         (("--out", "."), "is there already"),
-        (("--secondary-capture",), "film.png is no DICOM film"),
+        (("--secondary-capture",), "the film is not DICOM"),
     ],
 )
 def test_a_mistake_is_a_message_and_exit_code_1_and_writes_nothing(
