@@ -5,9 +5,11 @@ KL(P(Z|R) || N(mu, sigma^2)) bounds the information that passes (Schulz et al. 2
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from attribution.statistics import FeatureStatistics
@@ -34,8 +36,27 @@ def smoothing_matrix(size: int, sigma: float) -> Tensor:
     return matrix.index_put_((rows.expand_as(columns), columns), weights.expand_as(columns), True)
 
 
+class _Noisy(torch.autograd.Function):
+    """centre + spread x noise: (N, C, h, w) twice, noise (N, K, C, h, w). Autograd's own backward
+    would write a product as large as the noise."""
+
+    @staticmethod
+    def forward(ctx: Any, centre: Tensor, spread: Tensor, noise: Tensor) -> Tensor:
+        ctx.save_for_backward(noise)
+        return torch.addcmul(centre.unsqueeze(1), spread.unsqueeze(1), noise)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+        (noise,) = ctx.saved_tensors
+        in_spread = gradient[:, 0] * noise[:, 0]
+        for sample in range(1, noise.shape[1]):
+            in_spread.addcmul_(gradient[:, sample], noise[:, sample])
+        return gradient.sum(1), in_spread, None
+
+
 class Bottleneck:
-    """A bottleneck for each image of a batch, at features R (N, C, h, w).
+    """A bottleneck for each image of a batch, at features R (N, C, h, w); channels-last inside.
 
     Raises ValueError where the statistics belong to another shape.
     """
@@ -55,22 +76,29 @@ class Bottleneck:
                 f"the features of shape {tuple(features.shape[1:])}: estimate them on images of "
                 "the same side and with the same model"
             )
-        mean, std = statistics.mean.to(features), statistics.std.to(features).clamp(min=min_std)
-        self.active = (statistics.active.to(features) > active_threshold).to(features)
+        features = features.contiguous(memory_format=torch.channels_last)
+        mean, std, active = (
+            values.to(features)[None].contiguous(memory_format=torch.channels_last)
+            for values in (statistics.mean, statistics.std, statistics.active)
+        )
+        std = std.clamp(min=min_std)
+        self.active = (active > active_threshold).to(features)
         self._half_squared = 0.5 * ((features - mean) / std).square()
         # A neuron that is hardly ever active passes nothing and receives no noise.
         self.active_features = features * self.active
         self._mean, self._std = mean * self.active, std * self.active
         self._smooth_rows = smoothing_matrix(features.shape[2], sigma).to(features)
-        self._smooth_columns = smoothing_matrix(features.shape[3], sigma).T.to(features)
+        self._smooth_columns = smoothing_matrix(features.shape[3], sigma).to(features)
 
     def noise_share(self, alpha: Tensor) -> Tensor:
         """1 - lambda, (N, C, h, w), of alpha of that shape: smoothing of 1 - sigmoid(alpha).
 
         Computed, not subtracted from 1: in float32 lambda rounds to 1 from alpha = 17 on.
         """
-        share = self._smooth_rows @ torch.sigmoid(-alpha) @ self._smooth_columns
-        return share.clamp(min=_LEAST_NOISE)
+        share = torch.sigmoid(-alpha).permute(0, 2, 3, 1)
+        rows = (self._smooth_rows @ share.flatten(2)).view(share.shape)
+        smooth = (self._smooth_columns @ rows).permute(0, 3, 1, 2)
+        return smooth.clamp(min=_LEAST_NOISE)
 
     def capacity(self, noise_share: Tensor) -> Tensor:
         """KL(P(Z|R) || Q(Z)) in nats per neuron (N, C, h, w); 0 where a neuron is not active."""
@@ -78,16 +106,22 @@ class Bottleneck:
         divergence = 0.5 * noise_share.square() - noise_share.log() - 0.5
         return self.active * torch.addcmul(divergence, kept.square(), self._half_squared)
 
-    def inject(self, noise_share: Tensor, noise: Tensor, *, inverse: bool = False) -> Tensor:
-        """Z (N K, C, h, w), an image's K samples in a row, of normal noise (N, K, C, h, w).
+    def distribution(self, noise_share: Tensor, *, inverse: bool = False) -> tuple[Tensor, Tensor]:
+        """Mean and deviation (N, C, h, w) of Z.
 
         Eq. 1; inverse: Eq. 5, where lambda is the share of the noise instead.
         """
         kept, added = 1 - noise_share, noise_share
         if inverse:
             kept, added = added, kept
-        centre = torch.addcmul(kept * self.active_features, added, self._mean).unsqueeze(1)
-        return torch.addcmul(centre, (added * self._std).unsqueeze(1), noise).flatten(0, 1)
+        return torch.addcmul(kept * self.active_features, added, self._mean), added * self._std
+
+
+def inject(centre: Tensor, spread: Tensor, noise: Tensor) -> Tensor:
+    """Z (N K, C, h, w), an image's K samples in a row, of Z's mean and deviation (N, C, h, w) and
+    normal noise (N, K, C, h, w)."""
+    found: Tensor = _Noisy.apply(centre, spread, noise)
+    return found.flatten(0, 1)
 
 
 def bits_per_pixel(capacity: Tensor, side: tuple[int, int]) -> Tensor:

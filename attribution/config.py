@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
 
 class Score(Enum):
@@ -134,6 +135,10 @@ class MultilayerIBAConfig:
     mode: Intersection = Intersection.soft
 
 
+OWN_METHODS: dict[str, Any] = {}
+"""Settings of the methods that ``methods.register_method`` added, by name."""
+
+
 @dataclass
 class AttributionConfig:
     """Which methods, on which score, in which micro-batches."""
@@ -159,6 +164,12 @@ class AttributionConfig:
     regression_iba_mse: RegressionIBAConfig = field(default_factory=RegressionIBAConfig)
     regression_iba_rm: RegressionIBAConfig = field(default_factory=RegressionIBAConfig)
     regression_iba_dv: RegressionIBAConfig = field(default_factory=RegressionIBAConfig)
+
+    def __getattr__(self, name: str) -> Any:
+        """The settings of an added method, which no field holds."""
+        if name in OWN_METHODS:
+            return OWN_METHODS[name]
+        raise AttributeError(f"attribution has no setting {name!r}")
 
 
 def required_taps(method: str, config: AttributionConfig) -> tuple[str, ...]:

@@ -3,7 +3,7 @@ that must go to lose it (Inverse IBA, Eq. 6)."""
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -19,7 +19,7 @@ from attribution.base import (
     generators,
     target_output,
 )
-from attribution.bottleneck import Bottleneck, bits_per_pixel
+from attribution.bottleneck import Bottleneck, bits_per_pixel, inject
 from attribution.config import BottleneckConfig, IBAConfig, ModelLoss
 from attribution.statistics import FeatureStatistics
 
@@ -47,41 +47,70 @@ MODEL_LOSSES: Mapping[ModelLoss, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
+TAIL_NEURONS = 1 << 22
+"""Most neurons of Z that run through the model at once, if that is a sample of each image: bounds
+the memory. A map's last bits depend on it, as they do on the batch."""
+
+
+def for_samples(values: Tensor, outputs: Tensor) -> Tensor:
+    """values (N,), an image's for each of its k rows of outputs (N k, C): (N k,)."""
+    return values.repeat_interleave(len(outputs) // len(values))
+
+
 class FittedMask(NamedTuple):
     """1 - lambda after the last step, and what the first and the last step's forward gave."""
 
     noise_share: Tensor  # (N, C, h, w)
-    outputs: Tensor  # (N K, outputs) of the last forward
+    outputs: Tensor  # (N, K, outputs) of the last forward
     losses: dict[str, Tensor]  # (N,) each: {model_loss, information}_{first, last}
 
 
 class Objective(NamedTuple):
     """What a mask is judged by."""
 
-    tail: Callable[[Tensor], Tensor]  # Z (N K, C, h, w) -> outputs (N K, outputs)
-    model_loss: Callable[[Tensor], Tensor]  # outputs -> (N K,)
+    tail: Callable[[Tensor], Tensor]  # Z (N k, C, h, w) -> outputs (N k, outputs)
+    model_loss: Callable[[Tensor], Tensor]  # outputs (N k, outputs) -> (N k,)
     beta: float
     inverse: bool  # Eq. 5-6: the model loss is to be high, with noise for the share lambda
 
 
 class Losses(NamedTuple):
-    total: Tensor  # (), summed over images
     model_loss: Tensor  # (N,), mean over an image's samples
     information: Tensor  # (N,), mean capacity in nats a neuron
-    outputs: Tensor  # (N K, outputs)
+    outputs: Tensor  # (N, K, outputs)
+    gradient: Tensor  # (N, C, h, w), of model_loss (inverse: its negative) + beta information
 
 
 def mask_losses(
-    alpha: Tensor, noise: Tensor, bottleneck: Bottleneck, objective: Objective
+    alpha: Tensor, noise: Iterable[Tensor], bottleneck: Bottleneck, objective: Objective
 ) -> Losses:
-    """Eq. 4 (inverse: Eq. 6) for alpha (N, C, h, w) and normal noise (N, K, C, h, w)."""
-    share = bottleneck.noise_share(alpha)
-    information = bottleneck.capacity(share).mean((1, 2, 3))
-    outputs = objective.tail(bottleneck.inject(share, noise, inverse=objective.inverse))
-    model_loss = objective.model_loss(outputs).view(noise.shape[:2]).mean(1)
-    signed = -model_loss if objective.inverse else model_loss
-    total = (signed + objective.beta * information).sum()
-    return Losses(total, model_loss, information, outputs)
+    """Eq. 4 (inverse: Eq. 6) for alpha (N, C, h, w) and normal noise (N, k, C, h, w) in parts.
+
+    Each part runs through the model by itself; only the sum of its gradients is kept.
+    """
+    with torch.enable_grad():
+        leaf = alpha.detach().requires_grad_()
+        share = bottleneck.noise_share(leaf)
+        information = bottleneck.capacity(share).mean((1, 2, 3))
+        of_z = bottleneck.distribution(share, inverse=objective.inverse)
+        ends = [values.detach().requires_grad_() for values in of_z]
+        gradients = [torch.zeros_like(values) for values in ends]
+        outputs, losses = [], []
+        for part in noise:
+            z_outputs = objective.tail(inject(ends[0], ends[1], part))
+            loss = objective.model_loss(z_outputs)
+            of_part = torch.autograd.grad(loss.sum(), ends)
+            gradients = [total.add_(new) for total, new in zip(gradients, of_part, strict=True)]
+            outputs.append(z_outputs.detach().view(*part.shape[:2], -1))
+            losses.append(loss.detach().view(part.shape[:2]))
+        model_loss = torch.cat(losses, 1)
+        weight = (-1 if objective.inverse else 1) / model_loss.shape[1]
+        (gradient,) = torch.autograd.grad(
+            [*of_z, information.sum()],
+            leaf,
+            [*(total * weight for total in gradients), torch.tensor(objective.beta).to(alpha)],
+        )
+    return Losses(model_loss.mean(1), information.detach(), torch.cat(outputs, 1), gradient)
 
 
 def fit_mask(
@@ -96,27 +125,38 @@ def fit_mask(
     gets alone.
     """
     features = bottleneck.active_features
-    noise = torch.empty(len(features), config.noise_samples, *features.shape[1:])
-    alpha = torch.full_like(features, config.initial_alpha).requires_grad_()
-    optimiser = torch.optim.Adam([alpha], lr=config.learning_rate)
+    alpha = torch.full_like(
+        features, config.initial_alpha, memory_format=torch.channels_last
+    ).requires_grad_()
+    optimiser = torch.optim.Adam([alpha], lr=config.learning_rate, fused=True)
+    at_once = max(TAIL_NEURONS // features.numel(), 1)
+    parts = [
+        min(at_once, config.noise_samples - start)
+        for start in range(0, config.noise_samples, at_once)
+    ]
     reported: dict[str, Tensor] = {}
     for step in range(config.steps):
-        draw_normal(noise, generators)
-        with torch.enable_grad():
-            losses = mask_losses(alpha, noise.to(features), bottleneck, objective)
-            (alpha.grad,) = torch.autograd.grad(losses.total, alpha)
+        noise = (draw_normal(features, samples, generators) for samples in parts)
+        losses = mask_losses(alpha, noise, bottleneck, objective)
+        # The fused update walks through the memory of both, whatever their strides.
+        alpha.grad = losses.gradient.contiguous(memory_format=torch.channels_last)
         optimiser.step()
         for when in ("first", "last") if step == 0 else ("last",):
-            reported[f"model_loss_{when}"] = losses.model_loss.detach()
-            reported[f"information_{when}"] = losses.information.detach()
+            reported[f"model_loss_{when}"] = losses.model_loss
+            reported[f"information_{when}"] = losses.information
     with torch.no_grad():
-        return FittedMask(bottleneck.noise_share(alpha), losses.outputs.detach(), reported)
+        return FittedMask(bottleneck.noise_share(alpha), losses.outputs, reported)
 
 
-def draw_normal(noise: Tensor, generators: Sequence[torch.Generator]) -> None:
-    """Fills float32 noise (N, K, C, h, w) on the CPU, each image's from its own generator."""
-    for row, generator in zip(noise, generators, strict=True):
-        torch.randn(row.shape, generator=generator, out=row)
+def draw_normal(features: Tensor, samples: int, generators: Sequence[torch.Generator]) -> Tensor:
+    """Normal noise (N, samples, C, h, w) for features (N, C, h, w), each image's from its own
+    generator on the CPU, sample by sample, in the order (h, w, C)."""
+    num, channels, height, width = features.shape
+    noise = torch.empty(num, samples, height, width, channels)
+    for of_image, generator in zip(noise, generators, strict=True):
+        for sample in of_image:
+            torch.randn(sample.shape, generator=generator, out=sample)
+    return noise.permute(0, 1, 4, 2, 3).to(features)
 
 
 class Information(NamedTuple):
@@ -158,7 +198,7 @@ class BottleneckMethod(ABC):
 
     @abstractmethod
     def model_loss(self, outputs: Tensor, targets: Tensor) -> Callable[[Tensor], Tensor]:
-        """Outputs (N K, C) behind the bottleneck -> losses (N K,).
+        """Outputs (N k, C) behind the bottleneck, k of each image in a row -> losses (N k,).
 
         outputs: those without it (N, C); targets (N,).
         """
@@ -219,11 +259,11 @@ class BottleneckMethod(ABC):
         )
         fit = fit_mask(bottleneck, objective, config, generators(seeds))
         capacity = bottleneck.capacity(fit.noise_share).clamp(min=0)  # not -1e-8 by rounding
-        repeated = targets.repeat_interleave(config.noise_samples)
+        behind = score(fit.outputs.flatten(0, 1), targets.repeat_interleave(config.noise_samples))
         diagnostics = {
             "bits": capacity.double().sum((1, 2, 3)) / math.log(2),
             "score": score(outputs, targets),
-            "bottleneck_score": score(fit.outputs, repeated).view(-1, config.noise_samples).mean(1),
+            "bottleneck_score": behind.view(-1, config.noise_samples).mean(1),
             **fit.losses,
         }
         return Information(
@@ -239,8 +279,7 @@ class IBA(BottleneckMethod):
     def model_loss(self, outputs: Tensor, targets: Tensor) -> Callable[[Tensor], Tensor]:
         target_output(outputs, targets)
         model_loss = MODEL_LOSSES[self.config.model_loss]
-        repeated = targets.repeat_interleave(self.config.noise_samples)
-        return lambda z_outputs: model_loss(z_outputs, repeated)
+        return lambda z_outputs: model_loss(z_outputs, for_samples(targets, z_outputs))
 
 
 class InverseIBA(IBA):

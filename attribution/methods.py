@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from attribution.base import AttributionMethod
-from attribution.config import AttributionConfig, MultilayerIBAConfig, required_taps
+from attribution.config import OWN_METHODS, AttributionConfig, MultilayerIBAConfig, required_taps
 from attribution.excitation_backprop import ExcitationBackprop
 from attribution.grad_cam import GradCAM
 from attribution.gradient import Gradient
@@ -34,6 +34,21 @@ METHODS: dict[str, type] = {
 }
 """A new method: a class of AttributionMethod's shape here, its settings in AttributionConfig under
 the same name."""
+
+NEEDS_LAYERS = frozenset({"lrp", "excitation_backprop"})
+"""Methods that walk through a network's own layers; the others ask nothing but a TappedModel."""
+
+
+def register_method(name: str, method: type, settings: Any) -> None:
+    """Adds a method of one's own to this process: see docs/extending.md.
+
+    ``method``: a class of AttributionMethod's shape, made of ``settings``, a dataclass, which is
+    part of the keys of its maps. ValueError for a name that is taken.
+    """
+    if name in METHODS:
+        raise ValueError(f"there is a method {name!r} already: choose another name")
+    METHODS[name] = method
+    OWN_METHODS[name] = settings
 
 
 def method_config(name: str, config: AttributionConfig) -> Any:

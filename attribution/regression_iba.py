@@ -5,7 +5,13 @@ from collections.abc import Callable
 from torch import Tensor
 
 from attribution.base import regression_output
-from attribution.iba import BottleneckMethod
+from attribution.iba import BottleneckMethod, for_samples
+
+
+def _squared_distance(reference: Tensor) -> Callable[[Tensor], Tensor]:
+    return lambda z_outputs: (
+        regression_output(z_outputs) - for_samples(reference, z_outputs)
+    ).square()
 
 
 class MSEIBA(BottleneckMethod):
@@ -21,8 +27,7 @@ class MSEIBA(BottleneckMethod):
                 f"{targets.dtype}"
             )
         regression_output(outputs)
-        reference = targets.repeat_interleave(self.config.noise_samples)
-        return lambda z_outputs: (regression_output(z_outputs) - reference).square()
+        return _squared_distance(targets)
 
 
 class MaximisingIBA(BottleneckMethod):
@@ -43,5 +48,4 @@ class DeviationIBA(BottleneckMethod):
     """
 
     def model_loss(self, outputs: Tensor, targets: Tensor) -> Callable[[Tensor], Tensor]:
-        reference = regression_output(outputs).repeat_interleave(self.config.noise_samples)
-        return lambda z_outputs: (regression_output(z_outputs) - reference).square()
+        return _squared_distance(regression_output(outputs))

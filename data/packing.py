@@ -56,13 +56,7 @@ def pack(
     ``problems.csv`` (file, field, reason) are the index of all. The files do not depend on
     ``threads``. Raises DataError if no film can be read, OSError if the disk fails or is full.
     """
-    if min(side, shard_size, threads) < 1:
-        raise DataError(f"{side=}, {shard_size=} and {threads=} must be at least 1")
-    again = images["image"][images["image"].duplicated()]
-    if len(again):
-        raise DataError(f"film {again.iloc[0]!r} would be packed twice: names must be unique")
     folder.mkdir(parents=True, exist_ok=True)
-    shards = []
     done = 0
 
     def advance(films: int) -> None:
@@ -71,20 +65,104 @@ def pack(
         if progress is not None:
             progress(done, len(images))
 
+    keep_sound_shards(images, folder, side, shard_size)
+    for shard in range(num_shards(len(images), shard_size)):
+        if has_shard(folder, shard):
+            advance(len(_films_of(images, shard, shard_size)))
+        else:
+            pack_shard(images, root, folder, shard, side, shard_size, threads, reader, advance)
+    write_index(images, root, folder, side, shard_size)
+
+
+def num_shards(films: int, shard_size: int) -> int:
+    return -(-films // shard_size)
+
+
+def has_shard(folder: Path, shard: int) -> bool:
+    """Whether its films were packed, soundly or not: see ``keep_sound_shards``."""
+    return _shard_path(folder, shard, "csv").exists()
+
+
+def keep_sound_shards(images: pd.DataFrame, folder: Path, side: int, shard_size: int) -> None:
+    """Takes back the shards that are damaged, as after a power cut, or hold other films.
+
+    Raises DataError where ``images`` cannot be packed like this at all.
+    """
+    if min(side, shard_size) < 1:
+        raise DataError(f"{side=} and {shard_size=} must be at least 1")
+    again = images["image"][images["image"].duplicated()]
+    if len(again):
+        raise DataError(f"film {again.iloc[0]!r} would be packed twice: names must be unique")
+    for shard in range(num_shards(len(images), shard_size)):
+        if _read_shard(folder, shard, _films_of(images, shard, shard_size), side) is None:
+            _shard_path(folder, shard, "csv").unlink(missing_ok=True)
+
+
+def pack_shard(
+    images: pd.DataFrame,
+    root: Path,
+    folder: Path,
+    shard: int,
+    side: int,
+    shard_size: int,
+    threads: int,
+    reader: SquareReader = read_square,
+    advance: Callable[[int], None] | None = None,
+) -> None:
+    """Packs one shard of ``images``, whatever is there of it; ``advance`` counts its films."""
+    if threads < 1:
+        raise DataError(f"{threads=} must be at least 1")
+
+    def decode(name: str) -> np.ndarray | str:
+        path = None
+        try:
+            path = resolve_inside(root, name)
+            return reader(path, side)
+        except DataError as error:
+            return str(error).removeprefix(f"{path}: ")  # problems.csv is the same for any root
+
+    films = _films_of(images, shard, shard_size)
+    rows, reasons = [], []
+    num_rows = 0
+    path = _shard_path(folder, shard, "npy")
     pool = ThreadPoolExecutor(threads)
     try:
-        for shard, start in enumerate(range(0, len(images), shard_size)):
-            films = images.iloc[start : start + shard_size]
-            table = _finished_shard(folder, shard, films, side)
-            if table is not None:
-                advance(len(films))
-            else:
-                table = _pack_shard(pool, films, root, folder, shard, side, advance, reader)
-                # The csv makes the shard count as finished, so it follows the films.
-                _write_csv(table, _shard_path(folder, shard, "csv"))
-            shards.append(table.assign(shard=shard))
+        # Plain writes: when the disk is full, a writable memory map dies of SIGBUS, not OSError.
+        with _published(path) as temporary, temporary.open("wb") as file:
+            _write_header(file, (len(films), side, side))
+            start = file.tell()
+            for film in pool.map(decode, films["path"]):
+                if isinstance(film, str):
+                    rows.append(-1)
+                    reasons.append(film)
+                else:
+                    file.write(film.tobytes())
+                    rows.append(num_rows)
+                    reasons.append("")
+                    num_rows += 1
+                if advance is not None:
+                    advance(1)
+            file.seek(0)
+            _write_header(file, (num_rows, side, side))
+            if file.tell() != start:
+                raise RuntimeError(f"the header of {path} changed its length")
+            file.flush()
+            os.fsync(file.fileno())
     finally:
         pool.shutdown(cancel_futures=True)
+    table = pd.DataFrame({"image": films["image"], "row": rows, "reason": reasons})
+    # The csv makes the shard count as packed, so it follows the films.
+    _write_csv(table, _shard_path(folder, shard, "csv"))
+
+
+def write_index(images: pd.DataFrame, root: Path, folder: Path, side: int, shard_size: int) -> None:
+    """``films.csv`` and ``problems.csv`` of shards that are all packed. Raises as ``pack``."""
+    shards = []
+    for shard in range(num_shards(len(images), shard_size)):
+        table = _read_shard(folder, shard, _films_of(images, shard, shard_size), side)
+        if table is None:
+            raise DataError(f"{_shard_path(folder, shard, 'csv')} is absent or damaged: pack again")
+        shards.append(table.assign(shard=shard))
     if not shards:
         raise DataError(f"no films of {root} to pack")
     index = pd.concat(shards, ignore_index=True)
@@ -194,9 +272,11 @@ def _whole_numbers(table: pd.DataFrame, columns: list[str], path: Path) -> pd.Da
     return table.astype(dict.fromkeys(columns, int)).reset_index(drop=True)
 
 
-def _finished_shard(
-    folder: Path, shard: int, films: pd.DataFrame, side: int
-) -> pd.DataFrame | None:
+def _films_of(images: pd.DataFrame, shard: int, shard_size: int) -> pd.DataFrame:
+    return images.iloc[shard * shard_size : (shard + 1) * shard_size]
+
+
+def _read_shard(folder: Path, shard: int, films: pd.DataFrame, side: int) -> pd.DataFrame | None:
     """Table image, row, reason of a shard packed before, if it holds these films at this side."""
     path = _shard_path(folder, shard, "csv")
     if not path.exists():
@@ -209,52 +289,6 @@ def _finished_shard(
     except (ValueError, OverflowError):  # damaged, as after a power cut: pack it again
         return None
     return table if np.array_equal(table["image"], films["image"]) else None
-
-
-def _pack_shard(
-    pool: ThreadPoolExecutor,
-    films: pd.DataFrame,
-    root: Path,
-    folder: Path,
-    shard: int,
-    side: int,
-    advance: Callable[[int], None],
-    reader: SquareReader,
-) -> pd.DataFrame:
-    """Write the films of one shard; table image, row (-1 if unreadable), reason."""
-
-    def decode(name: str) -> np.ndarray | str:
-        path = None
-        try:
-            path = resolve_inside(root, name)
-            return reader(path, side)
-        except DataError as error:
-            return str(error).removeprefix(f"{path}: ")  # problems.csv is the same for any root
-
-    rows, reasons = [], []
-    num_rows = 0
-    path = _shard_path(folder, shard, "npy")
-    # Plain writes, for a writable memory map dies of SIGBUS, not OSError, when the disk is full.
-    with _published(path) as temporary, temporary.open("wb") as file:
-        _write_header(file, (len(films), side, side))
-        start = file.tell()
-        for film in pool.map(decode, films["path"]):
-            if isinstance(film, str):
-                rows.append(-1)
-                reasons.append(film)
-            else:
-                file.write(film.tobytes())
-                rows.append(num_rows)
-                reasons.append("")
-                num_rows += 1
-            advance(1)
-        file.seek(0)
-        _write_header(file, (num_rows, side, side))
-        if file.tell() != start:
-            raise RuntimeError(f"the header of {path} changed its length")
-        file.flush()
-        os.fsync(file.fileno())
-    return pd.DataFrame({"image": films["image"], "row": rows, "reason": reasons})
 
 
 def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:

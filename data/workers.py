@@ -15,14 +15,15 @@ def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     """A pool of spawned processes. When the block is left, by an error or an interrupt too, only
     what they are at is finished; when this process is killed, they die."""
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_follow_parent)
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=follow_parent)
     try:
         yield pool
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _follow_parent() -> None:
+def follow_parent() -> None:
+    """In a worker: ignores Ctrl-C, and dies with the process that started it."""
     # Ctrl-C reaches every process of a terminal: what to do about it is the parent's to say.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()

@@ -205,4 +205,7 @@ class ReportConfig:
     """How the report looks. Nothing here is part of a key of a computed number."""
 
     examples_per_finding: int = 1
+    # The image browser: films in it at most; without embedding no pixel of a film is in the file.
+    max_images: int = 24
+    embed_images: bool = True
     hash_ids: bool = False  # films and patients in the run folder under names of the store's own

@@ -6,7 +6,6 @@ Zones are label maps int (N, H, W): 0 outside the lungs, k + 1 in the k-th zone.
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import rankdata
 
 from evaluation.bootstrap import Interval, patient_counts, patient_index, percentile_interval
 from evaluation.config import BootstrapConfig
@@ -93,7 +92,7 @@ def zone_spearman(means: NDArray[np.float64], scores: NDArray[np.number]) -> NDA
 
     NaN where a zone is missing, or all means or all scores are the same.
     """
-    x, y = rankdata(means, axis=1), rankdata(scores, axis=1)
+    x, y = (pd.DataFrame(values).rank(axis=1).to_numpy() for values in (means, scores))
     sums = [np.ones_like(x), x, y, x * x, y * y, x * y]
     values = correlation_of(np.stack([s.sum(axis=1) for s in sums], axis=1))
     return np.where(np.isnan(means).any(axis=1), np.nan, values)

@@ -1,4 +1,4 @@
-"""Charts of the report: Table 1 against its baselines, training curves; names and style for all.
+"""Charts of the report: Table 1 against its baselines, training curves; style for all.
 
 Figures are made with matplotlib's objects, never pyplot, under a style of their own, so that
 neither global state nor a user's matplotlibrc changes a byte. Colours are safe for colour-blind
@@ -19,30 +19,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-METHOD_LABELS = {
-    "grad_cam": "GradCAM",
-    "integrated_gradients": "Integrated Gradients",
-    "lrp": "LRP",
-    "gradient": "Gradients",
-    "iba": "IBA",
-    "iba_block1": "IBA at block 1",
-    "iba_block2": "IBA at block 2",
-    "inverse_iba": "Inverse IBA",
-    "multilayer_iba": "Multi-layer IBA",
-    "regression_iba_mse": "Regression IBA (MSE)",
-    "regression_iba_rm": "Regression IBA (RM)",
-    "regression_iba_dv": "Regression IBA (DV)",
-    "random": "Random map",
-    "whole_image": "Whole image",
-    "location_prior": "Location prior",
-    "class_prior": "Class prior",
-    "lung_mask": "Lung mask",
-    "mean_severity": "Mean severity",
-}
-BASELINES = frozenset(
-    {"random", "whole_image", "location_prior", "class_prior", "lung_mask", "mean_severity"}
-)
-"""Rows that explain no prediction and keep a table honest."""
+from evaluation.method_names import BASELINES, method_label
 
 VALIDATION_METRICS = {
     "val_auc": "mean AUC",
@@ -54,13 +31,14 @@ VALIDATION_METRICS = {
 BLUE, VERMILION, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#6b6b6b"
 _STYLED: tuple[str, ...]
 _STYLED = ("agg", "axes", "errorbar", "figure", "font", "grid", "hatch", "image", "legend", "lines")
-_STYLED += ("markers", "mathtext", "patch", "path", "savefig", "text", "xtick", "ytick")
+_STYLED += ("markers", "mathtext", "patch", "path", "pdf", "savefig", "text", "xtick", "ytick")
 _STYLE = {k: v for k, v in matplotlib.rcParamsDefault.items() if k.split(".")[0] in _STYLED} | {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": GREY,
     "hatch.linewidth": 0.6,
     "legend.frameon": False,
+    "pdf.fonttype": 42,  # text that stays text in an editor
     "text.parse_math": False,  # a file name may hold a dollar sign
     "xtick.color": "#333333",
     "ytick.color": "#333333",
@@ -72,11 +50,6 @@ def style() -> Iterator[None]:
     """The style in which every figure is made and written."""
     with matplotlib.rc_context(_STYLE):
         yield
-
-
-def method_label(method: str) -> str:
-    """The method's name in print; a method unknown here keeps its own, in words."""
-    return METHOD_LABELS.get(method, method.replace("_", " "))
 
 
 def table1_figure(table: pd.DataFrame) -> Figure:
@@ -172,6 +145,14 @@ def png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     with style():
         figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def pdf(figure: Figure) -> bytes:
+    """The figure as PDF: the same figure gives the same bytes."""
+    buffer = io.BytesIO()
+    with style():
+        figure.savefig(buffer, format="pdf", metadata={"CreationDate": None})
     return buffer.getvalue()
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from evaluation.figures import BASELINES, GREY, method_label, style
+from evaluation.figures import GREY, style
+from evaluation.method_names import BASELINES, method_label
 
 # Okabe and Ito's colours and a marker each, so that no two methods differ by colour alone.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "black")
@@ -108,6 +109,8 @@ def sensitivity_n_figure(table: pd.DataFrame) -> Figure:
             )
         axes.axhline(0, color=GREY, linewidth=1, linestyle=(0, (4, 3)))
         axes.set_xscale("log")
+        # By hand: matplotlib finds no limits where every correlation is undefined.
+        axes.set_xlim(0.8 * table["fraction"].min(), 1.25 * table["fraction"].max())
         axes.xaxis.set_major_formatter(lambda share, _: f"{share:g}")  # mathtext is off
         axes.set_xlabel("share of the pixels replaced (n / all)")
         axes.set_ylabel("mean correlation (higher is better)")

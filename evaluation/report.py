@@ -10,12 +10,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
-from evaluation.figures import BASELINES, method_label
+from evaluation.method_names import BASELINES, method_label
 from evaluation.report_tables import TableView, format_value, view_table
+
+if TYPE_CHECKING:  # it draws with matplotlib, which a comparison of runs must not wait for
+    from evaluation.image_browser import ImageBrowser
 
 PHANTOM_BANNER = "phantoms"
 PHANTOM_STATEMENT = (
@@ -28,9 +32,9 @@ PARTIAL_STATEMENT = (
     "This run saw only part of the published data set. Its numbers rest on too few images for a "
     "comparison with the paper, whose values are printed for orientation."
 )
-OWN_IDS = frozenset(
-    ["top", "theme", "data-problems", "methods", "provenance", "stage-times", "next", "enlarged"]
-)  # of the template
+_CHAPTERS = ("browser", "data-problems", "notes", "provenance", "stage-times", "next")
+OWN_IDS = frozenset({"top", "theme", "enlarged", *_CHAPTERS})
+BROWSER_PREFIX = "browser-"  # of ids of the template
 ID = re.compile(r"[a-z][a-z0-9_-]*")
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -85,22 +89,24 @@ class Picture:
 
 @dataclass(frozen=True)
 class ReportFigure:
-    """One picture or several under one caption."""
+    """One picture, several or none under one caption, with a link to ``pdf`` (None: no link)."""
 
     id: str
     title: str
     caption: str
     pictures: tuple[Picture, ...]
+    pdf: str | None = None
 
 
 @dataclass(frozen=True)
 class ReportSection:
-    """A chapter: paragraphs, then tables and figures in the order given."""
+    """A chapter: paragraphs, then tables and figures in the order given, ``folded`` or open."""
 
     id: str
     title: str
     blocks: tuple[ReportTable | ReportFigure, ...]
     paragraphs: tuple[str, ...] = ()
+    folded: bool = False
 
 
 @dataclass(frozen=True)
@@ -119,6 +125,7 @@ class ReportContent:
     verdicts: tuple[str, ...]
     facts: Mapping[str, object]
     sections: tuple[ReportSection, ...]
+    browser: "ImageBrowser | None" = None
     problems: ReportTable | None = None
     problem_count: int = 0
     notes: tuple[str, ...] = ()
@@ -206,7 +213,8 @@ def _check_ids(content: ReportContent) -> None:
     ids = [part.id for part in (*content.sections, *blocks, *tables)]
     ids += OWN_IDS
     for name in ids:
-        if not ID.fullmatch(name) or ids.count(name) > 1:
+        taken = ids.count(name) > 1 or name.startswith(BROWSER_PREFIX)
+        if not ID.fullmatch(name) or taken:
             raise ValueError(
                 f"report id {name!r} must be unique, of small letters, digits, '_' and '-'"
             )
@@ -221,6 +229,7 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.policies["json.dumps_kwargs"] = {}  # methods in their order, not the alphabet's
     environment.filters["value"] = format_value
     environment.tests["table"] = lambda block: isinstance(block, ReportTable)
     return environment.get_template("report.html.j2")

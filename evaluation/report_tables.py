@@ -7,7 +7,7 @@ from numbers import Integral, Real
 import numpy as np
 import pandas as pd
 
-from evaluation.figures import BASELINES, METHOD_LABELS
+from evaluation.method_names import BASELINES, METHOD_LABELS
 
 HEADERS = {
     "iou": "IoU",
@@ -114,6 +114,27 @@ def view_table(frame: pd.DataFrame) -> TableView:
         rows=tuple(rows),
         constants=tuple((_header(name), _cells(frame, name, None)[0].text) for name in constant),
     )
+
+
+def markdown_tables(text: str) -> dict[str, pd.DataFrame]:
+    """The tables of a Markdown text by the heading (``## ...``) that each stands under, as strings.
+
+    ValueError for a table without a heading, or a row with other cells than its head.
+    """
+    tables: dict[str, list[list[str]]] = {}
+    heading = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.startswith("## "):
+            heading = line[3:].strip()
+        elif line.startswith("|"):
+            cells = [cell.strip().replace("`", "") for cell in line.strip().strip("|").split("|")]
+            rows = tables.setdefault(heading, [])
+            if not heading or (rows and len(cells) != len(rows[0])):
+                raise ValueError(f"line {number} is no row of a table under a heading: {line}")
+            rows.append(cells)
+    return {  # the second row is the rule below the head
+        name: pd.DataFrame(rows[2:], columns=pd.Index(rows[0])) for name, rows in tables.items()
+    }
 
 
 def _intervals(names: list[str]) -> dict[str, tuple[str, str]]:

@@ -29,6 +29,18 @@ class Schedule(Enum):
     one_cycle = "one_cycle"
 
 
+class LoggerName(Enum):
+    """Who is told of each epoch while a training runs; history.csv is written in any case."""
+
+    csv = "csv"
+    tensorboard = "tensorboard"
+    mlflow = "mlflow"
+
+
+LOGGER_PACKAGES = {LoggerName.tensorboard: "tensorboard", LoggerName.mlflow: "mlflow"}
+"""What ``make setup EXTRAS=loggers`` installs for them."""
+
+
 @dataclass
 class ModelConfig:
     """DenseNet121 and the weights it starts from."""

@@ -20,6 +20,7 @@ import pandas as pd
 import pytorch_lightning as pl
 import safetensors.torch
 import torch
+from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.environments import LightningEnvironment
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import Tensor, nn
@@ -74,6 +75,7 @@ def train(
     on_progress: OnProgress | None = None,
     prepare: Callable[[Tensor], Tensor] = normalise,
     metric: Metric = MEAN_AUC,
+    logger: Logger | None = None,
 ) -> TrainResult:
     """Train ``model`` in place; leave it on the CPU with the weights of the lowest validation loss.
 
@@ -82,6 +84,7 @@ def train(
     and labels (N, C) -> mean over both; plain binary cross-entropy by default. A rest of films that
     does not fill a batch sits out its epoch: batch norm cannot learn from a batch of one.
     ``prepare`` makes a batch of films the model's input; ``metric`` is told, and chooses nothing.
+    ``logger`` gets each row of the history, those before a resume too.
 
     Raises TrainingError for data or settings that cannot be trained with, for a folder that holds
     another training, and where the loss is no longer finite. Interrupts pass through.
@@ -117,7 +120,7 @@ def train(
                 callbacks=[KeepEpochs(folder)],
                 default_root_dir=folder,
                 plugins=[LightningEnvironment()],
-                logger=False,
+                logger=logger or False,
                 enable_progress_bar=False,
                 enable_model_summary=False,
                 num_sanity_val_steps=0,

@@ -86,6 +86,10 @@ class TrainingLoop(pl.LightningModule):
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
 
+    def on_train_start(self) -> None:
+        for row in self.history:  # of the process that was stopped
+            self._tell(row)
+
     def on_train_epoch_start(self) -> None:
         self.started = time.perf_counter()
         self.train_losses = []
@@ -127,6 +131,7 @@ class TrainingLoop(pl.LightningModule):
                 "seconds": time.perf_counter() - self.started,
             }
         )
+        self._tell(self.history[-1])
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["training"] = {"settings": self.settings, "history": self.history}
@@ -134,6 +139,11 @@ class TrainingLoop(pl.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.history = checkpoint["training"]["history"]
         self.order.set_epoch(checkpoint["global_step"] // self.batches)
+
+    def _tell(self, row: Mapping[str, float]) -> None:
+        if self.logger is not None:
+            values = {name: value for name, value in row.items() if name != "epoch"}
+            self.logger.log_metrics(values, step=int(row["epoch"]))
 
     def _finite(self, loss: float, what: str) -> float:
         if not math.isfinite(loss):

@@ -19,7 +19,7 @@ from pipeline.run import run_pipeline
 def main(composed: DictConfig) -> None:
     folder = Path(HydraConfig.get().runtime.output_dir)
     try:
-        run_pipeline(to_dataclass(composed), folder)
+        run_pipeline(to_dataclass(composed, HydraConfig.get().overrides.task), folder)
     except Exception as error:
         say(f"error: {error}")
         if logging.getLogger("pipeline").handlers:
@@ -28,7 +28,12 @@ def main(composed: DictConfig) -> None:
         sys.exit(1)
 
 
-if __name__ == "__main__":
+def start() -> None:
+    """What the command does; a file that adds a method or metric of its own ends with it."""
     register()
     stop_on_signals()
     main()
+
+
+if __name__ == "__main__":
+    start()

@@ -71,12 +71,13 @@ Require = Callable[[bool, str, str], None]
 def check_brixia(
     config: BrixiaStudyConfig,
     folders: dict[str, str | None],
+    named: set[str],
     regression_known: tuple[str, ...],
     require: Require,
 ) -> None:
     """Calls ``require(holds, key, message)`` for all that can be known before any work starts.
 
-    ``folders``: the paths brixia, cohen and lungs.
+    ``folders``: the paths brixia, cohen and lungs; ``named``: the keys on the command line.
     """
     needed = {
         "brixia": (
@@ -105,7 +106,7 @@ def check_brixia(
             f"is not set, but {setting} reads it; give the folder with {content}",
         )
         require(
-            wanted or folders[name] is None,
+            wanted or f"paths.{name}" not in named,
             f"paths.{name}",
             f"is set, but nothing reads it; add {setting} or leave it out",
         )

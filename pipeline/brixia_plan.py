@@ -39,6 +39,7 @@ class BrixiaPlan:
     indices: tuple[Stage, ...]
     packs: tuple[Stage, ...]
     trainings: dict[str, Stage]
+    statistics: dict[str, Stage]  # of the regressor, by tap
     select_detectors: Stage
     select_severity: Stage
     zones: dict[str, Stage]  # by where the lungs come from; the first is the paper's
@@ -148,6 +149,9 @@ def plan_brixia(config: PipelineConfig, train: Stage, digests: DigestCache) -> B
         indices=(own.index,) if test is own else (own.index, test.index),
         packs=(own.pack,) if test is own else (own.pack, test.pack),
         trainings=trainings,
+        statistics=_statistics(
+            config, tuple(settings.regression_methods), SEVERITY, regressor, own
+        ),
         select_detectors=select_detectors,
         select_severity=select_severity,
         zones=of_lungs,
@@ -156,7 +160,23 @@ def plan_brixia(config: PipelineConfig, train: Stage, digests: DigestCache) -> B
         zone_localization=localized,
         predict_severity=predict_severity,
         tables=tables,
-        figures=brixia_figures.stage(tables, trainings),
+        figures=brixia_figures.stage(
+            config,
+            tables,
+            trainings,
+            test.pack,
+            paper_zones,
+            {
+                "select": select_detectors,
+                "predict": of_detector[settings.detector.primary],
+                **{f"maps_{method}": stage for method, stage in detector_maps.items()},
+            },
+            {
+                "select": select_severity,
+                "predict": predict_severity,
+                **{f"maps_{method}": stage for method, stage in regressor_maps.items()},
+            },
+        ),
     )
 
 
@@ -216,10 +236,7 @@ def _maps(
 ) -> dict[str, Stage]:
     """Each method's maps of ``model``; feature statistics are those of the train films."""
     attribution = config.attribution
-    taps = {tap for method in methods for tap in required_taps(method, attribution)}
-    of_tap = {
-        tap: statistics.stage(config, name, tap, model, own.index, own.pack) for tap in sorted(taps)
-    }
+    of_tap = _statistics(config, methods, name, model, own)
 
     def stage(method: str) -> Stage:
         settings = getattr(attribution, method)
@@ -230,3 +247,12 @@ def _maps(
         return attribute.stage(config, method, name, model, test.pack, select, wanted, score)
 
     return {method: stage(method) for method in methods}
+
+
+def _statistics(
+    config: PipelineConfig, methods: tuple[str, ...], name: str, model: Stage, own: _Films
+) -> dict[str, Stage]:
+    taps = {tap for method in methods for tap in required_taps(method, config.attribution)}
+    return {
+        tap: statistics.stage(config, name, tap, model, own.index, own.pack) for tap in sorted(taps)
+    }

@@ -7,7 +7,8 @@ The rule, fixed before any map is compared with a box or a mask:
 2. Every other bottleneck takes the beta of the grid whose median total information is nearest to
    IBA's, by ratio: maps of comparable bits differ in where they lie, not in how much they say.
 
-Films: positives of the validation fold, the same number for each finding. It writes
+Films: positives of the validation fold, the same number for each finding; for the bottlenecks of
+the severity regressor, validation films with zone scores. It writes
 ``calibration.csv`` (every beta tried) beside the runs and prints what conf/attribution should say;
 it changes no setting.
 """
@@ -23,17 +24,19 @@ import pandas as pd
 
 from attribution.config import BottleneckConfig, required_taps
 from pipeline.config import ConfigError, PipelineConfig, compose_config
-from pipeline.graph import Task
+from pipeline.graph import Progress, Stage, WorkerTask
 from pipeline.keys import sample_seed
 from pipeline.plan import Plan, plan_run
 from pipeline.progress import say, stage_progress
 from pipeline.run import store_folder
 from pipeline.runner import StageFailedError, obtain_all
+from pipeline.stages.finetune import SEVERITY
 from pipeline.store import Store
 
 GRID = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 KEPT = 0.9
 PER_FINDING = 2
+SEVERITIES = 16  # films for the regressor
 REFERENCE = "iba"
 
 
@@ -50,10 +53,16 @@ def main(overrides: list[str]) -> int:
         config = compose_config(overrides)
         store = Store(store_folder(config))
         plan = plan_run(config, store.digests)
-        folders = _artifacts(plan, store, config)
         with stage_progress("calibrate") as progress:
-            task = Task(Path(config.paths.outputs), folders, config, progress, say)
-            table = calibrate(task)
+            classifier, severity = (
+                WorkerTask(folders, config) if folders else None
+                for folders in (
+                    obtain_artifacts(plan, store, config),
+                    _obtain(_of_regressor(plan), plan, store, config),
+                )
+            )
+            assert classifier is not None
+            table = calibrate(classifier, severity, progress)
     except (ConfigError, StageFailedError, ValueError, OSError) as error:
         say(f"error: {error}")
         return 1
@@ -66,27 +75,38 @@ def main(overrides: list[str]) -> int:
     return 0
 
 
-def calibrate(task: Task) -> pd.DataFrame:
-    """The rule's table (see ``search``) for the bottlenecks among ``attribution.methods``."""
+def calibrate(
+    classifier: WorkerTask, severity: WorkerTask | None, progress: Progress
+) -> pd.DataFrame:
+    """The rule's table (see ``search``) for the bottlenecks among ``attribution.methods``, and with
+    ``severity`` for those of the regressor."""
+    from attribution.config import Score
     from pipeline.loaded_model import LoadedModel
 
-    attribution = task.config.attribution
-    methods = [
-        name
-        for name in attribution.methods
-        if isinstance(getattr(attribution, name), BottleneckConfig)
-    ]
+    config = classifier.config
+    attribution = config.attribution
+
+    def bottlenecks(names: list[str]) -> list[str]:
+        return [n for n in names if isinstance(getattr(attribution, n), BottleneckConfig)]
+
+    methods = bottlenecks(attribution.methods)
     if REFERENCE not in methods:
         raise ConfigError(f"attribution.methods: the others are matched to {REFERENCE}; add it")
-    loaded = LoadedModel.of(task)
-    samples = validation_samples(task)
+    of_classifier = (classifier, LoadedModel.of(classifier), validation_samples(classifier))
+    of_method: dict[str, Any] = dict.fromkeys(methods, (*of_classifier, Score.sigmoid))
+    if severity is not None:
+        of_regressor = (severity, LoadedModel.of(severity), severity_samples(severity))
+        more = bottlenecks(config.brixia.regression_methods)
+        of_method |= dict.fromkeys(more, (*of_regressor, Score.output))
+        methods += more
     done = 0
 
     def measured(method: str, beta: float) -> Measured:
         nonlocal done
         done += 1
-        task.progress(done, done + 1)
-        return _measure(task, loaded, samples, method, beta)
+        progress(done, done + 1)
+        task, loaded, samples, score = of_method[method]
+        return _measure(task, loaded, samples, score, method, beta)
 
     return search(methods, measured)
 
@@ -132,7 +152,7 @@ def search(methods: Sequence[str], measure: Callable[[str, float], Measured]) ->
     return pd.DataFrame(rows)
 
 
-def validation_samples(task: Task) -> pd.DataFrame:
+def validation_samples(task: WorkerTask) -> pd.DataFrame:
     """``PER_FINDING`` positives of the validation fold for each finding, in a seeded order."""
     from data.nih import FINDINGS
     from data.packing import PackedFilms
@@ -156,9 +176,23 @@ def validation_samples(task: Task) -> pd.DataFrame:
     return samples
 
 
-def _measure(task: Task, loaded: Any, samples: pd.DataFrame, method: str, beta: float) -> Measured:
+def severity_samples(task: WorkerTask) -> pd.DataFrame:
+    """``SEVERITIES`` films of the validation fold with their true scores, in a seeded order."""
+    from data.packing import PackedFilms
+    from pipeline.films import readable_images
+
+    images = readable_images(task.inputs["index"], PackedFilms(task.inputs["pack"]))
+    fold = images[images["fold"] == "val"]
+    fold = fold.iloc[np.random.default_rng(task.config.seed).permutation(len(fold))]
+    samples = fold.head(SEVERITIES)[["image"]].assign(target=fold["score"].astype(float))
+    seeds = [sample_seed(task.config.seed, image, SEVERITY) for image in samples["image"]]
+    return samples.assign(seed=seeds).reset_index(drop=True)
+
+
+def _measure(
+    task: WorkerTask, loaded: Any, samples: pd.DataFrame, score: Any, method: str, beta: float
+) -> Measured:
     from attribution.base import SCORES
-    from attribution.config import Score
     from attribution.methods import build_method
     from pipeline.stages.statistics import read_statistics
 
@@ -171,10 +205,10 @@ def _measure(task: Task, loaded: Any, samples: pd.DataFrame, method: str, beta: 
         batch = samples.iloc[start : start + attribution.batch_size]
         parts.append(
             explain(
-                loaded.model,
+                loaded.explained_by(method),
                 loaded.images(batch),
                 loaded.targets(batch),
-                score=SCORES[Score.sigmoid],
+                score=SCORES[score],
                 seeds=batch["seed"].tolist(),
             ).diagnostics
         )
@@ -189,11 +223,30 @@ def _measure(task: Task, loaded: Any, samples: pd.DataFrame, method: str, beta: 
     )
 
 
-def _artifacts(plan: Plan, store: Store, config: PipelineConfig) -> dict[str, Path]:
+def obtain_artifacts(plan: Plan, store: Store, config: PipelineConfig) -> dict[str, Path]:
     """Where the explained model, its films and its statistics lie; made now if they are absent."""
     model = plan.models[config.train.primary]
     wanted = {"index": plan.index, "pack": plan.pack, "train": model.train}
     wanted |= {f"statistics_{tap}": stage for tap, stage in model.statistics.items()}
+    return _obtain(wanted, plan, store, config)
+
+
+def _of_regressor(plan: Plan) -> dict[str, Stage]:
+    """Nothing where there are no films with zone scores."""
+    brixia = plan.brixia
+    if brixia is None:
+        return {}
+    wanted = {
+        "index": brixia.indices[0],
+        "pack": brixia.packs[0],
+        "train": brixia.trainings[SEVERITY],
+    }
+    return wanted | {f"statistics_{tap}": stage for tap, stage in brixia.statistics.items()}
+
+
+def _obtain(
+    wanted: dict[str, Stage], plan: Plan, store: Store, config: PipelineConfig
+) -> dict[str, Path]:
     obtain_all(plan.before(*wanted.values()), store, config)
     return {role: store.folder(stage.name, stage.key) for role, stage in wanted.items()}
 

@@ -6,13 +6,14 @@ first run, and ``compare.html``, into a new folder of ``<outputs>/compare``.
 
 import argparse
 import json
+import math
 import sys
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from rich.table import Table
+from rich.table import Column, Table
 
 from evaluation.comparison import (
     SHAPES,
@@ -26,6 +27,7 @@ from evaluation.config import BootstrapConfig
 from evaluation.report import ReportContent, ReportSection, ReportTable, render_report
 from evaluation.tables import write_csv
 from pipeline.progress import console
+from pipeline.store import outputs_above
 
 _SHOWN_ROWS = 16  # of a table on screen; the files hold all
 
@@ -37,18 +39,25 @@ class CompareError(ValueError):
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m pipeline.compare", description=__doc__)
     parser.add_argument("runs", nargs="+", type=Path, help="run folders, or a sweep's folder")
-    parser.add_argument("--out", type=Path, help="where to write; default: beside the runs")
+    parser.add_argument("--out", type=Path, help="a new folder; default: in <outputs>/compare")
     options = parser.parse_args(arguments)
     try:
         runs = find_runs(options.runs)
-        out = options.out or next(iter(runs.values())).resolve().parents[1] / "compare" / (
-            datetime.now().strftime("%Y-%m-%d-%H-%M-%S-%f")
-        )
+        out = options.out or _beside(next(iter(runs.values())))
+        if out.exists():
+            raise CompareError(f"--out: {out} is there already; name a new folder")
         compare(runs, out)
     except (CompareError, ValueError, OSError) as error:
-        console.print(f"error: {error}", markup=False)
+        console.print(f"error: {error}", markup=False, soft_wrap=True)
         return 1
     return 0
+
+
+def _beside(run: Path) -> Path:
+    outputs = outputs_above(run)
+    if outputs is None:
+        raise CompareError(f"{run}: no folder above it holds a store/; say by --out where to write")
+    return outputs / "compare" / datetime.now().strftime("%Y-%m-%d-%H-%M-%S-%f")
 
 
 def find_runs(folders: list[Path]) -> dict[str, Path]:
@@ -156,12 +165,18 @@ def _tables(runs: dict[str, Path], name: str) -> dict[str, pd.DataFrame]:
 
 
 def _show(title: str, table: pd.DataFrame) -> None:
-    view = Table(*map(str, table.columns), title=title)
+    view = Table(*(Column(str(name), overflow="fold") for name in table.columns), title=title)
     for row in table.head(_SHOWN_ROWS).itertuples(index=False):
-        view.add_row(*(f"{v:.3f}" if isinstance(v, float) else str(v) for v in row))
+        view.add_row(*map(_shown, row))
     console.print(view)
     if len(table) > _SHOWN_ROWS:
         console.print(f"... {len(table) - _SHOWN_ROWS} more rows in the files")
+
+
+def _shown(value: object) -> str:
+    if not isinstance(value, float):
+        return str(value)
+    return "n/a" if math.isnan(value) else f"{value:.3f}"
 
 
 if __name__ == "__main__":

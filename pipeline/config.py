@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from enum import Enum
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,11 +11,13 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
-from attribution.config import AttributionConfig, BottleneckConfig
+from attribution.config import OWN_METHODS, AttributionConfig, BottleneckConfig
 from data.config import DatasetConfig, Source
 from evaluation.config import CurveRule, EvaluationConfig, ReportConfig
-from models.config import ModelConfig, TrainConfig
+from evaluation.own_metrics import OWN_METRICS
+from models.config import LOGGER_PACKAGES, LoggerName, ModelConfig, TrainConfig
 from pipeline.brixia_config import BrixiaStudyConfig, check_brixia
+from pipeline.executors.config import ExecutorConfig, ExecutorName, executor_problems
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 METHODS = (
@@ -49,18 +51,6 @@ class ConfigError(ValueError):
     """A setting that cannot work; the message names the key."""
 
 
-class ExecutorName(Enum):
-    serial = "serial"
-
-
-@dataclass
-class ExecutorConfig:
-    """Where shards are computed. No result depends on it, and no key holds it."""
-
-    name: ExecutorName = ExecutorName.serial
-    device: str = "auto"  # auto | cpu | cuda | cuda:1 | mps
-
-
 @dataclass
 class PathsConfig:
     """Folders of this machine. None of them is ever part of a key."""
@@ -89,6 +79,7 @@ class PipelineConfig:
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     brixia: BrixiaStudyConfig = field(default_factory=BrixiaStudyConfig)
     report: ReportConfig = field(default_factory=ReportConfig)
+    logger: LoggerName = LoggerName.csv  # csv | tensorboard | mlflow; in no key
     executor: ExecutorConfig = field(default_factory=ExecutorConfig)
 
 
@@ -104,8 +95,8 @@ def register() -> None:
     OmegaConf.register_new_resolver("cores", available_cores, replace=True)
 
 
-def to_dataclass(config: DictConfig) -> PipelineConfig:
-    """The composed tree as plain dataclasses, checked.
+def to_dataclass(config: DictConfig, overrides: Sequence[str]) -> PipelineConfig:
+    """The composed tree as plain dataclasses, checked. ``overrides``: of the command line.
 
     Raises
     ------
@@ -113,7 +104,7 @@ def to_dataclass(config: DictConfig) -> PipelineConfig:
         Where a value is of the right type but cannot work.
     """
     result = cast(PipelineConfig, OmegaConf.to_object(config))
-    _check(result)
+    _check(result, {override.lstrip("+").partition("=")[0] for override in overrides})
     return result
 
 
@@ -121,10 +112,13 @@ def compose_config(overrides: Sequence[str]) -> PipelineConfig:
     """Composes ``conf/`` with command-line overrides, without starting a Hydra job."""
     register()
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return to_dataclass(compose("config", overrides=list(overrides)))
+        return to_dataclass(compose("config", overrides=list(overrides)), overrides)
 
 
-def _check(config: PipelineConfig) -> None:
+def _check(config: PipelineConfig, named: set[str]) -> None:
+    """``named``: the keys on the command line, where what nothing reads is a mistake; the files of
+    conf/ may hold more than one experiment's paths."""
+
     def require(holds: bool, key: str, message: str) -> None:
         if not holds:
             raise ConfigError(f"{key}: {message}")
@@ -132,7 +126,7 @@ def _check(config: PipelineConfig) -> None:
     data, train, attribution = config.dataset, config.train, config.attribution
     files = data.source is Source.files
     require(
-        files or config.paths.nih is None,
+        files or "paths.nih" not in named,
         "paths.nih",
         "is set, but this experiment renders phantoms; add experiment=nih to read your films",
     )
@@ -141,6 +135,12 @@ def _check(config: PipelineConfig) -> None:
         "paths.nih",
         "is not set; give the folder with Data_Entry_2017_v2020.csv and images/, "
         "as in paths.nih=/data/nih",
+    )
+    package = LOGGER_PACKAGES.get(config.logger)
+    require(
+        package is None or find_spec(package) is not None,
+        "logger",
+        f"{config.logger.value} is not installed: make setup EXTRAS=loggers",
     )
     require(data.num_labels in (8, 14), "dataset.num_labels", "8 or 14")
     require(0 < data.val_fraction < 1, "dataset.val_fraction", "between 0 and 1, exclusive")
@@ -166,6 +166,8 @@ def _check(config: PipelineConfig) -> None:
         "evaluation.sensitivity_n.points": config.evaluation.sensitivity_n.points,
         "evaluation.sensitivity_n.masks": config.evaluation.sensitivity_n.masks,
         "evaluation.sanity.noise_draws": config.evaluation.sanity.noise_draws,
+        "report.examples_per_finding": config.report.examples_per_finding,
+        "report.max_images": config.report.max_images,
     }.items():
         require(value >= 1, key, f"at least 1, not {value}")
     require(train.epochs >= 0, "train.epochs", "not negative (0 keeps the initial weights)")
@@ -210,16 +212,26 @@ def _check(config: PipelineConfig) -> None:
         "train.primary",
         f"is {train.primary.value}, which train.losses={losses} does not train",
     )
+    taken = sorted(set(OWN_METRICS) & set(METRICS))
+    require(not taken, "evaluation.metrics", f"{', '.join(taken)} is a metric of the project")
     for key, chosen, known in (
-        ("attribution.methods", attribution.methods, METHODS),
-        ("evaluation.metrics", config.evaluation.metrics, METRICS),
+        ("attribution.methods", attribution.methods, (*METHODS, *OWN_METHODS)),
+        ("evaluation.metrics", config.evaluation.metrics, (*METRICS, *OWN_METRICS)),
     ):
         unknown = sorted(set(chosen) - set(known))
         require(not unknown, key, f"unknown {', '.join(unknown)}; known: {', '.join(known)}")
         require(len(set(chosen)) == len(chosen), key, "names one entry twice")
     require(bool(attribution.methods), "attribution.methods", "at least one method")
+    own = sorted((set(attribution.methods) & set(OWN_METHODS)) | set(OWN_METRICS))
+    require(
+        not own or config.executor.name in (ExecutorName.serial, ExecutorName.local),
+        "executor.name",
+        f"{', '.join(own)} of your own file: serial and local alone know it",
+    )
     folders = {name: getattr(config.paths, name) for name in ("brixia", "cohen", "lungs")}
-    check_brixia(config.brixia, folders, REGRESSION_METHODS, require)
+    check_brixia(config.brixia, folders, named, REGRESSION_METHODS, require)
+    for name, problem in executor_problems(config.executor):
+        require(False, f"executor.{name}", problem)
 
 
 def section(config: Any) -> dict[str, Any]:

@@ -14,6 +14,10 @@ _TEXTS = re.compile(
 )
 
 
+class FullDiskError(RuntimeError):
+    """What ``disk_trouble`` tells, where another process met it."""
+
+
 def disk_trouble(error: BaseException, folder: Path) -> str | None:
     """What to tell a user whose disk is full, whose quota is used up or whose files may not grow.
 
@@ -21,6 +25,8 @@ def disk_trouble(error: BaseException, folder: Path) -> str | None:
     """
     cause: BaseException | None = error
     while cause is not None:
+        if isinstance(cause, FullDiskError):
+            return str(cause)
         number = cause.errno if isinstance(cause, OSError) else None
         if number in _NUMBERS or _TEXTS.search(str(cause)):
             reason = os.strerror(number) if number else str(cause)

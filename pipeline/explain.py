@@ -1,7 +1,8 @@
 """``python -m pipeline.explain --image film.png``: one film of one's own, by a run's model.
 
 Writes ``overlay.png``, each method's map as ``<method>.npy`` (float32 (side, side), in the method's
-own unit) and ``explanation.json`` into a new folder of ``<outputs>/explain``.
+own unit) and ``explanation.json`` into a new folder of ``<outputs>/explain``; of a DICOM film also
+``overlay.dcm``, where ``--secondary-capture`` asks for it.
 """
 
 import argparse
@@ -53,6 +54,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--target", help="a label of the model; default: the most probable one")
     parser.add_argument("--method", default="iba", help=f"all (of the run), {', '.join(METHODS)}")
     parser.add_argument("--out", type=Path, help="a new folder")
+    parser.add_argument(
+        "--secondary-capture",
+        action="store_true",
+        help="of a DICOM film: the overlay as DICOM too, without any field of the film's",
+    )
     options = parser.parse_args(arguments)
     try:
         run = FinishedRun.read(options.run)
@@ -60,6 +66,8 @@ def main(arguments: list[str]) -> int:
         out = options.out or run.outputs / "explain" / time
         if out.exists():
             raise ExplainError(f"--out: {out} is there already; name a new folder")
+        if options.secondary_capture and not _is_dicom(options.image):
+            raise ExplainError(f"--secondary-capture: {options.image} is no DICOM film")
         film, notes = read_film(options.image, run.config.dataset.side)
         if run.config.dataset.source is Source.phantoms:
             notes.append("this model was trained on phantoms: it knows nothing of patients")
@@ -69,6 +77,8 @@ def main(arguments: list[str]) -> int:
         found = explain_film(run, film, item, options.target, options.method)
         _show(found)
         _write(out, run, options.image, film, notes, found)
+        if options.secondary_capture:
+            _write_secondary_capture(out, options.image, found)
     except (ValueError, OSError, FloatingPointError) as error:
         say(f"error: {error}")
         return 1
@@ -137,11 +147,12 @@ def explain_film(
     import torch
 
     from attribution.base import SCORES
-    from attribution.methods import build_method
+    from attribution.methods import NEEDS_LAYERS, build_method
     from attribution.statistics import FeatureStatistics
     from models.checkpoints import load_checkpoint
     from models.densenet import normalise
     from models.device import resolve_device
+    from models.frozen_densenet import FrozenDenseNet
 
     torch.set_num_threads(run.config.threads)
     model, about = load_checkpoint(weights)
@@ -149,7 +160,7 @@ def explain_film(
     if target is not None and target not in labels:
         raise ExplainError(f"--target: {target!r} is no label of this model: {', '.join(labels)}")
     device = resolve_device("auto")
-    model.to(device)
+    frozen = FrozenDenseNet(model.to(device))
     images = normalise(torch.from_numpy(film.copy())[None].to(device))
     with torch.no_grad():
         predicted = model(images).sigmoid()[0].cpu().tolist()
@@ -164,7 +175,7 @@ def explain_film(
     with stage_progress("explain") as progress:
         for done, each in enumerate(methods, 1):
             attributions[each] = build_method(each, config, statistics)(
-                model,
+                model if each in NEEDS_LAYERS else frozen,
                 images,
                 torch.tensor([labels.index(target)], device=device),
                 score=SCORES[config.score],
@@ -212,7 +223,6 @@ def _write(
         probability=found.probabilities[found.target],
         film=film,
         maps=maps,
-        box=None,
     )
     out.mkdir(parents=True)
     (out / "overlay.png").write_bytes(png(mosaic([example])))
@@ -221,6 +231,25 @@ def _write(
     write_json(out / "explanation.json", _record(run, image, notes, found))
     for file in ("overlay.png", *(f"{method}.npy" for method in maps), "explanation.json"):
         say(f"written: {out / file}")
+
+
+def _write_secondary_capture(out: Path, film: Path, found: Explanation) -> None:
+    from PIL import Image
+
+    from data.dicom import read_dicom_facts
+    from data.secondary_capture import write_secondary_capture
+    from evaluation.method_names import method_label
+
+    with Image.open(out / "overlay.png") as overlay:
+        picture = np.asarray(overlay.convert("RGB"))
+    write_secondary_capture(
+        out / "overlay.dcm",
+        picture,
+        f"{', '.join(map(method_label, found.attributions))}: what a model's prediction of "
+        f"{found.target} rests on, drawn over the film. For research, not for diagnosis.",
+        text_excluded=read_dicom_facts(film).text_excluded,
+    )
+    say(f"written: {out / 'overlay.dcm'}")
 
 
 def _record(

@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from pipeline.config import PipelineConfig
 from pipeline.runner import RECORD
-from pipeline.store import Store
+from pipeline.store import Store, outputs_above
 
 _STAGE, _KEY = re.compile(r"\w+", re.ASCII), re.compile(r"[0-9a-f]{64}")  # no paths
 
@@ -53,11 +53,10 @@ class FinishedRun:
             raise RunError(
                 f"{path} is not a record of this version of the project ({error}): run it anew"
             ) from error
-        resolved = folder.resolve()
-        outputs = next((p for p in resolved.parents if (p / "store").is_dir()), None)
+        outputs = outputs_above(folder)
         if outputs is None:
             raise RunError(f"{folder}: no folder above it holds its store/, with the trained model")
-        return cls(resolved.relative_to(outputs).as_posix(), outputs, config, stages)
+        return cls(folder.resolve().relative_to(outputs).as_posix(), outputs, config, stages)
 
     def artifact(self, title: str) -> Path:
         """Folder of a stage's result, checked against its manifest.

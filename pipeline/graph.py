@@ -4,16 +4,27 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.config import PipelineConfig
 from pipeline.keys import DigestCache, content_key
+
+if TYPE_CHECKING:
+    from pipeline.executors.base import Executor
 
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Task:
+class WorkerTask:
+    """What computing a shard is given: plain values, which go to other processes and machines."""
+
+    inputs: Mapping[str, Path]
+    config: PipelineConfig
+
+
+@dataclass(frozen=True)
+class Task(WorkerTask):
     """What a stage's function is given.
 
     It writes its files into ``folder``, which may hold what an interrupted run left. ``note``
@@ -21,10 +32,9 @@ class Task:
     """
 
     folder: Path
-    inputs: Mapping[str, Path]
-    config: PipelineConfig
     progress: Progress
     note: Callable[[str], None]
+    executor: "Executor"
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 _BLOCK = 1 << 20
-_REMEMBER_EVERY = 1024  # files: so many are read again at most after a kill
+_AT_A_TIME = 512  # files: so many are read again at most after a kill
 
 
 def canonical_json(value: Any) -> str:
@@ -52,7 +52,7 @@ class DigestCache:
 
     def digests(
         self,
-        paths: Iterable[Path],
+        paths: Iterable[Path | str],
         progress: Callable[[int, int], None] | None = None,
         reread: bool = False,
     ) -> list[str]:
@@ -63,24 +63,27 @@ class DigestCache:
         OSError
             Where a file cannot be read.
         """
-        wanted = [path.absolute() for path in paths]
+        # Strings and one query for many: of 200,000 files, paths and queries are most of the time.
+        folder = os.getcwd()
+        wanted = [os.path.join(folder, path) for path in paths]
         results: list[str] = []
-        new: list[tuple[bytes, int, int, str]] = []
-        try:
-            for done, path in enumerate(wanted, start=1):
-                stat = path.stat()
-                digest = None if reread else self._remembered(path, stat)
-                if digest is None:
-                    digest = file_sha256(path)
-                    new.append((_of_path(path), stat.st_size, stat.st_mtime_ns, digest))
-                    if len(new) == _REMEMBER_EVERY:
-                        self._remember(new)
-                        new = []
-                results.append(digest)
-                if progress:
-                    progress(done, len(wanted))
-        finally:
-            self._remember(new)
+        for start in range(0, len(wanted), _AT_A_TIME):
+            block = [(path, _of_path(path)) for path in wanted[start : start + _AT_A_TIME]]
+            remembered = {} if reread else self._remembered([known for _, known in block])
+            new: list[tuple[bytes, int, int, str]] = []
+            try:
+                for path, known in block:
+                    stat = os.stat(path)
+                    size, time_ns, digest = remembered.get(known, (-1, -1, ""))
+                    if (size, time_ns) != (stat.st_size, stat.st_mtime_ns):
+                        digest = file_sha256(Path(path))
+                        new.append((known, stat.st_size, stat.st_mtime_ns, digest))
+                    results.append(digest)
+                    if progress:
+                        progress(len(results), len(wanted))
+            finally:
+                if new:
+                    self._remember(new)
         return results
 
     def moved(self, old: Path, new: Path) -> None:
@@ -89,14 +92,19 @@ class DigestCache:
         with self._database:
             self._database.executemany(
                 "UPDATE OR REPLACE files SET path = ? WHERE path = ?",
-                [(_of_path(new / name), _of_path(old / name)) for name in files],
+                [
+                    (_of_path(new.absolute() / name), _of_path(old.absolute() / name))
+                    for name in files
+                ],
             )
 
-    def _remembered(self, path: Path, stat: os.stat_result) -> str | None:
-        row = self._database.execute(
-            "SELECT size, mtime_ns, sha256 FROM files WHERE path = ?", (_of_path(path),)
-        ).fetchone()
-        return str(row[2]) if row and row[:2] == (stat.st_size, stat.st_mtime_ns) else None
+    def _remembered(self, known: list[bytes]) -> dict[bytes, tuple[int, int, str]]:
+        """Digest of a path -> size, modification time, sha256, of those that are known."""
+        marks = ",".join("?" * len(known))
+        rows = self._database.execute(
+            f"SELECT path, size, mtime_ns, sha256 FROM files WHERE path IN ({marks})", known
+        )
+        return {path: (size, time_ns, digest) for path, size, time_ns, digest in rows}
 
     def _remember(self, rows: list[tuple[bytes, int, int, str]]) -> None:
         # Written in one short transaction: another process that digests meanwhile must not wait.
@@ -104,8 +112,9 @@ class DigestCache:
             self._database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", rows)
 
 
-def _of_path(path: Path) -> bytes:
-    return hashlib.sha256(os.fsencode(path.absolute())).digest()
+def _of_path(path: str | Path) -> bytes:
+    """``path`` is absolute. Its digest, for its name may be a person's."""
+    return hashlib.sha256(os.fsencode(path)).digest()
 
 
 def _open(path: Path) -> sqlite3.Connection:

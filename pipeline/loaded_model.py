@@ -1,6 +1,7 @@
 """A trained model with the films it reads, on its device: what explains and measures it shares."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import pandas as pd
 import torch
@@ -8,10 +9,12 @@ from torch import Tensor
 
 from attribution.base import SCORES
 from attribution.config import Score
+from attribution.methods import NEEDS_LAYERS
 from data.packing import PackedFilms
 from models.checkpoints import load_checkpoint
 from models.densenet import DenseNet121, SeverityRegressor, normalise
-from pipeline.graph import Task
+from models.frozen_densenet import FrozenDenseNet
+from pipeline.graph import WorkerTask
 from pipeline.torch_runtime import start_torch
 
 
@@ -24,11 +27,20 @@ class LoadedModel:
     device: torch.device
 
     @classmethod
-    def of(cls, task: Task) -> "LoadedModel":
+    def of(cls, task: WorkerTask) -> "LoadedModel":
         """The model of the task's ``train`` input."""
         device = start_torch(task.config)
         model, _ = load_checkpoint(task.inputs["train"] / "model.safetensors")
         return cls(model.to(device).eval(), PackedFilms(task.inputs["pack"]), device)
+
+    @cached_property
+    def frozen(self) -> FrozenDenseNet:
+        """The model with the same outputs up to rounding, faster."""
+        return FrozenDenseNet(self.model)
+
+    def explained_by(self, method: str) -> DenseNet121 | FrozenDenseNet:
+        """What a method of that name is given."""
+        return self.model if method in NEEDS_LAYERS else self.frozen
 
     def images(self, samples: pd.DataFrame) -> Tensor:
         """Normalised float32 (n, 3, side, side) of the samples' films."""
@@ -44,4 +56,4 @@ class LoadedModel:
     def probability(self, images: Tensor, targets: Tensor) -> Tensor:
         """Predicted probability (n,) of each target; of a regressor the score that it predicts."""
         regressor = isinstance(self.model, SeverityRegressor)
-        return SCORES[Score.output if regressor else Score.sigmoid](self.model(images), targets)
+        return SCORES[Score.output if regressor else Score.sigmoid](self.frozen(images), targets)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from attribution.config import MultilayerIBAConfig, required_taps
 from data.config import Source
 from data.nih import FINDINGS
+from evaluation.own_metrics import OWN_METRICS
 from models.config import Loss
 from pipeline.brixia_plan import BrixiaPlan, plan_brixia
 from pipeline.config import PRIORS, PipelineConfig
@@ -21,6 +22,7 @@ from pipeline.stages import (
     index,
     insertion_deletion,
     localization,
+    own_metric,
     pack,
     predict,
     render,
@@ -251,6 +253,11 @@ def _measured(
                 )
                 for method in evaluation.sanity.methods
                 if method in maps
+            }
+        if metric in OWN_METRICS:
+            return {
+                method: own_metric.stage(config, metric, method, *base, stage)
+                for method, stage in maps.items()
             }
         perturbing = {
             "insertion_deletion": (insertion_deletion.stage, list(maps)),

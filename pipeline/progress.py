@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import (
@@ -18,7 +19,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from pipeline.graph import Progress as ProgressCallback
+if TYPE_CHECKING:  # Hydra comes with it, and half of those who speak need none
+    from pipeline.graph import Progress as ProgressCallback
 
 console = Console(highlight=False)
 _SECONDS_BETWEEN_LINES = 30
@@ -31,7 +33,7 @@ class _RateColumn(ProgressColumn):
 
 
 @contextmanager
-def stage_progress(title: str) -> Iterator[ProgressCallback]:
+def stage_progress(title: str) -> "Iterator[ProgressCallback]":
     """A callback ``(done, total)``: a bar with rate and time left, in a file a line at times."""
     if not console.is_terminal:
         yield _lines(title)
@@ -53,7 +55,7 @@ def stage_progress(title: str) -> Iterator[ProgressCallback]:
         yield report
 
 
-def _lines(title: str) -> ProgressCallback:
+def _lines(title: str) -> "ProgressCallback":
     watch, first, said = Stopwatch(), -1, 0.0
 
     def report(done: int, total: int) -> None:

@@ -33,7 +33,7 @@ def read_salt(store: Path) -> bytes:
 def pseudonymise(table: pd.DataFrame, salt: bytes) -> pd.DataFrame:
     """``table``, all strings, with another name for every id in ``COLUMNS``; "" stays."""
     changed = table.copy()
-    for column in table.columns.intersection(COLUMNS):
+    for column in table.columns.intersection(list(COLUMNS)):
         changed[column] = table[column].map(lambda name: _pseudonym(name, salt))
     return changed
 

@@ -8,6 +8,7 @@ from pipeline.plan import plan_run
 from pipeline.progress import say
 from pipeline.runner import finish_run, obtain_all, record_plan, start_run
 from pipeline.stages.report import write_report
+from pipeline.stages.report_content import Made
 from pipeline.store import Store
 
 
@@ -29,7 +30,11 @@ def run_pipeline(config: PipelineConfig, folder: Path) -> None:
         plan = plan_run(config, store.digests)
         record_plan(plan.order, folder)
         outcomes = obtain_all(plan.order, store, config)
-        write_report(config, plan, outcomes, store, folder)
+        write_report(
+            config,
+            {each.stage.title: Made(each.stage.key, each.hit, each.artifact) for each in outcomes},
+            folder,
+        )
         finish_run(config, folder, outcomes)
         append_run(config, folder)
     finally:

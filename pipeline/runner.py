@@ -12,6 +12,8 @@ from omegaconf import OmegaConf
 
 from pipeline.config import PipelineConfig, section
 from pipeline.disk import disk_trouble
+from pipeline.executors.base import Executor
+from pipeline.executors.opening import open_executor
 from pipeline.graph import RawFolder, Stage, Task
 from pipeline.progress import Stopwatch, log, say, seconds_text, stage_progress
 from pipeline.provenance import code_digest, provenance, without_folders
@@ -58,6 +60,14 @@ def obtain_all(order: list[Stage], store: Store, config: PipelineConfig) -> list
     StageFailedError
         Where a stage's function raised; what it finished stays in its workspace.
     """
+    folder = store.root.absolute().parent / "slurm"
+    with open_executor(config.executor, config.threads, folder) as executor:
+        return _obtain_all(order, store, config, executor)
+
+
+def _obtain_all(
+    order: list[Stage], store: Store, config: PipelineConfig, executor: Executor
+) -> list[Outcome]:
     outcomes: dict[str, Outcome] = {}
     while len(outcomes) < len(order):
         ready = [
@@ -72,17 +82,19 @@ def obtain_all(order: list[Stage], store: Store, config: PipelineConfig) -> list
         ]
         for stage in ready:
             try:
-                outcomes[stage.key] = obtain(stage, store, config, wait=False)
+                outcomes[stage.key] = obtain(stage, store, config, executor, wait=False)
                 break
             except LockedError:
                 continue
         else:
             say(f"{ready[0].title}: waits for the process that is making it")
-            outcomes[ready[0].key] = obtain(ready[0], store, config, wait=True)
+            outcomes[ready[0].key] = obtain(ready[0], store, config, executor, wait=True)
     return [outcomes[stage.key] for stage in order]
 
 
-def obtain(stage: Stage, store: Store, config: PipelineConfig, wait: bool) -> Outcome:
+def obtain(
+    stage: Stage, store: Store, config: PipelineConfig, executor: Executor, wait: bool
+) -> Outcome:
     """The stage's artifact: from the store, or made now under its lock.
 
     Raises
@@ -99,7 +111,7 @@ def obtain(stage: Stage, store: Store, config: PipelineConfig, wait: bool) -> Ou
             store.finish_publishing(stage.name, stage.key)
             artifact = _find_sound(stage, store, discard=True)
             if artifact is None:
-                made = _make(stage, store, config)
+                made = _make(stage, store, config, executor)
                 return Outcome(stage, made, hit=False, seconds=watch.seconds)
     for note in artifact.manifest["notes"]:
         say(f"{stage.title}: {note}")
@@ -116,7 +128,7 @@ def _find_sound(stage: Stage, store: Store, discard: bool = False) -> Artifact |
         return None
 
 
-def _make(stage: Stage, store: Store, config: PipelineConfig) -> Artifact:
+def _make(stage: Stage, store: Store, config: PipelineConfig, executor: Executor) -> Artifact:
     watch = Stopwatch()
     notes: list[str] = []
 
@@ -131,7 +143,14 @@ def _make(stage: Stage, store: Store, config: PipelineConfig) -> Artifact:
         if begun_by != code_digest(stage.sources):
             note("begun by other code and gone on with; where that matters, delete it and run anew")
         with stage_progress(stage.title) as progress:
-            task = Task(workspace, input_folders(stage, store), config, progress, note)
+            task = Task(
+                inputs=input_folders(stage, store),
+                config=config,
+                folder=workspace,
+                progress=progress,
+                note=note,
+                executor=executor,
+            )
             stage.run(task)
         artifact = store.publish(
             stage.name,

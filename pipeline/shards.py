@@ -2,53 +2,115 @@
 
 import os
 import shutil
+import uuid
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
-from pipeline.graph import Progress
+from pipeline.executors.base import Job
+from pipeline.graph import Task, WorkerTask
 
 SHARDS = "shards"
+Compute = Callable[[Path, slice], None]
+"""(folder of the shard, rows of all) -> writes the shard's files into the folder."""
 
 
-def run_shards(
-    folder: Path, total: int, size: int, compute: Callable[[Path, slice], None], progress: Progress
-) -> None:
-    """Calls ``compute(shard_folder, rows)`` for every shard that ``folder`` does not hold yet.
+def run_shards(task: Task, total: int, size: int, prepare: Callable[[WorkerTask], Compute]) -> None:
+    """Computes every shard of ``total`` rows that the task's folder does not hold yet.
 
-    ``compute`` writes into a temporary folder that is renamed when it returns and removed when it
-    raises: a full disk gets its room back. What rows a shard holds depends on ``total`` and
-    ``size`` alone, so that any interruption gives the same shards. ``size``, the rows that
-    ``compute`` takes at a time and its threads belong into the stage's key: torch gives other
-    last bits for other batches and thread counts.
+    ``prepare``, a function of a module or a partial of one, is called once in each process of the
+    task's executor. Its ``Compute`` writes into a temporary folder that is renamed when it
+    returns and removed when it raises: a full disk gets its room back. What rows a shard holds
+    depends on ``total`` and ``size`` alone, so that any interruption and any executor gives the
+    same shards. ``size``, the rows that are computed at a time and the threads belong into the
+    stage's key: torch gives other last bits for other batches and thread counts.
+
+    Raises
+    ------
+    PiecesMissingError, FullDiskError
+        As ``Executor.run``.
     """
-    starts = range(0, total, size)
-    for number, start in enumerate(starts):
-        final = folder / SHARDS / f"{number:05d}"
-        if not final.exists():
-            temporary = final.with_suffix(".tmp")
-            shutil.rmtree(temporary, ignore_errors=True)
-            temporary.mkdir(parents=True)
-            try:
-                compute(temporary, slice(start, min(start + size, total)))
-                _to_disk(temporary)
-            except BaseException:
-                shutil.rmtree(temporary, ignore_errors=True)
-                raise
-            os.replace(temporary, final)
-        progress(min(start + size, total), total)
+    folder = task.folder.absolute() / SHARDS
+    folder.mkdir(exist_ok=True)
+    for left in folder.glob("*.tmp"):
+        shutil.rmtree(left, ignore_errors=True)  # a killed run's
+    job = Job(
+        folder,
+        partial(_publisher, prepare, for_workers(task), folder, total, size),
+        partial(_is_published, folder),
+    )
+    run_job(task, job, total, size)
+
+
+def run_job(task: Task, job: Job, total: int, size: int) -> None:
+    """Does the pieces of ``size`` rows each that are not there yet. Raises as ``run_shards``."""
+    missing = [number for number in range(-(-total // size)) if not job.finished(number)]
+    done = total - sum(_length(number, total, size) for number in missing)
+    if done:
+        task.progress(done, total)
+
+    def advance(number: int) -> None:
+        nonlocal done
+        done += _length(number, total, size)
+        task.progress(done, total)
+
+    if missing:
+        task.executor.run(job, missing, advance)
+
+
+def for_workers(task: Task) -> WorkerTask:
+    """The task as another process, in another folder, can read it."""
+    return WorkerTask({role: path.absolute() for role, path in task.inputs.items()}, task.config)
 
 
 def shard_folders(folder: Path) -> list[Path]:
     """The shards of a finished stage, in order."""
-    return sorted(path for path in (folder / SHARDS).iterdir() if path.suffix != ".tmp")
+    found = (path for path in (folder / SHARDS).iterdir() if path.suffix != ".tmp")
+    return sorted(found, key=lambda path: int(path.name))
 
 
 def read_shard_tables(folder: Path, name: str) -> pd.DataFrame:
     """The rows of one csv file of every shard, in order."""
     tables = [pd.read_csv(shard / name, dtype={"image": str}) for shard in shard_folders(folder)]
     return pd.concat(tables, ignore_index=True)
+
+
+def _publisher(
+    prepare: Callable[[WorkerTask], Compute],
+    task: WorkerTask,
+    folder: Path,
+    total: int,
+    size: int,
+) -> Callable[[int], None]:
+    compute = prepare(task)
+
+    def publish(number: int) -> None:
+        # A worker that was given up for lost may still be writing: each has a folder of its own.
+        temporary = folder / f"{_name(number)}.{uuid.uuid4().hex}.tmp"
+        temporary.mkdir()
+        try:
+            compute(temporary, slice(number * size, min((number + 1) * size, total)))
+            _to_disk(temporary)
+            if not _is_published(folder, number):
+                os.replace(temporary, folder / _name(number))
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+    return publish
+
+
+def _is_published(folder: Path, number: int) -> bool:
+    return (folder / _name(number)).exists()
+
+
+def _name(number: int) -> str:
+    return f"{number:05d}"
+
+
+def _length(number: int, total: int, size: int) -> int:
+    return min(size, total - number * size)
 
 
 def _to_disk(folder: Path) -> None:

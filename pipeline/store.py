@@ -47,6 +47,11 @@ class LockedError(RuntimeError):
     """Another process is making this artifact."""
 
 
+def outputs_above(run: Path) -> Path | None:
+    """The folder that holds the run (a sweep's run lies deeper) and its store; None without one."""
+    return next((folder for folder in run.resolve().parents if (folder / "store").is_dir()), None)
+
+
 class Store:
     """Artifacts by stage and key, under locks that the system releases when a process dies."""
 
@@ -88,7 +93,7 @@ class Store:
         """
         files = manifest["files"]
         try:
-            found = self.digests.digests((folder / name for name in files), reread=reread)
+            found = self.digests.digests((f"{folder}/{name}" for name in files), reread=reread)
         except OSError as error:
             raise BrokenArtifactError(f"{folder}: {error.filename} cannot be read") from error
         for (name, published), digest in zip(files.items(), found, strict=True):

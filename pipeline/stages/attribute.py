@@ -1,6 +1,7 @@
 """attribute: one method's maps on the selected samples, cut in shards."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,8 @@ import pandas as pd
 
 from attribution.config import Score
 from pipeline.config import PipelineConfig, section
-from pipeline.graph import Stage, Task
-from pipeline.shards import run_shards, shard_folders
+from pipeline.graph import Stage, Task, WorkerTask
+from pipeline.shards import Compute, run_shards, shard_folders
 
 
 def stage(
@@ -28,7 +29,7 @@ def stage(
     score = score or config.attribution.score
     return Stage(
         name="attribute",
-        version=2,
+        version=3,
         settings={
             **method_settings(config, method, score),
             "batch_size": config.attribution.batch_size,
@@ -41,7 +42,7 @@ def stage(
             **{f"statistics_{tap}": stage for tap, stage in statistics.items()},
         },
         run=lambda task: run(task, method, tuple(statistics), score),
-        sources=("attribution", "models/densenet.py"),
+        sources=("attribution", "models/densenet.py", "models/frozen_densenet.py"),
         variant=f"{method} {model}".strip(),
     )
 
@@ -77,6 +78,15 @@ def method_settings(config: PipelineConfig, method: str, score: Score) -> dict[s
 
 
 def run(task: Task, method: str, taps: tuple[str, ...], score: Score) -> None:
+    run_shards(
+        task,
+        len(read_samples(task.inputs["select"])),
+        task.config.attribution.shard_size,
+        partial(prepare, method=method, taps=taps, score=score),
+    )
+
+
+def prepare(task: WorkerTask, method: str, taps: tuple[str, ...], score: Score) -> Compute:
     from attribution.base import SCORES
     from attribution.methods import build_method
     from pipeline.loaded_model import LoadedModel
@@ -92,7 +102,7 @@ def run(task: Task, method: str, taps: tuple[str, ...], score: Score) -> None:
         for start in range(rows.start, rows.stop, config.batch_size):
             batch = samples.iloc[start : min(start + config.batch_size, rows.stop)]
             result = explain(
-                loaded.model,
+                loaded.explained_by(method),
                 loaded.images(batch),
                 loaded.targets(batch),
                 score=SCORES[score],
@@ -104,10 +114,15 @@ def run(task: Task, method: str, taps: tuple[str, ...], score: Score) -> None:
         np.save(folder / "maps.npy", np.concatenate(maps))
         pd.concat(diagnostics).to_csv(folder / "diagnostics.csv", index=False)
 
-    run_shards(task.folder, len(samples), config.shard_size, compute, task.progress)
+    return compute
 
 
 def run_joined(task: Task, method: str, layers: tuple[str, ...]) -> None:
+    number = len(shard_folders(task.inputs[f"maps_{layers[0]}"]))
+    run_shards(task, number, 1, partial(prepare_joined, method=method, layers=layers))
+
+
+def prepare_joined(task: WorkerTask, method: str, layers: tuple[str, ...]) -> Compute:
     import torch
 
     from attribution.base import Attribution
@@ -133,7 +148,7 @@ def run_joined(task: Task, method: str, layers: tuple[str, ...]) -> None:
             folder / "diagnostics.csv", index=False
         )
 
-    run_shards(task.folder, len(shards[0]), 1, compute, task.progress)
+    return compute
 
 
 def read_samples(folder: Path) -> pd.DataFrame:

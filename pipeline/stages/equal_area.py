@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from pipeline.config import PipelineConfig, section
-from pipeline.graph import Stage, Task
+from pipeline.graph import Stage, Task, WorkerTask
 from pipeline.stages.attribute import read_samples
-from pipeline.stages.perturbation import NAMES, measure_shards, perturbing_stage
+from pipeline.stages.perturbation import NAMES, Measure, measure_shards, perturbing_stage
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,6 +27,14 @@ def stage(
 
 
 def run(task: Task) -> None:
+    measure_shards(task, _SHARD, _samples, _measure)
+
+
+def _samples(task: WorkerTask) -> pd.DataFrame:
+    return read_samples(task.inputs["select"])
+
+
+def _measure(task: WorkerTask) -> Measure:
     from evaluation.equal_area import equal_area_changes, equal_area_samples
 
     config = task.config.evaluation.equal_area
@@ -38,4 +46,4 @@ def run(task: Task) -> None:
         changes = equal_area_changes(loaded.probability, images, targets, maps, config)
         return equal_area_samples(part[NAMES], changes, config)
 
-    measure_shards(task, read_samples(task.inputs["select"]), _SHARD, measure)
+    return measure

@@ -1,15 +1,22 @@
-"""figures: the pictures of the report, from tables, maps and films."""
+"""figures: the pictures of the report, from tables, maps and films, as PNG and PDF."""
 
-import numpy as np
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 import pandas as pd
 
-from pipeline.config import PipelineConfig, section
+from pipeline.config import PipelineConfig
+from pipeline.evaluated_films import EvaluatedFilms
 from pipeline.graph import RawFolder, Stage, Task
-from pipeline.stages.attribute import read_maps, read_samples
-from pipeline.stages.predict import read_logits
 from pipeline.store import write_json
 
-ALT_TEXTS = "alt_texts.json"
+if TYPE_CHECKING:
+    from evaluation.overlays import Example
+
+RECORD = "figures.json"
+"""name -> alt, caption, films: words, and whether pixels of films are in the picture."""
 
 
 def stage(
@@ -24,8 +31,12 @@ def stage(
 ) -> Stage:
     return Stage(
         name="figures",
-        version=2,
-        settings={"report": section(config.report), "methods": list(attribute)},
+        version=3,
+        settings={
+            "examples_per_finding": config.report.examples_per_finding,
+            "hash_ids": config.report.hash_ids,
+            "methods": list(attribute),
+        },
         inputs={
             # A contact sheet is made of phantoms only, and needs their masks.
             **({"phantoms": films} if isinstance(films, Stage) else {}),
@@ -38,104 +49,153 @@ def stage(
         },
         run=lambda task: run(task, tuple(train), tuple(attribute)),
         sources=(
+            "evaluation/classification_figures.py",
+            "evaluation/examples.py",
             "evaluation/figures.py",
             "evaluation/metric_figures.py",
             "evaluation/overlays.py",
+            "evaluation/paper_figures.py",
         ),
     )
 
 
-def run(task: Task, trainings: tuple[str, ...], methods: tuple[str, ...]) -> None:
-    from evaluation.figures import png, table1_figure
-    from evaluation.metric_figures import fig2_figure, sensitivity_n_figure
-    from evaluation.overlays import mosaic
+@dataclass(frozen=True)
+class Gallery:
+    """The pictures of a figures stage, and what is said of each."""
 
-    alt_texts: dict[str, str] = {}
-    examples = choose(task, methods)
-    (task.folder / "examples.png").write_bytes(png(mosaic(examples)))
-    alt_texts["examples"] = " ".join(example.describe() for example in examples)
-    tables = task.inputs["tables"]
-    if (tables / "table1.csv").exists():
-        table = pd.read_csv(tables / "table1.csv", na_values=["n/a"])
-        (task.folder / "table1.png").write_bytes(png(table1_figure(table)))
-        primary = table[table["primary"]]
-        best = primary.iloc[int(primary["iou"].argmax())]
-        alt_texts["table1"] = (
-            f"Bars of the mean IoU of {len(primary)} methods and baselines with intervals;"
-            f" the highest is {best['method']} with {best['iou']:.3f}."
-        )
-    if (tables / "fig2.csv").exists():
-        table = pd.read_csv(tables / "fig2.csv", na_values=["n/a"])
-        (task.folder / "fig2.png").write_bytes(png(fig2_figure(table)))
-        alt_texts["fig2"] = "Insertion over deletion area of each method: " + "; ".join(
-            f"{row.method}, {row.baseline}: {row.insertion_auc:.3f} over {row.deletion_auc:.3f}"
-            for row in table.itertuples()
-        )
-    if (tables / "sensitivity_n.csv").exists():
-        table = pd.read_csv(tables / "sensitivity_n.csv", na_values=["n/a"])
-        (task.folder / "sensitivity_n.png").write_bytes(png(sensitivity_n_figure(table)))
+    folder: Path
+    record: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def add(self, name: str, figure: Any, alt: str, caption: str = "", films: bool = False) -> None:
+        from evaluation.figures import pdf, png
+
+        (self.folder / f"{name}.png").write_bytes(png(figure))
+        (self.folder / f"{name}.pdf").write_bytes(pdf(figure))
+        self.name(name, alt, caption, films)
+
+    def name(self, name: str, alt: str, caption: str, films: bool) -> None:
+        self.record[name] = {"alt": alt, "caption": caption, "films": films}
+
+    def add_films(self, name: str, examples: "Sequence[Example]", rule: str, **how: Any) -> None:
+        from evaluation.overlays import mosaic
+
+        alt = " ".join(example.describe() for example in examples)
+        self.add(name, mosaic(examples, **how), alt, rule, films=True)
+
+    def add_sensitivity_n(self, name: str, table: pd.DataFrame) -> None:
+        from evaluation.figures import method_label
+        from evaluation.metric_figures import sensitivity_n_figure
+
         means = table.groupby("method", sort=False)["correlation"].mean()
-        alt_texts["sensitivity_n"] = "Mean correlation over n of each method: " + "; ".join(
-            f"{method}: {value:.3f}" for method, value in means.items()
+        alt = "Mean correlation over n of each method: " + "; ".join(
+            f"{method_label(str(method))}: {value:.3f}" for method, value in means.items()
         )
+        self.add(name, sensitivity_n_figure(table), alt)
+
+    def add_training(self, folder: Path, name: str) -> None:
+        """Draws the history of a training; none without epochs."""
+        from evaluation.figures import training_curves
+
+        history_file = folder / "history.csv"
+        if not history_file.exists():
+            return
+        history = pd.read_csv(history_file)
+        kept = int(history["epoch"].iloc[int(history["val_loss"].argmin())])
+        alt = (
+            f"Training and validation loss and the validation metric over {len(history)} epochs;"
+            f" the weights of epoch {kept} were kept."
+        )
+        self.add(f"training_{name}", training_curves(history, kept), alt)
+
+    def close(self) -> None:
+        write_json(self.folder / RECORD, self.record)
+
+
+def run(task: Task, trainings: Sequence[str], methods: Sequence[str]) -> None:
+    gallery = Gallery(task.folder)
+    _films(task, gallery, methods)
+    _tables(task.inputs["tables"], gallery)
     for name in trainings:
-        alt_texts |= draw_training(task, name)
+        gallery.add_training(task.inputs[f"train_{name}"], name)
     if "phantoms" in task.inputs:
         from data.phantom.contact_sheet import contact_sheet
 
         contact_sheet(task.inputs["phantoms"], task.folder / "contact_sheet.png")
-        alt_texts["contact_sheet"] = (
-            "A sheet of phantom chest films of every finding, with boxes and mask outlines."
+        gallery.name(
+            "contact_sheet",
+            "A sheet of phantom chest films of every finding, with boxes and mask outlines.",
+            "Phantom films with the boxes and outlines of their lesions.",
+            films=True,
         )
-    write_json(task.folder / ALT_TEXTS, alt_texts)
+    gallery.close()
 
 
-def draw_training(task: Task, name: str) -> dict[str, str]:
-    """Draws the history of the task's ``train_<name>`` input, and says so; none without epochs."""
-    from evaluation.figures import png, training_curves
+def _films(task: Task, gallery: Gallery, methods: Sequence[str]) -> None:
+    """The mosaic of all methods, and the paper's figures that show films."""
+    from evaluation.examples import (
+        EXAMPLE_RULE,
+        TWO_SIDED_RULE,
+        choose_examples,
+        choose_two_sided,
+    )
+    from evaluation.paper_figures import FIG1_METHODS, FIG4_FINDINGS, FIG4_METHODS, fig1_row
 
-    history_file = task.inputs[f"train_{name}"] / "history.csv"
-    if not history_file.exists():
-        return {}
-    history = pd.read_csv(history_file)
-    kept = int(history["epoch"].iloc[int(history["val_loss"].argmin())])
-    (task.folder / f"training_{name}.png").write_bytes(png(training_curves(history, kept)))
-    return {
-        f"training_{name}": (
-            f"Training and validation loss and the validation metric over {len(history)} epochs;"
-            f" the weights of epoch {kept} were kept."
-        )
-    }
-
-
-def choose(task: Task, methods: tuple[str, ...]) -> list:
-    """The examples of the mosaic with their films, maps and predicted probabilities."""
-    from data.packing import PackedFilms
-    from evaluation.overlays import Example, choose_examples
-
-    samples = read_samples(task.inputs["select"])
-    names, logits = read_logits(task.inputs["predict"])
-    rows = pd.Series(np.arange(len(names)), index=names)[samples["image"]].to_numpy()
-    targets = samples["target"].to_numpy()
-    probabilities = 1 / (1 + np.exp(-logits[rows, targets].astype(np.float64)))
+    evaluated = EvaluatedFilms.read(task.config, task.inputs)
+    samples, probabilities = evaluated.samples, evaluated.predicted
     count = task.config.report.examples_per_finding
-    chosen = choose_examples(samples, probabilities, count)
-    films = PackedFilms(task.inputs["pack"]).load(samples["image"].iloc[chosen].tolist())
-    size = task.config.attribution.shard_size
-    maps = {
-        method: read_maps(task.inputs[f"maps_{method}"], chosen.tolist(), size)
-        for method in methods
-    }
-    boxes = samples[["x", "y", "w", "h"]].to_numpy(float)
-    return [
-        Example(
-            sample=int(samples["sample"].iloc[position]),
-            image="" if task.config.report.hash_ids else samples["image"].iloc[position],
-            finding=samples["finding"].iloc[position],
-            probability=float(probabilities[position]),
-            film=films[number],
-            maps={method: maps[method][number] for method in methods},
-            box=tuple(boxes[position]),
+    chosen = choose_examples(samples, probabilities, count).tolist()
+
+    def explained(number: int, needed: Sequence[str]) -> bool:
+        if absent := [method for method in needed if method not in methods]:
+            task.note(f"no figure {number}: attribution.methods lacks {', '.join(absent)}")
+        return not absent
+
+    gallery.add_films("examples", evaluated.examples(chosen, methods), EXAMPLE_RULE)
+    if explained(1, FIG1_METHODS):
+        if both_sides := choose_two_sided(samples, probabilities).tolist():
+            row = fig1_row(evaluated.examples(both_sides, FIG1_METHODS))
+            gallery.add_films("fig1", [row], TWO_SIDED_RULE)
+        else:
+            task.note("no figure 1: no evaluated finding lies on both sides of a film")
+    if explained(4, FIG4_METHODS):
+        findings = samples["finding"].to_numpy()
+        if rows := [at for finding in FIG4_FINDINGS for at in chosen if findings[at] == finding]:
+            gallery.add_films("fig4", evaluated.examples(rows, FIG4_METHODS), EXAMPLE_RULE)
+        else:
+            task.note(f"no figure 4: no box of {' or '.join(FIG4_FINDINGS)} is evaluated")
+
+
+def _tables(folder: Path, gallery: Gallery) -> None:
+    """The pictures of tables; a table that was not asked for has none."""
+    from evaluation.classification_figures import precision_recall_figure, roc_figure
+    from evaluation.figures import method_label, table1_figure
+    from evaluation.metric_figures import fig2_figure
+
+    def read(name: str) -> pd.DataFrame | None:
+        path = folder / f"{name}.csv"
+        return pd.read_csv(path, na_values=["n/a"]) if path.exists() else None
+
+    if (table := read("table1")) is not None:
+        primary = table[table["primary"]]
+        best = primary.iloc[int(primary["iou"].argmax())]
+        alt = (
+            f"Bars of the mean IoU of {len(primary)} methods and baselines with intervals;"
+            f" the highest is {method_label(best['method'])} with {best['iou']:.3f}."
         )
-        for number, position in enumerate(chosen)
-    ]
+        gallery.add("table1", table1_figure(table), alt)
+    if (table := read("fig2")) is not None:
+        alt = "Insertion over deletion area of each method: " + "; ".join(
+            f"{method_label(str(row.method))}, {row.baseline}:"
+            f" {row.insertion_auc:.3f} over {row.deletion_auc:.3f}"
+            for row in table.itertuples()
+        )
+        gallery.add("fig2", fig2_figure(table), alt)
+    if (table := read("sensitivity_n")) is not None:
+        gallery.add_sensitivity_n("sensitivity_n", table)
+    areas, films = read("classification"), read("classification_samples")
+    if areas is not None and films is not None:
+        rows = areas[areas["class"] == "mean"].itertuples()
+        means_text = "; ".join(f"{row.model}: {row.auc:.3f} and {row.ap:.3f}" for row in rows)
+        alt = f"of every finding; mean area under the ROC curve and mean AP: {means_text}."
+        gallery.add("roc", roc_figure(films), f"True over false positive rate {alt}")
+        gallery.add("precision_recall", precision_recall_figure(films), f"Precision-recall {alt}")

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from pipeline.config import PipelineConfig, section
-from pipeline.graph import Stage, Task
+from pipeline.graph import Stage, Task, WorkerTask
 from pipeline.stages.attribute import read_samples
-from pipeline.stages.perturbation import NAMES, measure_shards, perturbing_stage
+from pipeline.stages.perturbation import NAMES, Measure, measure_shards, perturbing_stage
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,11 +37,20 @@ def stage(
 
 
 def run(task: Task) -> None:
-    from evaluation.insertion_deletion import insertion_deletion, insertion_deletion_samples
+    measure_shards(task, _SHARD, _samples, _measure)
+
+
+def _samples(task: WorkerTask) -> pd.DataFrame:
     from evaluation.sampling import first_turns
 
+    limit = task.config.evaluation.insertion_deletion.max_samples
+    return first_turns(read_samples(task.inputs["select"]), limit)
+
+
+def _measure(task: WorkerTask) -> Measure:
+    from evaluation.insertion_deletion import insertion_deletion, insertion_deletion_samples
+
     config = task.config.evaluation.insertion_deletion
-    samples = first_turns(read_samples(task.inputs["select"]), config.max_samples)
 
     def measure(
         loaded: "LoadedModel", part: pd.DataFrame, maps: "Tensor", folder: Path
@@ -56,4 +65,4 @@ def run(task: Task) -> None:
             frames.append(insertion_deletion_samples(named, curves, config, loaded.films.side))
         return pd.concat(frames)
 
-    measure_shards(task, samples, _SHARD, measure)
+    return measure

@@ -1,14 +1,15 @@
 """What evaluate stages share that take pixels away by a map's rank and ask the model again."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from pipeline.config import PipelineConfig
-from pipeline.graph import Stage, Task
-from pipeline.shards import run_shards
+from pipeline.graph import Stage, Task, WorkerTask
+from pipeline.shards import Compute, run_shards
 from pipeline.stages.attribute import read_maps
 
 if TYPE_CHECKING:  # torch is imported when the stage runs
@@ -35,22 +36,40 @@ def perturbing_stage(
     """``shard``: samples; part of the key through the batches that it fills."""
     return Stage(
         name="evaluate",
-        version=1,
+        version=2,
         settings={"metric": metric, metric: settings, "shard": shard, "threads": config.threads},
         inputs=inputs,
         run=run,
-        sources=(f"evaluation/{metric}.py", "evaluation/perturbation.py"),
+        sources=(
+            f"evaluation/{metric}.py",
+            "evaluation/perturbation.py",
+            "models/frozen_densenet.py",
+        ),
         variant=f"{metric} {method}",
     )
 
 
-def measure_shards(task: Task, samples: pd.DataFrame, shard: int, measure: Measure) -> None:
-    """Writes every shard's ``samples.csv``."""
+def measure_shards(
+    task: Task,
+    shard: int,
+    samples_of: Callable[[WorkerTask], pd.DataFrame],
+    measure_of: Callable[[WorkerTask], Measure],
+) -> None:
+    """Writes every shard's ``samples.csv``; both callables are functions of a module."""
+    total = len(samples_of(task))
+    run_shards(task, total, shard, partial(_prepare, samples_of=samples_of, measure_of=measure_of))
+
+
+def _prepare(
+    task: WorkerTask,
+    samples_of: Callable[[WorkerTask], pd.DataFrame],
+    measure_of: Callable[[WorkerTask], Measure],
+) -> Compute:
     import torch
 
     from pipeline.loaded_model import LoadedModel
 
-    loaded = LoadedModel.of(task)
+    loaded, samples, measure = LoadedModel.of(task), samples_of(task), measure_of(task)
     shard_size = task.config.attribution.shard_size
 
     def compute(folder: Path, rows: slice) -> None:
@@ -59,4 +78,4 @@ def measure_shards(task: Task, samples: pd.DataFrame, shard: int, measure: Measu
         frame = measure(loaded, part, torch.from_numpy(maps), folder)
         frame.to_csv(folder / "samples.csv", index=False)
 
-    run_shards(task.folder, len(samples), shard, compute, task.progress)
+    return compute

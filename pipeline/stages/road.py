@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from pipeline.config import PipelineConfig, section
-from pipeline.graph import Stage, Task
+from pipeline.graph import Stage, Task, WorkerTask
 from pipeline.stages.attribute import read_samples
-from pipeline.stages.perturbation import NAMES, measure_shards, perturbing_stage
+from pipeline.stages.perturbation import NAMES, Measure, measure_shards, perturbing_stage
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,11 +28,20 @@ def stage(
 
 
 def run(task: Task) -> None:
-    from evaluation.road import road, road_samples
+    measure_shards(task, _SHARD, _samples, _measure)
+
+
+def _samples(task: WorkerTask) -> pd.DataFrame:
     from evaluation.sampling import first_turns
 
+    limit = task.config.evaluation.road.max_samples
+    return first_turns(read_samples(task.inputs["select"]), limit)
+
+
+def _measure(task: WorkerTask) -> Measure:
+    from evaluation.road import road, road_samples
+
     config = task.config.evaluation.road
-    samples = first_turns(read_samples(task.inputs["select"]), config.max_samples)
 
     def measure(
         loaded: "LoadedModel", part: pd.DataFrame, maps: "Tensor", folder: Path
@@ -42,4 +51,4 @@ def run(task: Task) -> None:
         morf, lerf = road(loaded.probability, images, targets, maps, seeds, config)
         return road_samples(part[NAMES], morf, lerf)
 
-    measure_shards(task, samples, _SHARD, measure)
+    return measure

@@ -1,6 +1,7 @@
 """evaluate: does a method's map change with the model and the film, and not with noise?"""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,8 @@ import pandas as pd
 
 from attribution.config import required_taps
 from pipeline.config import PipelineConfig, section
-from pipeline.graph import Stage, Task
-from pipeline.shards import run_shards
+from pipeline.graph import Stage, Task, WorkerTask
+from pipeline.shards import Compute, run_shards
 from pipeline.stages.attribute import method_settings, read_maps, read_samples
 from pipeline.stages.statistics import train_statistics
 
@@ -29,7 +30,7 @@ def stage(
     del settings["methods"]
     return Stage(
         name="evaluate",
-        version=1,
+        version=2,
         settings={
             "metric": "sanity",
             "sanity": settings,
@@ -40,22 +41,45 @@ def stage(
         },
         inputs={"train": train, "index": index, "pack": pack, "select": select, "maps": maps},
         run=lambda task: run(task, method),
-        sources=("evaluation/sanity.py", "attribution", "models/densenet.py"),
+        sources=(
+            "evaluation/sanity.py",
+            "attribution",
+            "models/densenet.py",
+            "models/frozen_densenet.py",
+        ),
         variant=f"sanity {method}",
     )
 
 
 def run(task: Task, method: str) -> None:
+    from evaluation.sanity import input_independence
+
+    samples = read_samples(task.inputs["select"])
+    run_shards(task, len(_first_turns(task, samples)), _SHARD, partial(prepare, method=method))
+    shard_size = task.config.attribution.shard_size
+    maps = read_maps(task.inputs["maps"], samples["sample"].tolist(), shard_size)
+    alike = input_independence(maps, samples["target"], samples["patient"])
+    named = samples[["sample", "image", "patient", "finding"]]
+    named.assign(metric="input_independence", value=alike).to_csv(
+        task.folder / "input_independence.csv", index=False
+    )
+
+
+def _first_turns(task: WorkerTask, samples: pd.DataFrame) -> pd.DataFrame:
+    from evaluation.sampling import first_turns
+
+    return first_turns(samples, task.config.evaluation.sanity.max_samples)
+
+
+def prepare(task: WorkerTask, method: str) -> Compute:
     from attribution.base import SCORES
     from attribution.methods import build_method
-    from evaluation.sampling import first_turns
-    from evaluation.sanity import cascading_randomisation, input_independence, noise_sensitivity
+    from evaluation.sanity import cascading_randomisation, noise_sensitivity
     from pipeline.loaded_model import LoadedModel
 
     attribution, config = task.config.attribution, task.config.evaluation.sanity
     loaded = LoadedModel.of(task)
-    all_samples = read_samples(task.inputs["select"])
-    samples = first_turns(all_samples, config.max_samples)
+    samples = _first_turns(task, read_samples(task.inputs["select"]))
 
     def compute(folder: Path, rows: slice) -> None:
         part = samples.iloc[rows]
@@ -70,8 +94,9 @@ def run(task: Task, method: str) -> None:
             }
             explain = build_method(method, attribution, statistics)
             score = SCORES[attribution.score]
+            explained = of_model.explained_by(method)
             return lambda model, images, targets: explain(
-                model, images, targets, score=score, seeds=seeds
+                explained, images, targets, score=score, seeds=seeds
             ).maps.numpy()
 
         # A randomised model has other features, so a bottleneck takes their statistics anew.
@@ -96,10 +121,4 @@ def run(task: Task, method: str) -> None:
             folder / "samples.csv", index=False
         )
 
-    run_shards(task.folder, len(samples), _SHARD, compute, task.progress)
-    maps = read_maps(task.inputs["maps"], all_samples["sample"].tolist(), attribution.shard_size)
-    alike = input_independence(maps, all_samples["target"], all_samples["patient"])
-    named = all_samples[["sample", "image", "patient", "finding"]]
-    named.assign(metric="input_independence", value=alike).to_csv(
-        task.folder / "input_independence.csv", index=False
-    )
+    return compute

@@ -1,12 +1,11 @@
 """render, index, pack of films with zone scores: BrixIA's, phantoms in its layout, Cohen's."""
 
-import pandas as pd
-
 from data.config import ScoredFilms, TestFilms
 from data.integrity import resolve_inside
 from pipeline.config import PipelineConfig, available_cores, section
 from pipeline.graph import RawFolder, Stage, Task
 from pipeline.keys import file_sha256
+from pipeline.stages.pack import pack_films
 
 _READERS = ("data/dicom.py", "data/greyscale.py", "data/isolated_decoding.py", "data/integrity.py")
 
@@ -105,20 +104,7 @@ def pack_stage(
 def _pack(task: Task, which: TestFilms, side: int) -> None:
     from data.brixia import square_reader
     from data.cohen import read_square
-    from data.packing import pack
 
-    config = task.config
-    images = pd.read_csv(task.inputs["index"] / "images.csv", dtype={"image": str, "path": str})
-    pack(
-        images[["image", "path"]],
-        task.inputs["films"],
-        task.folder,
-        side,
-        config.dataset.pack_shard,
-        available_cores(),
-        task.progress,
-        read_square if which is TestFilms.cohen else square_reader(config.brixia.films.scaling),
-    )
-    unreadable = len(pd.read_csv(task.folder / "problems.csv"))
-    if unreadable:
-        task.note(f"{unreadable:,} of {len(images):,} films cannot be read; see problems.csv")
+    scaling = task.config.brixia.films.scaling
+    reader = read_square if which is TestFilms.cohen else square_reader(scaling)
+    pack_films(task, side, reader)

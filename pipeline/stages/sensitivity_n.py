@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from pipeline.config import PipelineConfig, section
-from pipeline.graph import Stage, Task
-from pipeline.shards import run_shards, shard_folders
+from pipeline.graph import Stage, Task, WorkerTask
+from pipeline.shards import Compute, run_shards, shard_folders
 from pipeline.stages.attribute import read_maps, read_samples
 
 _SHARD = 2  # samples; part of the key through the batches that it fills
@@ -19,7 +19,7 @@ def changes_stage(
     """How far the output moves under each mask: no map is needed, so it serves all methods."""
     return Stage(
         name="evaluate",
-        version=1,
+        version=2,
         settings={
             "metric": "output_changes",
             "sensitivity_n": section(config.evaluation.sensitivity_n),
@@ -28,7 +28,11 @@ def changes_stage(
         },
         inputs={"train": train, "pack": pack, "select": select},
         run=run_changes,
-        sources=("evaluation/sensitivity_n.py", "evaluation/perturbation.py"),
+        sources=(
+            "evaluation/sensitivity_n.py",
+            "evaluation/perturbation.py",
+            "models/frozen_densenet.py",
+        ),
         variant=f"output_changes {model}".strip(),
     )
 
@@ -53,6 +57,10 @@ def stage(
 
 
 def run_changes(task: Task) -> None:
+    run_shards(task, len(_samples(task)), _SHARD, prepare_changes)
+
+
+def prepare_changes(task: WorkerTask) -> Compute:
     from evaluation.sensitivity_n import output_changes
     from pipeline.loaded_model import LoadedModel
 
@@ -67,7 +75,7 @@ def run_changes(task: Task) -> None:
         )
         np.save(folder / "changes.npy", changes)
 
-    run_shards(task.folder, len(samples), _SHARD, compute, task.progress)
+    return compute
 
 
 def run(task: Task) -> None:
@@ -87,7 +95,7 @@ def run(task: Task) -> None:
     frame.to_csv(task.folder / "samples.csv", index=False)
 
 
-def _samples(task: Task) -> pd.DataFrame:
+def _samples(task: WorkerTask) -> pd.DataFrame:
     from evaluation.sampling import first_turns
 
     config = task.config.evaluation.sensitivity_n

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.config import PipelineConfig, section
-from pipeline.graph import Progress, Stage, Task
+from pipeline.graph import Progress, Stage, Task, WorkerTask
 
 if TYPE_CHECKING:  # torch is imported when the stage runs
     from attribution.statistics import FeatureStatistics
@@ -19,7 +19,7 @@ def stage(
 ) -> Stage:
     return Stage(
         name="statistics",
-        version=1,
+        version=2,
         settings={
             "tap": tap,
             "statistics": section(config.attribution.statistics),
@@ -28,7 +28,7 @@ def stage(
         },
         inputs={"train": train, "index": index, "pack": pack},
         run=lambda task: run(task, tap),
-        sources=("models/densenet.py", "attribution/statistics.py"),
+        sources=("models/densenet.py", "models/frozen_densenet.py", "attribution/statistics.py"),
         variant=f"{tap} {model}",
     )
 
@@ -44,7 +44,7 @@ def run(task: Task, tap: str) -> None:
     statistics.save(task.folder / "statistics.safetensors")
 
 
-def read_statistics(task: Task, taps: Iterable[str]) -> "dict[str, FeatureStatistics]":
+def read_statistics(task: WorkerTask, taps: Iterable[str]) -> "dict[str, FeatureStatistics]":
     """Those of the task's ``statistics_<tap>`` inputs."""
     from attribution.statistics import FeatureStatistics
 
@@ -55,7 +55,7 @@ def read_statistics(task: Task, taps: Iterable[str]) -> "dict[str, FeatureStatis
 
 
 def train_statistics(
-    task: Task,
+    task: WorkerTask,
     loaded: "LoadedModel",
     tap: str,
     num_images: int,
@@ -75,4 +75,4 @@ def train_statistics(
         normalise(batch)
         for batch in film_batches(loaded.films, names, settings.batch_size, loaded.device)
     )
-    return estimate_statistics(loaded.model, tap, batches, settings, progress=progress)
+    return estimate_statistics(loaded.frozen, tap, batches, settings, progress=progress)

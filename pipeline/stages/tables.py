@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from evaluation.own_metrics import OWN_METRICS
 from pipeline.config import PipelineConfig, section
 from pipeline.graph import Stage, Task
 from pipeline.shards import read_shard_tables
@@ -116,6 +117,9 @@ def run(task: Task, losses: tuple[str, ...], methods: Methods) -> None:
     write("equal_area", removed, by_metric(removed))
     checks = pd.concat([rows("sanity", _sanity_samples), rows("road", _shard_samples)])
     write("sanity", checks, by_metric(checks))
+    for metric in OWN_METRICS:
+        own = rows(metric, _shard_samples)
+        write(f"own_{metric}", own, by_metric(own))
 
     named = read_samples(task.inputs["select"])[_NAMES]
     diagnostics = rows(

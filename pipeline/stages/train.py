@@ -84,6 +84,7 @@ def run(task: Task, recipe: TrainConfig, loss: Loss) -> None:
     from models.checkpoints import initial_model, load_checkpoint, save_checkpoint
     from models.losses import BinaryCrossEntropy, weighted_loss
     from models.training import train
+    from models.training_logs import training_logger
     from pipeline.films import LabelledFilms, readable_images
     from pipeline.torch_runtime import start_torch
 
@@ -115,6 +116,8 @@ def run(task: Task, recipe: TrainConfig, loss: Loss) -> None:
         ) -> None:
             task.progress((epoch - 1) * batches + done, epochs * batches)
 
+        # As the artifact is called in the store: stage, loss, the key's first digits.
+        title = f"{task.folder.parent.name}-{loss.value}-{task.folder.stem}"
         result = train(
             model,
             train_fold,
@@ -125,6 +128,7 @@ def run(task: Task, recipe: TrainConfig, loss: Loss) -> None:
             device=device,
             loss=criterion,
             on_progress=on_progress,
+            logger=training_logger(task.config.logger, Path(task.config.paths.outputs), title),
         )
         # Seconds differ between equal runs; the manifest holds them, the artifact must not.
         history = result.history.drop(columns="seconds")

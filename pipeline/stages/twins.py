@@ -1,13 +1,15 @@
 """evaluate: a lesion and its mirrored copy on one film; does a method's map hold both? (Fig. 1)"""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from attribution.config import required_taps
 from pipeline.config import PipelineConfig, section
-from pipeline.graph import Stage, Task
-from pipeline.shards import run_shards
+from pipeline.graph import Stage, Task, WorkerTask
+from pipeline.shards import Compute, run_shards
 from pipeline.stages.attribute import method_settings, read_samples
 
 _SHARD = 4  # samples, one micro-batch; part of the key
@@ -26,7 +28,7 @@ def stage(
     del settings["methods"]
     return Stage(
         name="evaluate",
-        version=1,
+        version=2,
         settings={
             "metric": "twins",
             "twins": settings,
@@ -41,12 +43,25 @@ def stage(
             **{f"statistics_{tap}": stage for tap, stage in statistics.items()},
         },
         run=lambda task: run(task, method),
-        sources=("attribution", "data/phantom/counterfactual.py"),
+        sources=("attribution", "models/frozen_densenet.py", "data/phantom/counterfactual.py"),
         variant=f"twins {method}",
     )
 
 
 def run(task: Task, method: str) -> None:
+    run_shards(task, len(_samples(task)), _SHARD, partial(prepare, method=method))
+
+
+def _samples(task: WorkerTask) -> pd.DataFrame:
+    from evaluation.sampling import first_turns
+
+    config = task.config.evaluation.twins
+    samples = read_samples(task.inputs["select"])
+    samples = samples[samples["finding"].isin(config.findings)]
+    return first_turns(samples.assign(turn=samples["turn"].rank() - 1), config.max_samples)
+
+
+def prepare(task: WorkerTask, method: str) -> Compute:
     import torch
 
     from attribution.base import SCORES
@@ -54,17 +69,14 @@ def run(task: Task, method: str) -> None:
     from data.packing import resize_and_crop
     from data.phantom.counterfactual import read_pair, twin_of
     from evaluation.localization_metrics import weaker_share
-    from evaluation.sampling import first_turns
     from models.densenet import normalise
     from pipeline.loaded_model import LoadedModel
     from pipeline.stages.statistics import read_statistics
 
-    attribution, config = task.config.attribution, task.config.evaluation.twins
+    attribution = task.config.attribution
     loaded = LoadedModel.of(task)
     side = task.config.dataset.side
-    samples = read_samples(task.inputs["select"])
-    samples = samples[samples["finding"].isin(config.findings)]
-    samples = first_turns(samples.assign(turn=samples["turn"].rank() - 1), config.max_samples)
+    samples = _samples(task)
     explain = build_method(
         method, attribution, read_statistics(task, required_taps(method, attribution))
     )
@@ -82,7 +94,7 @@ def run(task: Task, method: str) -> None:
             lesions.append(at_side(pair.causal))
             copies.append(at_side(copy))
         result = explain(
-            loaded.model,
+            loaded.explained_by(method),
             normalise(torch.from_numpy(np.stack(films)).to(loaded.device)),
             loaded.targets(part),
             score=SCORES[attribution.score],
@@ -94,4 +106,4 @@ def run(task: Task, method: str) -> None:
             folder / "samples.csv", index=False
         )
 
-    run_shards(task.folder, len(samples), _SHARD, compute, task.progress)
+    return compute

@@ -124,7 +124,11 @@ def plain_loop():
         for _ in range(config.steps):
             lam = mask()
             loss = config.beta * capacity(lam).mean()
-            noise = torch.randn(config.noise_samples, *r.shape, generator=generator)
+            shape = (r.shape[1], r.shape[2], r.shape[0])
+            noise = [
+                torch.randn(shape, generator=generator).permute(2, 0, 1)
+                for _ in range(config.noise_samples)
+            ]
             for standard in noise:
                 eps = mu + sigma * standard
                 z = lam * eps + (1 - lam) * r if inverse else lam * r + (1 - lam) * eps

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch.distributions import Normal, kl_divergence
 from torch.nn import functional as F
 
-from attribution.bottleneck import Bottleneck, bits_per_pixel, smoothing_matrix
+from attribution.bottleneck import Bottleneck, bits_per_pixel, inject, smoothing_matrix
 from attribution.statistics import FeatureStatistics
 
 
@@ -70,7 +70,7 @@ def test_injection_has_the_mean_and_deviation_that_the_capacity_assumes():
     bottleneck, statistics = make(features)
     share = bottleneck.noise_share(alpha)
     samples = 20_000
-    z = bottleneck.inject(share, normal(1, samples, 2, 4, 4, seed=4))
+    z = inject(*bottleneck.distribution(share), normal(1, samples, 2, 4, 4, seed=4))
     kept = 1 - share[0]
     mean = kept * features[0] + share[0] * statistics.mean
     deviation = share[0] * statistics.std
@@ -84,7 +84,7 @@ def test_each_image_meets_its_own_noise():
     bottleneck, statistics = make(features)
     noise = normal(2, 4, 1, 3, 3, seed=8)
     share = bottleneck.noise_share(normal(2, 1, 3, 3, seed=9))
-    z = bottleneck.inject(share, noise)
+    z = inject(*bottleneck.distribution(share), noise)
     for image in range(2):
         for sample in range(4):
             eps = statistics.mean + statistics.std * noise[image, sample]
@@ -96,7 +96,7 @@ def test_neurons_below_the_threshold_pass_nothing_and_cost_nothing():
     active = torch.tensor([1.0, 0.01, 0.0, 0.02])[:, None, None].expand(4, 3, 3)
     bottleneck, _ = make(normal(1, 4, 3, 3), active=active)
     share = bottleneck.noise_share(normal(1, 4, 3, 3, seed=2))
-    z = bottleneck.inject(share, normal(1, 5, 4, 3, 3, seed=3))
+    z = inject(*bottleneck.distribution(share), normal(1, 5, 4, 3, 3, seed=3))
     for found in (z, bottleneck.capacity(share)):
         assert (found[:, [1, 2]] == 0).all()
         assert (found[:, [0, 3]] != 0).all()
@@ -122,7 +122,9 @@ def test_gradients_in_alpha_equal_finite_differences(part):
 
     def function(alpha):
         share = bottleneck.noise_share(alpha)
-        return bottleneck.capacity(share) if part == "capacity" else bottleneck.inject(share, noise)
+        if part == "capacity":
+            return bottleneck.capacity(share)
+        return inject(*bottleneck.distribution(share), noise)
 
     alpha = (3 * normal(2, 2, 4, 3, seed=7)).requires_grad_()
     assert torch.autograd.gradcheck(function, alpha)
@@ -134,7 +136,7 @@ def test_a_saturated_mask_is_finite_with_finite_gradients(value, dtype):
     bottleneck, _ = make(normal(1, 2, 4, 4, dtype=dtype))
     alpha = torch.full((1, 2, 4, 4), value, dtype=dtype, requires_grad=True)
     share = bottleneck.noise_share(alpha)
-    z = bottleneck.inject(share, normal(1, 3, 2, 4, 4, dtype=dtype))
+    z = inject(*bottleneck.distribution(share), normal(1, 3, 2, 4, 4, dtype=dtype))
     capacity = bottleneck.capacity(share)
     (1e6 * capacity.mean() + z.square().mean()).backward()
     for tensor in (share, z, capacity, alpha.grad):

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from evaluation.claims import COMPARISONS, LOSS_CLAIM
-from evaluation.figures import METHOD_LABELS
+from evaluation.method_names import METHOD_LABELS
 
 DOCS = Path(__file__).parents[2] / "docs" / "claims.md"
 

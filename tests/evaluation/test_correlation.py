@@ -12,6 +12,7 @@ from evaluation.correlation import (
     moments,
     pcc_samples,
     pooled_correlation,
+    score_group_means,
     severity_maps,
     zone_means,
     zone_spearman,
@@ -117,3 +118,13 @@ def test_moments_add_up_over_films(scene):
     whole = moments(maps.reshape(1, -1, 16), painted.reshape(1, -1, 16), inside.reshape(1, -1, 16))
     np.testing.assert_allclose(moments(maps, painted, inside).sum(axis=0), whole[0])
     assert correlation_of(whole).shape == (1,)
+
+
+def test_zones_of_a_score_are_compared_with_all_zones_of_their_film():
+    means = np.array([[1.0, 2, 3, 4, 5, 6], [2.0, 2, 2, 2, np.nan, 2], [0.0, 0, 0, 0, 0, 0]])
+    scores = np.array([[0, 0, 1, 1, 3, 3], [2, 2, 2, 2, 1, 3], [0, 1, 2, 3, 0, 1]])
+    groups = score_group_means(means, scores)
+    np.testing.assert_allclose(groups[0], [1.5 / 3.5, 1.0, np.nan, 5.5 / 3.5])
+    # The fifth zone of the second film is missing, and with it the only one of score 1.
+    np.testing.assert_allclose(groups[1], [np.nan, np.nan, 1, 1])
+    assert np.isnan(groups[2]).all()

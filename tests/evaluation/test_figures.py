@@ -3,7 +3,6 @@ import io
 import matplotlib
 import numpy as np
 import pandas as pd
-import pytest
 from PIL import Image
 
 from evaluation import figures
@@ -89,11 +88,14 @@ def test_the_same_figure_gives_the_same_bytes_under_any_matplotlibrc():
     assert not Image.open(io.BytesIO(expected)).info.get("Software")
 
 
+def test_the_same_figure_gives_the_same_pdf_with_text_that_stays_text():
+    first, again = (figures.pdf(figures.table1_figure(table1())) for _ in range(2))
+    assert first == again
+    assert first.startswith(b"%PDF")
+    assert b"/Type3" not in first
+    assert b"CreationDate" not in first
+
+
 def test_no_figure_is_left_with_pyplot():
     figures.table1_figure(table1())
     assert not matplotlib._pylab_helpers.Gcf.figs
-
-
-@pytest.mark.parametrize(("method", "label"), [("iba", "IBA"), ("my_method", "my method")])
-def test_labels_name_known_methods_in_print_and_unknown_ones_by_their_own_name(method, label):
-    assert figures.method_label(method) == label

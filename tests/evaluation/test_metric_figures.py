@@ -74,6 +74,13 @@ def test_sensitivity_n_is_a_line_with_a_band_per_method_and_the_baseline_is_grey
     assert {"0.001", "0.01", "0.1"} <= set(labels)
 
 
+def test_sensitivity_n_without_a_defined_correlation_is_still_a_picture():
+    undefined = ["correlation", "ci_low", "ci_high"]
+    table = curves()
+    table[undefined] = np.nan  # as of a regressor that says the same of every film
+    assert png(sensitivity_n_figure(table)).startswith(b"\x89PNG")
+
+
 @pytest.mark.parametrize("draw", [fig2_figure, sensitivity_n_figure])
 def test_a_figure_without_methods_is_refused(draw):
     with pytest.raises(ValueError, match="one method at least"):

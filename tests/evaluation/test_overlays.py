@@ -1,17 +1,24 @@
 import io
-from fractions import Fraction
 
 import numpy as np
-import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
 from evaluation import figures
-from evaluation.overlays import PANEL, Example, blend, choose_examples, draw_overlay, mosaic
+from evaluation.overlays import (
+    PANEL,
+    Example,
+    ScoredZones,
+    blend,
+    by_severity,
+    colours,
+    draw_overlay,
+    draw_zones,
+    mosaic,
+    shares,
+)
 
 SIDE = 64
 
@@ -25,15 +32,15 @@ def example(**changes: object) -> Example:
         "probability": 0.83,
         "film": rng.integers(0, 256, (SIDE, SIDE), dtype=np.uint8),
         "maps": {"iba": rng.random((SIDE, SIDE), dtype=np.float32)},
-        "box": (100.0, 200.0, 300.0, 400.0),
+        "boxes": ((100.0, 200.0, 300.0, 400.0),),
     }
     return Example(**settings_ | changes)
 
 
-def rendered(film: np.ndarray, heat: np.ndarray | None, box: tuple | None) -> np.ndarray:
+def rendered(film: np.ndarray, heat: np.ndarray | None, *boxes: tuple) -> np.ndarray:
     """RGB of one overlay that fills a figure of 512 px: 1 px is 2 units of the 1024 frame."""
     figure = Figure(figsize=(5.12, 5.12), dpi=100)
-    draw_overlay(figure.add_axes((0, 0, 1, 1)), film, heat, box, side=512)
+    draw_overlay(figure.add_axes((0, 0, 1, 1)), film, heat, boxes, side=512)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].astype(int)
@@ -68,20 +75,20 @@ def test_heat_covers_more_where_it_is_higher_but_never_hides_the_film():
 def test_heat_lies_over_the_pixels_it_belongs_to():
     heat = np.zeros((SIDE, SIDE), np.float32)
     heat[48:56, 8:16] = 1
-    picture = rendered(np.full((SIDE, SIDE), 100, np.uint8), heat, None)
+    picture = rendered(np.full((SIDE, SIDE), 100, np.uint8), heat)
     coloured = np.argwhere(np.ptp(picture, axis=2) > 0)
     np.testing.assert_allclose(coloured.mean(axis=0), [51.5 * 8 + 4, 11.5 * 8 + 4], atol=1)
 
 
 def test_a_film_and_a_map_of_different_sizes_are_refused():
     with pytest.raises(ValueError, match=r"film \(64, 64\) and map \(32, 32\)"):
-        rendered(example().film, np.zeros((32, 32)), None)
+        rendered(example().film, np.zeros((32, 32)))
 
 
 def test_bits_per_pixel_maps_share_one_scale_and_others_have_their_own():
     ramp = np.repeat(np.linspace(0, 1, SIDE, dtype=np.float32)[:, None], SIDE, axis=1)
     maps = {"iba": 0.04 * ramp, "gradient": 7 * ramp, "inverse_iba": 0.01 * ramp, "random": ramp}
-    figure = mosaic([example(maps=maps, film=np.zeros((SIDE, SIDE), np.uint8), box=None)])
+    figure = mosaic([example(maps=maps, film=np.zeros((SIDE, SIDE), np.uint8), boxes=())])
     panels = [axes for axes in figure.axes if not axes.axison]
     films, gradient, random, iba, inverse = (panel.images[0].get_array() for panel in panels)
     np.testing.assert_allclose(gradient, random, atol=1e-6)
@@ -113,7 +120,7 @@ def test_a_row_names_finding_probability_and_film_even_one_with_dollar_signs():
 
 def test_panels_are_pixel_for_pixel_in_the_png():
     film = example().film
-    png = figures.png(mosaic([example(box=None)]))
+    png = figures.png(mosaic([example(boxes=())]))
     picture = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
     expected = np.asarray(Image.fromarray(film).resize((PANEL, PANEL), Image.Resampling.BICUBIC))
     windows = [picture[y : y + PANEL, 14 : 14 + PANEL, 0] for y in range(80, 110)]
@@ -146,46 +153,83 @@ def test_a_description_names_finding_probability_and_every_method_with_its_unit(
     assert "bits/pixel on one scale: IBA" in text
 
 
-def by_brute_force(samples: pd.DataFrame, probabilities: list[float], count: int) -> list[int]:
-    chosen = []
-    for finding in dict.fromkeys(samples["finding"]):
-        members = [i for i in range(len(samples)) if samples["finding"].iloc[i] == finding]
-        exact = sorted(Fraction(probabilities[i]) for i in members)
-        median = (exact[(len(exact) - 1) // 2] + exact[len(exact) // 2]) / 2
-        members.sort(
-            key=lambda i: (abs(Fraction(probabilities[i]) - median), samples["sample"].iloc[i])
-        )
-        chosen += members[:count]
-    return chosen
+def zones(marked: int | None = None) -> ScoredZones:
+    """Six zones of 16 x 24 pixels in two columns; the last is empty."""
+    masks = np.zeros((6, SIDE, SIDE), bool)
+    for zone in range(5):
+        top, left = 4 + 18 * (zone % 3), 4 + 32 * (zone // 3)
+        masks[zone, top : top + 16, left : left + 24] = True
+    return ScoredZones(masks, np.array([0, 1, 2, 3, 3, 0]), marked)
 
 
-@given(
-    rows=st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 64)), min_size=1, max_size=25),
-    count=st.integers(1, 3),
-    seed=st.integers(0, 99),
-)
-@settings(deadline=None, max_examples=60)
-def test_examples_are_the_nearest_to_their_findings_median(rows, count, seed):
-    # Sixty-fourths are exact in floats, so ties are frequent and real.
-    samples = pd.DataFrame({"finding": [finding for finding, _ in rows]})
-    samples["sample"] = np.random.default_rng(seed).permutation(len(rows))
-    samples.index = samples.index + 1000  # positions, not labels, are returned
-    probabilities = [number / 64 for _, number in rows]
-    chosen = choose_examples(samples, probabilities, count)
-    assert list(chosen) == by_brute_force(samples, probabilities, count)
+def test_zones_are_outlined_where_they_lie_and_named_by_their_score():
+    figure = Figure(figsize=(5.12, 5.12), dpi=100)
+    axes = figure.add_axes((0, 0, 1, 1))
+    draw_overlay(axes, np.full((SIDE, SIDE), 100, np.uint8), None, side=512)
+    draw_zones(axes, zones(), scores=True)
+    written = {text.get_text(): text.get_position() for text in axes.texts}
+    assert sorted(text.get_text() for text in axes.texts) == ["0", "1", "2", "3", "3"]
+    assert written["0"] == (256.0, 192.0)  # middle of columns 4 to 27, rows 4 to 19, of 16 units
+    (first, *_) = axes.collections
+    (outline,) = first.get_paths()
+    low, high = outline.vertices.min(axis=0), outline.vertices.max(axis=0)
+    np.testing.assert_allclose([low, high], [[64, 64], [448, 320]], atol=16)
 
 
-def test_the_two_middle_samples_tie_whatever_their_last_bits():
-    samples = pd.DataFrame({"sample": [7, 5], "finding": "Mass"})
-    for low in np.random.default_rng(0).random(50):
-        assert list(choose_examples(samples, [low, 0.9871234567], 1)) == [1]
+def test_zones_of_the_marked_score_alone_stand_out():
+    axes = Figure().add_axes((0, 0, 1, 1))
+    draw_zones(axes, zones(marked=3), scores=False)
+    widths = [float(lines.get_linewidths()[0]) for lines in axes.collections]
+    assert np.argsort(widths)[-2:].tolist() == [3, 4]
+    assert widths[0] == widths[1] == widths[2] < widths[3] == widths[4]
 
 
-@pytest.mark.parametrize(
-    ("probabilities", "count", "message"),
-    [([0.5], 1, "each of 2"), ([0.5, np.nan], 1, "NaN"), ([0.5, 0.6], 0, "examples_per_finding")],
-)
-def test_unusable_probabilities_or_counts_are_refused(probabilities, count, message):
-    samples = pd.DataFrame({"sample": [0, 1], "finding": "Mass"})
-    with pytest.raises(ValueError, match=message):
-        choose_examples(samples, probabilities, count)
+def test_severity_colours_each_zone_by_a_third_of_its_score():
+    heat = by_severity(zones())
+    assert heat[4, 4] == 0
+    np.testing.assert_allclose([heat[22, 4], heat[40, 4], heat[4, 36]], [1 / 3, 2 / 3, 1])
+    assert heat[0, 0] == 0
+
+
+def test_the_row_of_a_scored_film_says_both_severities_and_colours_the_zones():
+    row = example(boxes=(), zones=zones(), probability=None, severity=9.34, finding="Severity")
+    figure = mosaic([row], severity=True)
+    texts = [text.get_text() for text in figure.texts]
+    assert "Predicted severity 9.3 of 18 · scored 9 of 18" in texts
+    assert "Severity, 0 to 3 a zone" in texts
+    assert "scores 0, 1, 2, 3, 3, 0" in row.describe()
+    with pytest.raises(ValueError, match="no zones"):
+        mosaic([example()], severity=True)
+
+
+def test_sides_are_named_only_where_they_are_known():
+    named, unnamed = (
+        {text.get_text() for text in mosaic([example(hung=hung)]).texts} for hung in (True, False)
+    )
+    assert named - unnamed == {"R", "L"}
+
+
+def test_a_maps_note_stands_below_it_and_in_the_description():
+    row = example(notes={"iba": "IoU 0.31"})
+    assert "IoU 0.31" in [text.get_text() for text in mosaic([row]).texts]
+    assert "IBA: IoU 0.31." in row.describe()
+
+
+def test_every_box_of_a_finding_is_drawn():
+    two = mosaic([example(boxes=((0.0, 0.0, 100.0, 100.0), (500.0, 0.0, 100.0, 100.0)))])
+    assert len(two.axes[0].patches) == 2
+    assert "Film and boxes" in [text.get_text() for text in two.texts]
+
+
+def test_shares_of_bits_maps_are_of_their_common_maximum():
+    maps = {"iba": np.array([[0.0, 2]]), "inverse_iba": np.array([[1.0, -1]]), "lrp": np.eye(1, 2)}
+    share, tops = shares(maps)
+    assert tops == {"iba": 2, "inverse_iba": 2, "lrp": 1}
+    np.testing.assert_array_equal(share["inverse_iba"], [[0.5, 0]])
+
+
+def test_colours_are_transparent_at_0_and_never_hide_the_film():
+    opacity = colours(np.linspace(0, 1, 5))[:, 3]
+    assert opacity[0] == 0
+    assert (np.diff(opacity) > 0).all()
+    assert opacity[-1] < 1

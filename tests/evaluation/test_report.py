@@ -1,6 +1,7 @@
 import base64
 import dataclasses
 import io
+import json
 import re
 from html.parser import HTMLParser
 
@@ -9,6 +10,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from evaluation.image_browser import ImageBrowser
+from evaluation.overlays import Example
 from evaluation.report import (
     Picture,
     ReportContent,
@@ -44,6 +47,13 @@ TABLE1 = pd.DataFrame(
 )
 
 
+def browser(**changes: object) -> ImageBrowser:
+    film = np.zeros((8, 8), np.uint8)
+    given = {"sample": 0, "image": "a.png", "finding": "Mass", "probability": 0.5, "film": film}
+    example = Example(**given | {"maps": {"iba": film.astype(np.float32)}} | changes)
+    return ImageBrowser("By a rule.", [example])
+
+
 def content(**changes: object) -> ReportContent:
     given = ReportContent(
         title="A run",
@@ -74,7 +84,7 @@ def content(**changes: object) -> ReportContent:
 class Page(HTMLParser):
     """Elements with their attributes, texts by element, and the cells of each table by id."""
 
-    VOID = frozenset({"meta", "link", "img", "br"})
+    VOID = frozenset({"meta", "link", "img", "br", "input"})
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -132,18 +142,22 @@ def test_markup_in_data_stays_text_wherever_it_stands():
                 notes=(HOSTILE,),
                 provenance={HOSTILE: HOSTILE},
                 next_commands={HOSTILE: HOSTILE},
+                browser=browser(image=HOSTILE, finding=HOSTILE, notes={"iba": HOSTILE}),
             )
         )
     )
-    assert len(page.all("script")) == 1
-    assert "alert" not in page.text["script"]
+    data, script = page.all("script")
+    assert data == {"type": "application/json", "id": "browser-data"}
+    assert script == {}
+    (film,) = json.loads(page.text["script"].split("\n")[0])
+    assert film["finding"] == film["image"] == film["maps"]["iba"]["note"] == HOSTILE
     assert page.text["title"] == f"[{HOSTILE}] {HOSTILE}"
     assert [HOSTILE, HOSTILE] in [[cell.strip() for cell in row] for row in page.rows]
     assert page.all("img")[0]["alt"] == HOSTILE
 
 
 def test_nothing_is_loaded_from_outside_the_file():
-    html = render_report(content())
+    html = render_report(content(browser=browser()))
     page = Page(html)
     loads = [a[k] for _, a in page.elements for k in ("src", "srcset", "data", "poster") if k in a]
     loads += [attributes["href"] for attributes in page.all("link")]
@@ -219,7 +233,22 @@ def test_elements_nest_and_ids_are_unique():
     assert len(ids) == len(set(ids))
 
 
-@pytest.mark.parametrize("name", ["stages", "Two Words", "top", "theme", "", 'a"b'])
+def test_a_folded_chapter_and_a_figure_without_pictures_keep_their_words():
+    figure = ReportFigure("f", "Fig. 1", "Left out.", (), "figures/f.pdf")
+    section = ReportSection("s", "Deviations", (figure,), folded=True)
+    page = Page(render_report(content(sections=(section,))))
+    assert not page.all("img")
+    assert "Left out." in page.text["details"]
+    assert "figures/f.pdf" in [a["href"] for a in page.all("a")]
+
+
+def test_without_films_there_is_no_browser():
+    html = render_report(content(browser=None))
+    assert "Film by film" not in html
+    assert "Film by film" in render_report(content(browser=browser()))
+
+
+@pytest.mark.parametrize("name", ["stages", "browser-film", "Two Words", "top", "theme", "", 'a"b'])
 def test_an_id_that_is_taken_or_unfit_for_a_link_is_refused(name):
     with pytest.raises(ValueError, match="report id"):
         render_report(content(sections=(ReportSection(name, "S", ()),)))

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evaluation.report_tables import TableView, format_value, view_table
+from evaluation.report_tables import TableView, format_value, markdown_tables, view_table
 
 
 def texts(view: TableView) -> list[list[str]]:
@@ -114,3 +114,18 @@ def test_text_columns_lie_left_and_numbers_right():
     table = pd.DataFrame({"a": ["x", "y"], "b": [1, 2], "c": [0.5, np.nan], "d": [True, False]})
     assert [header.numeric for header in view_table(table).headers] == [False, True, True, False]
     assert not re.search("nan", str(view_table(table)), re.IGNORECASE)
+
+
+def test_tables_of_a_markdown_text_are_found_by_their_headings():
+    text = "# T\n\n## One\n\nwords\n\n| a | b |\n|---|:-:|\n| `x` | - |\n\n## Two\n| c |\n|---|\n"
+    tables = markdown_tables(text)
+    assert list(tables) == ["One", "Two"]
+    assert tables["One"].to_dict("records") == [{"a": "x", "b": "-"}]
+    assert list(tables["Two"].columns) == ["c"]
+    assert tables["Two"].empty
+
+
+@pytest.mark.parametrize("text", ["| a |", "## H\n| a | b |\n|---|---|\n| x |"])
+def test_a_table_that_cannot_be_read_is_refused_with_its_line(text):
+    with pytest.raises(ValueError, match="line"):
+        markdown_tables(text)

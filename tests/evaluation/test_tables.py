@@ -7,7 +7,7 @@ import pytest
 from evaluation.classification import BOXED
 from evaluation.config import BootstrapConfig, LocalizationConfig
 from evaluation.localization import BITS_PER_PIXEL, box_masks, iou_curve, threshold_grid
-from evaluation.tables import PAPER_VALUES, paper_value, table1, write_csv
+from evaluation.tables import PAPER_VALUES, paper_value, table1, table2, write_csv
 
 BOX_COUNTS = (180, 146, 153, 123, 85, 79, 120, 98)  # rows of the official box file, as BOXED
 THRESHOLDS = threshold_grid(99)
@@ -85,6 +85,35 @@ def test_rows_of_another_rule_say_so_and_are_not_primary(samples):
 def test_table_1_without_methods_is_refused(samples):
     with pytest.raises(ValueError, match="one method at least"):
         table1(samples, {}, THRESHOLDS, LocalizationConfig(), BootstrapConfig(), seed=0)
+
+
+def test_table_2_is_table_1_of_each_detector_and_place_without_what_has_no_zone_there(samples):
+    detectors = np.where(np.arange(80) < 60, "Detector2", "Detector3")
+    samples = samples.assign(finding=detectors)
+    samples.loc[60:, "patient"] = 99  # nobody to choose his thresholds on
+    truth = box_masks(samples, 32)
+    curve = iou_curve(np.ones(truth.shape, np.float32), truth, THRESHOLDS)
+    without = curve.copy()
+    without[:7] = np.nan
+    curves = {"whole_image": {"mask_predicted": without, "box_true": curve}}
+    rules = (THRESHOLDS, LocalizationConfig(), BootstrapConfig(resamples=50), 0)
+    table, per_sample, left_out = table2(samples, curves, *rules)
+    assert left_out == ["Detector3, mask_predicted", "Detector3, box_true"]
+    assert list(table["detector"]) == ["Detector2"] * 2
+    assert list(table["region"] + table["lungs"]) == ["maskpredicted", "boxtrue"]
+    assert list(table["n"]) == [53, 60]
+    assert list(table["primary"]) == [True, False]
+    assert table["iou"].tolist() == pytest.approx([curve[7:60, 0].mean(), curve[:60, 0].mean()])
+    assert set(per_sample.loc[per_sample["lungs"] == "predicted", "sample"]) == set(range(7, 60))
+
+
+def test_table_2_has_the_papers_number_of_its_detector(samples):
+    samples = samples.assign(finding="Detector2")
+    curves = {"multilayer_iba": {"mask_predicted": np.full((80, 99), 0.5)}}
+    rules = (THRESHOLDS, LocalizationConfig(), BootstrapConfig(resamples=50), 0)
+    assert table2(samples, curves, *rules)[0]["paper"].tolist() == [0.257]
+    with pytest.raises(ValueError, match="table 2 needs a detector"):
+        table2(samples.assign(patient=1), curves, *rules)
 
 
 @pytest.mark.parametrize(("loss", "mean"), [("bce", 0.024), ("weighted_bce", 0.065)])

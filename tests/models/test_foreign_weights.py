@@ -1,7 +1,5 @@
 """Weights of others: the published checkpoints, old spellings, torchxrayvision's DenseNet."""
 
-import sys
-import types
 from pathlib import Path
 
 import pytest
@@ -20,6 +18,13 @@ from models.foreign_weights import (
     in_our_spelling,
     select_outputs,
 )
+from tests.weights_of_others import (
+    old_spelling,
+    save_as_published,
+    save_as_torchxrayvision,
+    torchxrayvision_films,
+    torchxrayvision_net,
+)
 
 HERE = Path("weights.pt")
 
@@ -35,16 +40,8 @@ def published() -> DenseNet:
 
 @pytest.fixture(scope="module")
 def checkpoint_best(published: DenseNet, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """As the published training saves: no suffix, the whole parallel model."""
     path = tmp_path_factory.mktemp("results") / "checkpoint_best"
-    content = {
-        "model": nn.DataParallel(published),
-        "best_loss": 0.138,
-        "epoch": 8,
-        "rng_state": torch.get_rng_state(),
-        "LR": 0.001,
-    }
-    torch.save(content, path)
+    save_as_published(published, path)
     return path
 
 
@@ -88,14 +85,6 @@ def test_names_without_a_number_of_outputs_that_fits_are_refused() -> None:
         select_outputs(state, ["Mass", "Edema"], ["Mass"], HERE)
 
 
-def old_spelling(name: str) -> str:
-    """As torchvision before 0.2.1 and a parallel model wrote it."""
-    for layer in ("norm", "conv"):
-        for position in "12":
-            name = name.replace(f".{layer}{position}.", f".{layer}.{position}.")
-    return f"module.{name}"
-
-
 def test_old_spellings_come_out_as_ours_and_ours_as_they_are() -> None:
     state = DenseNet121(3).state_dict()
     old = {old_spelling(k): v for k, v in state.items() if not k.endswith("tracked")}
@@ -112,17 +101,25 @@ def test_a_severity_regressor_s_head_is_named_like_any_other() -> None:
     assert list(read) == ["classifier.weight", "classifier.bias"]
 
 
+def test_the_published_detectors_and_regressor_give_their_own_outputs(tmp_path: Path) -> None:
+    images = normalise(films())
+    detectors = densenet121(num_classes=3).eval()
+    save_as_published(detectors, tmp_path / "classification_detectors")
+    labels = ["Detector3", "Detector01"]
+    own = initial_model(str(tmp_path / "classification_detectors"), 2, seed=0, labels=labels).eval()
+    regressor = densenet121(num_classes=1).eval()
+    regressor.classifier = nn.Sequential(nn.Linear(1024, 1), nn.ReLU())
+    save_as_published(regressor, tmp_path / "regression_severity")
+    severity = initial_model(str(tmp_path / "regression_severity"), 1, seed=0).eval()
+    with torch.no_grad():
+        assert torch.equal(own(images), detectors(images)[:, [2, 0]])
+        assert torch.equal(severity(images).relu(), regressor(images))
+
+
 def test_two_spellings_of_one_name_are_refused() -> None:
     state = {"classifier.bias": torch.zeros(3), "module.classifier.bias": torch.ones(3)}
     with pytest.raises(CheckpointError, match="two tensors for one place"):
         in_our_spelling(state, HERE)
-
-
-def torchxrayvision_net() -> DenseNet:
-    """A torchvision DenseNet with one channel and 18 outputs: the same layers under one name."""
-    model = densenet121(num_classes=18)
-    model.features.conv0 = nn.Conv2d(1, 64, 7, stride=2, padding=3, bias=False)
-    return model.eval()
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 2e-5)])
@@ -148,24 +145,14 @@ def test_torchxrayvision_s_logits_are_the_same_up_to_rounding_at_the_borders_too
 def test_torchxrayvision_s_released_file_is_read_by_label(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Theirs(DenseNet):
-        """Pickled whole under its own name, in the form that torch 1.5 wrote."""
-
-    Theirs.__name__ = Theirs.__qualname__ = "DenseNet"
-    Theirs.__module__ = "torchxrayvision.models"
-    package = types.ModuleType("torchxrayvision.models")
-    package.DenseNet = Theirs  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "torchxrayvision", types.ModuleType("torchxrayvision"))
-    monkeypatch.setitem(sys.modules, "torchxrayvision.models", package)
     theirs = torchxrayvision_net()
-    theirs.__class__ = Theirs
     path = tmp_path / "nih-densenet121-best.pt"
-    torch.save(theirs, path, _use_new_zipfile_serialization=False)
+    save_as_torchxrayvision(theirs, path, monkeypatch)
 
     model = initial_model(str(path), 14, seed=0, labels=FINDINGS).eval()
     grey = films()
     with torch.no_grad():
-        expected = theirs((1024 * (2 * (grey / 255) - 1)).unsqueeze(1))
+        expected = theirs(torchxrayvision_films(grey))
         rows = [TORCHXRAYVISION_LABELS.index(label) for label in FINDINGS]
         torch.testing.assert_close(model(normalise(grey)), expected[:, rows], rtol=0, atol=2e-3)
 

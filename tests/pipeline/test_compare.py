@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -52,6 +54,35 @@ def test_a_sweeps_folder_is_opened_and_its_seeds_become_mean_and_deviation(tmp_p
     assert table["sweep/0"].iloc[0] == pytest.approx(0.2)
     assert table["sweep/0 sd"].iloc[0] == pytest.approx(0.1 * 2**0.5, abs=1e-6)
     assert "differ in the seed alone" in capsys.readouterr().out
+
+
+def test_without_out_the_comparison_of_a_sweep_lands_beside_the_store(tmp_path, capsys):
+    outputs = tmp_path / "outputs"
+    (outputs / "store").mkdir(parents=True)
+    for seed in range(2):
+        run(outputs / "2026-01-01" / "sweep" / str(seed), seed=seed)
+    assert main([str(outputs / "2026-01-01" / "sweep")]) == 0
+    assert len(list((outputs / "compare").glob("*/compare.html"))) == 1
+    assert sorted(p.name for p in outputs.iterdir()) == ["2026-01-01", "compare", "store"]
+
+
+def test_a_folder_that_is_there_is_not_written_into(tmp_path, capsys):
+    first, second = run(tmp_path / "a"), run(tmp_path / "b")
+    assert main([str(first), str(second), "--out", str(first)]) == 1
+    assert "is there already; name a new folder" in capsys.readouterr().out
+
+
+def test_runs_that_lie_beside_no_store_need_out(tmp_path, capsys):
+    assert main([str(run(tmp_path / "a")), str(run(tmp_path / "b"))]) == 1
+    assert "say by --out" in capsys.readouterr().out
+
+
+def test_starting_it_loads_nothing_that_takes_long_and_is_not_needed():
+    slow = {"torch", "matplotlib", "hydra", "scipy.stats"}
+    code = f"import sys, pipeline.compare; print({slow} & set(sys.modules))"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
 
 
 @pytest.mark.parametrize("broken", ["absent", "empty", "alone", "record"])

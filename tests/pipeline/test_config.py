@@ -4,9 +4,16 @@ from pathlib import Path
 import pytest
 
 from attribution.config import AttributionConfig, required_taps
-from pipeline.config import CONF, METHODS, ConfigError, compose_config
+from pipeline.config import (
+    CONF,
+    METHODS,
+    ConfigError,
+    compose_config,
+    register,
+    to_dataclass,
+)
 
-GROUPS = ("dataset", "model", "train", "attribution", "evaluation", "executor", "paths")
+GROUPS = ("dataset", "model", "train", "attribution", "evaluation", "brixia", "executor", "paths")
 
 
 def options(group: str) -> list[str]:
@@ -24,8 +31,11 @@ CASES = [
 def test_every_experiment_composes_with_every_option_of_every_group(experiment, group, option):
     overrides = [f"experiment={experiment}", f"{group}={option}"]
     films = option if group == "dataset" else experiment
-    if films in ("nih", "paper"):
+    if films in ("nih", "brixia", "paper"):
         overrides.append("paths.nih=/data/nih")
+    scored = option if group == "brixia" else experiment
+    if scored in ("files", "brixia", "paper"):
+        overrides += ["paths.brixia=/data/brixia", "paths.lungs=/data/lungs"]
     if option == "published_code":
         overrides.append("dataset.side=224")
     assert compose_config(overrides).name == experiment
@@ -56,6 +66,17 @@ def test_every_experiment_composes_with_every_option_of_every_group(experiment, 
         ("seed=-1", "seed"),
         ("experiment=nih", "paths.nih"),
         ("paths.nih=/data/nih", "experiment=nih"),
+        ("brixia=files", "paths.brixia"),
+        ("brixia.test=cohen", "paths.cohen"),
+        ("brixia.lungs.source=pairs", "paths.lungs"),
+        ("brixia.lungs.source=masks", "a mask for every test film"),
+        ("paths.lungs=/data/lungs", "nothing reads it"),
+        ("brixia.lungs.side=100", "brixia.lungs.side"),
+        ("brixia.lungs.epochs=0", "brixia.lungs.epochs"),
+        ("brixia.detector.horizontal_flip=true", "brixia.detector.horizontal_flip"),
+        ("brixia.detector.losses=[bce]", "brixia.detector.primary"),
+        ("brixia.regression_methods=[iba]", "brixia.regression_methods: iba"),
+        ("brixia.regression_methods=[]", "brixia.regression_methods"),
     ],
 )
 def test_a_wrong_setting_fails_at_once_and_is_named(override, named):
@@ -63,9 +84,26 @@ def test_a_wrong_setting_fails_at_once_and_is_named(override, named):
         compose_config([override])
 
 
+def test_paths_in_files_may_be_more_than_an_experiment_reads():
+    from hydra import compose, initialize_config_dir
+
+    register()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        composed = compose("config")
+    composed.paths.nih = "/data/nih"  # as conf/local/default.yaml says it
+    assert to_dataclass(composed, []).paths.nih == "/data/nih"
+
+
 def test_values_that_cannot_work_are_config_errors():
     with pytest.raises(ConfigError):
         compose_config(["dataset.val_fraction=1.5"])
+
+
+def test_a_logger_that_is_not_installed_names_the_extra(monkeypatch):
+    monkeypatch.setattr("pipeline.config.find_spec", lambda package: None)
+    with pytest.raises(ConfigError, match=r"logger: mlflow is not installed: .*EXTRAS=loggers"):
+        compose_config(["logger=mlflow"])
+    assert compose_config(["logger=csv"]).logger.value == "csv"
 
 
 def test_the_known_methods_are_those_of_the_attribution_wing():

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from pydicom import dcmread
 from pydicom.datadict import DicomDictionary
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
@@ -199,6 +200,53 @@ def test_a_seed_does_not_tell_a_name(outputs, film, tmp_path):
     assert len(seeds) == 1
 
 
+PATIENT = {
+    "PatientName": "Nobody^Else",
+    "PatientID": "P-4711-0815",
+    "PatientBirthDate": "19500102",
+    "PatientSex": "F",
+    "StudyDate": "20200304",
+    "AccessionNumber": "A-0815-11",
+    "StudyID": "S-99-2020",
+    "InstitutionName": "Somewhere General",
+    "ReferringPhysicianName": "Doe^Jane",
+    "StudyInstanceUID": "1.2.3.4",
+    "SeriesInstanceUID": "1.2.3.5",
+    "SOPInstanceUID": "1.2.3.6",
+    "StudyDescription": "chest of a known person",
+    "PatientComments": "knows the mayor",
+    "BurnedInAnnotation": "NO",
+}
+
+
+def test_a_secondary_capture_shows_the_overlay_and_shares_no_value_with_the_film_s_header(
+    outputs, tmp_path, film
+):
+    grey = np.asarray(Image.open(film))
+    path = write_dicom(tmp_path / "other" / "smith.dcm", grey, **PATIENT)
+    code, out = explained(outputs, path, "--method", "all", "--secondary-capture")
+    assert code == 0
+    source, capture = dcmread(path), dcmread(out / "overlay.dcm")
+    with Image.open(out / "overlay.png") as overlay:
+        np.testing.assert_array_equal(capture.pixel_array, overlay.convert("RGB"))
+    technical = {"BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"}
+    shared = {e.keyword for e in source if e.value and e.value in [c.value for c in capture]}
+    assert shared - technical == {"BurnedInAnnotation"}
+    written = (out / "overlay.dcm").read_bytes()
+    secrets = [v for k, v in PATIENT.items() if k not in ("BurnedInAnnotation", "PatientSex")]
+    assert not any(secret.encode() in written for secret in [*secrets, path.stem])
+    target = json.loads((out / "explanation.json").read_text())["target"]
+    assert capture.DerivationDescription.startswith(
+        f"GradCAM, IBA: what a model's prediction of {target} rests on"
+    )
+
+
+def test_a_film_that_may_bear_text_makes_a_capture_that_says_so(outputs, tmp_path, film):
+    path = write_dicom(tmp_path / "other" / "film.dcm", np.asarray(Image.open(film)))
+    _, out = explained(outputs, path, "--method", "grad_cam", "--secondary-capture")
+    assert dcmread(out / "overlay.dcm").BurnedInAnnotation == "YES"
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -210,6 +258,7 @@ def test_a_seed_does_not_tell_a_name(outputs, film, tmp_path):
         (("--image", __file__), "not a PNG or JPEG"),
         (("--run", "/nowhere"), "/nowhere is no finished run"),
         (("--out", "."), "is there already"),
+        (("--secondary-capture",), "film.png is no DICOM film"),
     ],
 )
 def test_a_mistake_is_a_message_and_exit_code_1_and_writes_nothing(

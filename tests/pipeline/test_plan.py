@@ -1,5 +1,6 @@
 """Which results a setting touches, read off the keys of the plan; nothing is computed."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,12 @@ def changed(folder: Path, *overrides: str) -> set[str]:
         "executor.device=cpu",
         "train.num_workers=3",
         "name=another",
+        pytest.param(
+            "logger=tensorboard",
+            marks=pytest.mark.skipif(find_spec("tensorboard") is None, reason="EXTRAS=loggers"),
+        ),
+        "report.embed_images=false",
+        "report.max_images=3",
     ],
 )
 def test_what_changes_no_result_changes_no_key(tmp_path, override):
@@ -86,3 +93,27 @@ def test_what_changes_the_last_bits_is_in_the_key(tmp_path: Path, override: str,
     touched = changed(tmp_path, override)
     assert first <= touched
     assert not {"render", "index"} & touched
+
+
+def test_a_setting_of_the_scored_films_touches_nothing_of_nih(tmp_path):
+    for override in ("brixia.phantom.seed=9", "brixia.films.test_fraction=0.3"):
+        touched = changed(tmp_path, override)
+        assert {"index brixia", "attribute iba detector", "tables brixia", "tables"} <= touched
+        of_nih = [title for title in keys(tmp_path, "brixia=none") if title in touched]
+        # fig2.csv and the claims are of both halves.
+        assert set(of_nih) == {"tables", "claims", "figures"}
+
+
+def test_another_lung_network_touches_what_is_compared_with_zones_but_no_map(tmp_path):
+    touched = changed(tmp_path, "brixia.lungs.epochs=9")
+    assert {"lung_network", "zones predicted", "evaluate zone_localization iba"} <= touched
+    assert not [title for title in touched if title.startswith(("attribute", "finetune", "select"))]
+    assert "zones true" not in touched
+
+
+def test_without_scored_films_the_plan_is_the_nih_half(tmp_path):
+    titles = keys(tmp_path, "brixia=none")
+    assert not [title for title in titles if "brixia" in title or "detector" in title]
+    both = keys(tmp_path)
+    same = {title for title in titles if both[title] == titles[title]}
+    assert titles.keys() - same == {"tables", "claims", "figures"}

@@ -34,6 +34,8 @@ TINY = (
         for method in ("iba", "iba_block1", "iba_block2", "inverse_iba")
         for name in ("steps", "noise_samples")
     ),
+    *("brixia.phantom.num_films=60", "brixia.phantom.side=64", "brixia.lungs.side=32"),
+    *("brixia.lungs.epochs=16", "brixia.max_samples=9", "brixia.max_severity_films=4"),
     "attribution.shard_size=5",
     "threads=1",
 )
@@ -41,12 +43,13 @@ TINY = (
 
 MEASURED = (
     *("table1", "localization", "truth", "fig2", "sensitivity_n", "equal_area", "sanity"),
-    "table3",
+    *("table3", "table2", "pcc", "zones", "fig3b", "severity", "zone_localization"),
+    "brixia_diagnostics",
 )
 TABLES = (
     *(f"{name}{suffix}" for name in MEASURED for suffix in ("", "_samples")),
     *("classification", "classification_samples", "diagnostics", "shortcuts"),
-    *("claims", "claims_left_out"),
+    *("claims", "claims_left_out", "detectors_samples"),
 )
 
 
@@ -83,7 +86,7 @@ def test_a_run_leaves_tables_figures_report_and_record(outputs):
     run = outputs / "latest"
     for name in TABLES:
         assert len(pd.read_csv(run / "tables" / f"{name}.csv")) > 0, name
-    for name in ("examples.png", "table1.png", "fig2.png", "sensitivity_n.png"):
+    for name in ("examples.png", "table1.png", "fig2.png", "sensitivity_n.png", "fig3b.png"):
         assert (run / "figures" / name).read_bytes().startswith(b"\x89PNG")
     assert "phantoms" in (run / "report.html").read_text(encoding="utf-8")
     for name in ("run.json", "resolved.yaml", "pipeline.log"):
@@ -106,6 +109,28 @@ def test_table1_has_every_method_and_baseline_and_follows_from_its_samples(outpu
     assert (table["iou"] <= table["ci_high"]).all()
 
 
+def test_table2_has_every_detector_place_and_row_and_both_data_sets_share_tables(outputs):
+    tables = outputs / "latest" / "tables"
+    table = pd.read_csv(tables / "table2.csv", na_values=["n/a"])
+    places = set(zip(table["region"], table["lungs"], strict=True))
+    assert places == {(r, lungs) for r in ("mask", "box") for lungs in ("predicted", "true")}
+    assert table[table["primary"]][["region", "lungs"]].drop_duplicates().to_numpy().tolist() == [
+        ["mask", "predicted"]
+    ]
+    for _, rows in table.groupby(["detector", "region", "lungs"]):
+        assert {"iba", "multilayer_iba", "random", "lung_mask", "class_prior"} <= set(
+            rows["method"]
+        )
+    for name in ("classification", "fig2"):
+        datasets = pd.read_csv(tables / f"{name}.csv")["dataset"]
+        assert set(datasets) == {"nih_phantoms", "brixia_phantoms"}, name
+    pcc = pd.read_csv(tables / "pcc.csv", na_values=["n/a"]).set_index(["method", "variant"])
+    assert pcc.loc[("regression_iba_mse", "mean_film"), "paper"] == 0.4766
+    # A map of lungs is one with itself where the background counts, and nothing inside them.
+    assert pcc.loc[("lung_mask", "mean_film"), "pcc"] > 0.5
+    assert pcc.loc[("lung_mask", "mean_lungs"), "n_nan"] == 4
+
+
 def test_the_same_command_again_finds_everything_in_the_store(outputs):
     before = keys(outputs / "latest")
     tables = {p.name: p.read_bytes() for p in (outputs / "latest" / "tables").iterdir()}
@@ -125,8 +150,15 @@ def test_another_beta_runs_attribution_and_what_follows_but_no_training(outputs)
     made = {title for title, hit in hits(outputs / "latest").items() if not hit}
     joint = {"iba", "multilayer_iba"}
     measures = ("localization", "truth", "insertion_deletion", "sensitivity_n", "equal_area")
+    of_detector = ("attribute", "evaluate zone_localization", "evaluate insertion_deletion")
     assert made == {
         *(f"attribute {method}" for method in joint),
+        *(
+            f"{stage} {method}{'' if 'zone' in stage else ' detector'}"
+            for stage in of_detector
+            for method in joint
+        ),
+        *("tables brixia", "figures brixia"),
         *(f"evaluate {metric} {method}" for metric in measures for method in joint),
         *(f"evaluate {metric} iba" for metric in ("sanity", "road", "twins")),
         *("tables", "claims", "figures"),

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,15 +15,15 @@ import pytest
 from pipeline.graph import Task
 from pipeline.runner import StageFailedError, finish_run, obtain_all, record_plan, run_record
 from pipeline.store import MANIFEST, RESUME, Store, read_manifest
-from tests.pipeline.toy_graph import ROWS, SHARD, config, contents, graph, make
+from tests.pipeline.toy_graph import ROWS, SHARD, computed, config, contents, graph, make
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARDS = ROWS // SHARD
 
 
-def start(outputs: Path, stop_at: str = "") -> subprocess.Popen[str]:
+def start(outputs: Path, stop_at: str = "", executor: str = "serial") -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.pipeline.toy_graph", str(outputs), stop_at],
+        [sys.executable, "-m", "tests.pipeline.toy_graph", str(outputs), stop_at, executor],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -38,12 +37,6 @@ def wait_for(file: Path, process: subprocess.Popen[str]) -> None:
         assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() < limit
         time.sleep(0.02)
-
-
-def computed(outputs: Path) -> Counter[str]:
-    """How many times each shard was begun."""
-    lines = (outputs / "computed.txt").read_text().splitlines()
-    return Counter(line.split(" ", 1)[1] for line in lines)
 
 
 @pytest.fixture(scope="module")

@@ -1,22 +1,28 @@
 """A graph of toy stages under the real store and runner; also a process that tests stop.
 
-``python -m tests.pipeline.toy_graph OUTPUTS [TITLE/SHARD]``: makes the graph. At the named shard
-it leaves a file ``reached`` in OUTPUTS and waits for a file ``go``.
+``python -m tests.pipeline.toy_graph OUTPUTS [TITLE/SHARD [EXECUTOR]]``: makes the graph. At the
+named shard it leaves a file ``reached`` in OUTPUTS and waits for a file ``go``.
 """
 
 import os
+import signal
 import sys
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from pipeline.config import PathsConfig, PipelineConfig
-from pipeline.graph import Stage, Task
+from pipeline.executors.config import ExecutorConfig, ExecutorName
+from pipeline.graph import Stage, Task, WorkerTask
 from pipeline.interrupts import stop_on_signals
 from pipeline.runner import Outcome, obtain_all
-from pipeline.shards import run_shards, shard_folders
+from pipeline.shards import Compute, run_shards, shard_folders
 from pipeline.store import Store
 
 ROWS, SHARD = 10, 2
@@ -27,6 +33,19 @@ def ignore(shard: str) -> None:
     pass
 
 
+def prepare(task: WorkerTask, variant: str, scale: float, hook: Hook) -> Compute:
+    rows = np.load(task.inputs["draw"] / "rows.npy")
+
+    def compute(folder: Path, part: slice) -> None:
+        with (folder / "half.bin").open("wb") as stream:
+            stream.write(b"half")
+            hook(f"work {variant}/{part.start // SHARD}")
+            stream.write(rows[part].tobytes() * 1000)
+        np.save(folder / "scaled.npy", rows[part] * scale)
+
+    return compute
+
+
 def graph(scale: float = 2.0, hook: Hook = ignore, source: str = "pipeline/keys.py") -> list[Stage]:
     """draw -> work a, work b -> sum."""
 
@@ -34,16 +53,7 @@ def graph(scale: float = 2.0, hook: Hook = ignore, source: str = "pipeline/keys.
         np.save(task.folder / "rows.npy", np.random.default_rng(0).standard_normal(ROWS))
 
     def work(task: Task, variant: str) -> None:
-        rows = np.load(task.inputs["draw"] / "rows.npy")
-
-        def compute(folder: Path, part: slice) -> None:
-            with (folder / "half.bin").open("wb") as stream:
-                stream.write(b"half")
-                hook(f"work {variant}/{part.start // SHARD}")
-                stream.write(rows[part].tobytes() * 1000)
-            np.save(folder / "scaled.npy", rows[part] * scale)
-
-        run_shards(task.folder, ROWS, SHARD, compute, task.progress)
+        run_shards(task, ROWS, SHARD, partial(prepare, variant=variant, scale=scale, hook=hook))
 
     def total(task: Task) -> None:
         parts = [
@@ -70,15 +80,19 @@ def graph(scale: float = 2.0, hook: Hook = ignore, source: str = "pipeline/keys.
     return [drawn, a, b, Stage("sum", 1, {}, {"a": a, "b": b}, total, (source,))]
 
 
-def config(outputs: Path) -> PipelineConfig:
-    return PipelineConfig(paths=PathsConfig(outputs=str(outputs)))
+def config(outputs: Path, executor: ExecutorConfig | None = None) -> PipelineConfig:
+    """``executor``: default serial, where a shard that fails is not tried again."""
+    executor = executor or ExecutorConfig(retries=0)
+    return PipelineConfig(paths=PathsConfig(outputs=str(outputs)), executor=executor)
 
 
-def make(outputs: Path, order: list[Stage]) -> list[Outcome]:
+def make(
+    outputs: Path, order: list[Stage], executor: ExecutorConfig | None = None
+) -> list[Outcome]:
     """What a run makes and finds of the graph."""
     store = Store(outputs / "store")
     try:
-        return obtain_all(order, store, config(outputs))
+        return obtain_all(order, store, config(outputs, executor))
     finally:
         store.digests.close()
 
@@ -90,18 +104,45 @@ def contents(outputs: Path) -> dict[str, bytes]:
     return {str(p.relative_to(root)): p.read_bytes() for p in files if p.name != "manifest.json"}
 
 
-def main(outputs: Path, stop_at: str = "") -> None:
-    stop_on_signals()
+@dataclass(frozen=True)
+class Recorded:
+    """A hook that notes every shard that is begun, and what befalls some, each so many times."""
 
-    def hook(shard: str) -> None:
-        with (outputs / "computed.txt").open("a") as stream:
+    outputs: Path
+    faults: tuple[tuple[str, str, int], ...] = ()  # (shard, what, how many times)
+
+    def __call__(self, shard: str) -> None:
+        with (self.outputs / "computed.txt").open("a") as stream:
             stream.write(f"{os.getpid()} {shard}\n")
-        if shard == stop_at:
-            (outputs / "reached").touch()
-            while not (outputs / "go").exists():
-                time.sleep(0.02)
+        for named, what, times in self.faults:
+            if named == shard and computed(self.outputs)[shard] <= times:
+                self._befall(what)
 
-    make(outputs, graph(hook=hook))
+    def _befall(self, what: str) -> None:
+        if what == "fails":
+            raise ValueError("no such film")
+        if what == "is killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if what == "takes its parent along":
+            os.kill(os.getppid(), signal.SIGKILL)
+        if what == "waits to go":
+            (self.outputs / "reached").touch()
+            while not (self.outputs / "go").exists():
+                time.sleep(0.02)
+            return
+        threading.Event().wait()  # hangs
+
+
+def computed(outputs: Path) -> Counter[str]:
+    """How many times each shard was begun."""
+    lines = (outputs / "computed.txt").read_text().splitlines()
+    return Counter(line.split(" ", 1)[1] for line in lines)
+
+
+def main(outputs: Path, stop_at: str = "", executor: str = "serial") -> None:
+    stop_on_signals()
+    hook = Recorded(outputs, ((stop_at, "waits to go", 1),))
+    make(outputs, graph(hook=hook), ExecutorConfig(name=ExecutorName[executor], device="cpu"))
 
 
 if __name__ == "__main__":

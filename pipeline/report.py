@@ -1,0 +1,82 @@
+"""``python -m pipeline.report [RUN] [report.<key>=<value> ...]``: a finished run's report anew.
+
+Nothing is computed: tables, figures and films come from the store, where the run left them. Only
+``report.embed_images`` and ``report.max_images`` have a say: what a figure shows was settled when
+it was drawn.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from evaluation.config import ReportConfig
+from pipeline.finished_run import FinishedRun, RunError
+from pipeline.progress import say
+from pipeline.stages.report import write_report
+from pipeline.stages.report_content import Made
+from pipeline.store import Store
+
+_KEYS = ("report.embed_images", "report.max_images")
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m pipeline.report", description=__doc__)
+    parser.add_argument("run", nargs="?", default="outputs/latest", help="a run's folder")
+    parser.add_argument("overrides", nargs="*", help=f"{', '.join(_KEYS)}, each with =<value>")
+    options = parser.parse_args(arguments)
+    overrides = options.overrides
+    if options.run.startswith("report."):
+        overrides, options.run = [options.run, *overrides], "outputs/latest"
+    try:
+        say(f"report: {render(Path(options.run), overrides)}")
+    except (ValueError, OSError) as error:
+        say(f"error: {error}")
+        return 1
+    return 0
+
+
+def render(folder: Path, overrides: Sequence[str]) -> Path:
+    """Writes the report into the run's ``folder`` and says where.
+
+    Raises RunError for a folder without a finished run, a result that the store has lost, or an
+    override that is none of ``report``'s.
+    """
+    run = FinishedRun.read(folder)
+    run.config.report = _overridden(run.config.report, overrides)
+    store, made = Store(run.outputs / "store"), {}
+    try:
+        for title, record in run.stages.items():
+            artifact = store.find(record["stage"], record["key"])
+            if artifact is None:
+                raise RunError(
+                    f"the {title} of {folder} is no longer in the store: the run's own command"
+                    " makes it again"
+                )
+            made[title] = Made(record["key"], record["hit"], artifact)
+    finally:
+        store.digests.close()
+    return write_report(run.config, made, folder)
+
+
+def _overridden(report: ReportConfig, overrides: Sequence[str]) -> ReportConfig:
+    for override in overrides:
+        if override.partition("=")[0] not in _KEYS:
+            raise RunError(f"{override}: only {' and '.join(_KEYS)} can be given here")
+    try:
+        given = OmegaConf.from_dotlist([override.removeprefix("report.") for override in overrides])
+        merged = OmegaConf.merge(OmegaConf.structured(report), given)
+        overridden = cast(ReportConfig, OmegaConf.to_object(merged))
+    except OmegaConfBaseException as error:
+        raise RunError(f"{' '.join(overrides)}: {error}") from error
+    if overridden.max_images < 1:
+        raise RunError(f"report.max_images: at least 1, not {overridden.max_images}")
+    return overridden
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,53 @@
+import json
+
+import pytest
+import torch
+
+from pipeline.bench import main
+from pipeline.bench_machine import operations, peak_mib
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory):
+    out = tmp_path_factory.mktemp("bench") / "bench.json"
+    methods = "iba@block3,inverse_iba@block3,grad_cam,insertion_deletion,sensitivity_n"
+    arguments = ["--quick", "--side", "48", "--images", "2", "--repeats", "1", "--threads", "1"]
+    assert main([*arguments, "--methods", methods, "--out", str(out)]) == 0
+    return {row["name"]: row for row in json.loads(out.read_text())["rows"]}
+
+
+def test_our_maps_and_scores_are_those_of_the_published_loop(rows):
+    for name, row in rows.items():
+        if name != "grad_cam":
+            assert row["rank_correlation"] > 0.999, name
+
+
+def test_a_row_says_time_memory_share_of_the_bound_and_ratio(rows):
+    for row in rows.values():
+        assert row["seconds_per_image"] > 0
+        assert row["peak_mib"] > 100
+        assert 0 < row["fraction_of_bound"] < 1.5
+    assert rows["grad_cam"]["ratio_to_published"] is None
+    assert rows["iba@block3"]["ratio_to_published"] > 1
+    assert rows["insertion_deletion"]["ratio_to_forwards"] > 0
+
+
+def test_an_unknown_row_is_named(tmp_path, capsys):
+    assert main(["--methods", "iba@block9", "--out", str(tmp_path / "bench.json")]) == 1
+    assert "iba@block9" in capsys.readouterr().out
+
+
+def test_operations_are_those_of_products_and_convolutions_forward_and_backward():
+    a, b = torch.randn(3, 4), torch.randn(4, 5, requires_grad=True)
+
+    def call():
+        torch.autograd.grad((a @ b).relu().sum(), b)
+
+    assert operations(call) == 2 * (2 * 3 * 4 * 5)
+
+
+def test_the_peak_holds_what_was_freed_again():
+    before = peak_mib(lambda: None, CPU)
+    assert 60 < peak_mib(lambda: torch.ones(16, 2**20), CPU) - before < 100

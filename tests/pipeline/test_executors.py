@@ -1,0 +1,171 @@
+"""Every executor on toy shards: the same bytes, whatever befalls its workers."""
+
+import importlib.util
+import os
+import signal
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from pipeline.config import compose_config
+from pipeline.executors.base import Job, PiecesMissingError
+from pipeline.executors.config import ExecutorConfig, ExecutorName
+from pipeline.executors.local import core_groups
+from pipeline.executors.opening import open_executor
+from pipeline.executors.serial import SerialExecutor
+from pipeline.runner import StageFailedError
+from pipeline.store import Store
+from tests.pipeline.test_runner import start, wait_for
+from tests.pipeline.toy_graph import ROWS, SHARD, Recorded, computed, contents, graph, make
+
+ONCE = {f"work {variant}/{shard}": 1 for variant in "ab" for shard in range(ROWS // SHARD)}
+
+
+def needs(package: str) -> pytest.MarkDecorator:
+    there = importlib.util.find_spec(package) is not None
+    reason = f"{package} is not installed (make setup EXTRAS={package})"
+    return pytest.mark.skipif(not there, reason=reason)
+
+
+def engine(name: ExecutorName, **settings: object) -> ExecutorConfig:
+    """Two workers; Slurm rehearsed with processes of this machine."""
+    if name is ExecutorName.slurm:
+        settings = {"cluster": "local", "jobs": 2, **settings}
+    else:
+        settings = {"workers": 2, **settings}
+    return ExecutorConfig(name=name, device="cpu", **settings)  # type: ignore[arg-type]
+
+
+ENGINES = [
+    pytest.param(ExecutorName.local, id="local"),
+    pytest.param(ExecutorName.slurm, id="slurm", marks=needs("submitit")),
+    pytest.param(ExecutorName.ray, id="ray", marks=[needs("ray"), pytest.mark.ray]),
+]
+
+
+@pytest.fixture(scope="module")
+def serial(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """What the run makes in one process."""
+    outputs = tmp_path_factory.mktemp("serial")
+    make(outputs, graph())
+    return contents(outputs)
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_shards_whose_workers_die_hang_and_fail_are_tried_again_reported_and_gone_on_with(
+    tmp_path: Path, name: ExecutorName, serial: dict[str, bytes]
+) -> None:
+    faults = (("work a/1", "is killed", 1), ("work a/2", "hangs", 1), ("work a/3", "fails", 2))
+    executor = engine(name, timeout=6)
+    said = r"^work a: missing shards, tried 2 times: 3 \(ValueError: no such film\)\."
+    with pytest.raises(StageFailedError, match=said):
+        make(tmp_path, graph(hook=Recorded(tmp_path, faults)), executor)
+    (workspace,) = Store(tmp_path / "store").workspaces()
+    left = sorted(path.name for path in (workspace / "shards").iterdir() if not path.suffix)
+    assert left == ["00000", "00001", "00002", "00004"]
+    make(tmp_path, graph(hook=Recorded(tmp_path)), executor)
+    assert computed(tmp_path) == {**ONCE, "work a/1": 2, "work a/2": 2, "work a/3": 3}
+    assert contents(tmp_path) == serial
+
+
+@needs("submitit")
+def test_what_a_dead_slurm_job_left_is_submitted_again(
+    tmp_path: Path, serial: dict[str, bytes]
+) -> None:
+    hook = Recorded(tmp_path, (("work a/2", "takes its parent along", 1),))
+    make(tmp_path, graph(hook=hook), engine(ExecutorName.slurm))
+    assert contents(tmp_path) == serial
+    assert computed(tmp_path)["work a/2"] == 2
+
+
+def test_workers_die_with_a_run_that_is_killed_and_the_next_run_goes_on(
+    tmp_path: Path, serial: dict[str, bytes]
+) -> None:
+    run = start(tmp_path, "work a/1", "local")
+    wait_for(tmp_path / "reached", run)
+    run.kill()
+    run.communicate()
+    assert run.returncode == -signal.SIGKILL
+    again = start(tmp_path, "", "local")
+    output, _ = again.communicate(timeout=120)
+    assert again.returncode == 0, output
+    assert contents(tmp_path) == serial
+    for line in (tmp_path / "computed.txt").read_text().splitlines():
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(line.split()[0]), 0)
+
+
+def done_by(folder: Path, broken: tuple[int, ...]) -> Callable[[int], None]:
+    def do(number: int) -> None:
+        if number in broken:
+            raise ValueError(f"piece {number}")
+        (folder / str(number)).touch()
+
+    return do
+
+
+def is_done(folder: Path, number: int) -> bool:
+    return (folder / str(number)).exists()
+
+
+def job(folder: Path, broken: tuple[int, ...] = ()) -> Job:
+    return Job(folder, partial(done_by, folder, broken), partial(is_done, folder))
+
+
+def test_a_stage_whose_shards_keep_failing_is_given_up(tmp_path: Path) -> None:
+    executor = SerialExecutor(ExecutorConfig(retries=0, max_failed=2))
+    done: list[int] = []
+    with pytest.raises(
+        PiecesMissingError, match=r"3 \(ValueError: piece 3\); 4 \(ValueError"
+    ) as caught:
+        executor.run(job(tmp_path, (3, 4)), range(100), done.append)
+    assert done == [0, 1, 2]
+    assert list(caught.value.failed) == [3, 4]
+    assert "95 others were given up after so many failures" in str(caught.value)
+
+
+def test_a_piece_that_is_there_is_not_done_again(tmp_path: Path) -> None:
+    (tmp_path / "1").touch()
+    done: list[int] = []
+    SerialExecutor(ExecutorConfig()).run(job(tmp_path, (1,)), [0, 1], done.append)
+    assert done == [0, 1]
+
+
+def test_core_groups_share_out_every_core_once() -> None:
+    cores = core_groups(1)[0]
+    for count in range(1, len(cores) + 1):
+        groups = core_groups(count)
+        assert sorted(core for group in groups for core in group) == cores
+        assert max(map(len, groups)) - min(map(len, groups)) <= 1
+    assert core_groups(len(cores) + 1) == [cores] * (len(cores) + 1)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "named"),
+    [
+        (["executor.workers=2"], "executor.workers: is not read by executor=serial"),
+        (["executor=local", "executor.address=auto"], "executor.address: is not read"),
+        (["executor=local", "executor.workers=0"], "executor.workers: at least 1"),
+        (["executor=local", "executor.timeout=0"], "executor.timeout: more than 0"),
+        (["executor=slurm", "executor.jobs=0"], "executor.jobs: at least 1"),
+        (["executor.retries=-1"], "executor.retries: at least 0"),
+    ],
+)
+def test_a_setting_that_the_executor_cannot_use_is_named(overrides: list[str], named: str) -> None:
+    with pytest.raises(ValueError, match=named):
+        compose_config(overrides)
+
+
+def test_an_engine_that_is_not_installed_says_how_to_install_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.delitem(sys.modules, "pipeline.executors.ray", raising=False)
+    with (
+        pytest.raises(ModuleNotFoundError, match="make setup EXTRAS=ray"),
+        open_executor(ExecutorConfig(name=ExecutorName.ray), 1, tmp_path),
+    ):
+        pass

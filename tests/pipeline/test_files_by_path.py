@@ -1,0 +1,130 @@
+"""Both halves on 40 PNGs and 20 DICOMs that are read by path, as a user's own files are."""
+
+import os
+import shutil
+from pathlib import Path
+
+import cv2
+import pandas as pd
+import pytest
+
+from data.config import BrixiaPhantomConfig, PhantomConfig
+from data.dicom import read_dicom
+from data.phantom.brixia_layout import mask_path, render_brixia
+from data.phantom.nih_layout import render_nih
+from evaluation.report import PHANTOM_STATEMENT
+from tests.pipeline.test_run import TINY, cli
+
+SMALL = (
+    *TINY[1:],
+    *("model.init=random", "train.pretrain_epochs=0", "dataset.num_labels=8"),
+    *("evaluation.metrics=[localization,insertion_deletion,sensitivity_n]",),
+    *("brixia.films.test_fraction=0.4", "brixia.films.val_fraction=0.2"),
+    *("brixia.detector.epochs=1", "brixia.regressor.epochs=1", "brixia.lungs.epochs=60"),
+    *("evaluation.sensitivity_n.points=4", "evaluation.sensitivity_n.masks=4"),
+    *("evaluation.insertion_deletion.baselines=[blur]",),
+    "attribution.methods=[grad_cam,iba,random]",
+    *(f"attribution.{m}.steps=2" for m in ("regression_iba_mse", "regression_iba_rm")),
+)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("files")
+    nih = PhantomConfig(num_train_val=28, num_test=12, side=64)
+    render_nih(nih, root / "nih", 1)
+    for folder in ("changes", "marks", "masks", "planted"):  # nobody has these of real films
+        shutil.rmtree(root / "nih" / folder, ignore_errors=True)
+    render_brixia(BrixiaPhantomConfig(num_films=20, side=64), root / "brixia", 1)
+    for name in ("cxr", "masks"):
+        (root / "lungs" / name).mkdir(parents=True)
+    for film in (root / "brixia" / "dicom_clean").iterdir():
+        cv2.imwrite(str(root / "lungs" / "cxr" / f"{film.stem}.png"), read_dicom(film)[0])
+        mask = root / "brixia" / mask_path(film.name)
+        shutil.copyfile(mask, root / "lungs" / "masks" / mask.name)
+    shutil.rmtree(root / "brixia" / "lung_masks")
+    return root
+
+
+def paths(files: Path, *names: str) -> list[str]:
+    return [f"paths.{name}={files / name}" for name in names]
+
+
+@pytest.mark.parametrize("experiment", ["brixia", "paper"])
+def test_an_experiment_on_files_makes_the_tables_of_both_halves(
+    files: Path, experiment: str
+) -> None:
+    done = cli(
+        "pipeline",
+        f"experiment={experiment}",
+        *SMALL,
+        *paths(files, "nih", "brixia", "lungs"),
+        f"paths.outputs={files / 'outputs'}",
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    run = files / "outputs" / "latest"
+    for name in ("table1", "table2", "pcc", "zones", "severity", "fig2", "fig3b", "claims"):
+        assert len(pd.read_csv(run / "tables" / f"{name}.csv")) > 0, name
+    table = pd.read_csv(run / "tables" / "table2.csv")
+    assert set(table["lungs"]) == {"predicted"}  # nobody knows the true ones
+    assert set(pd.read_csv(run / "tables" / "severity.csv")["dataset"]) == {"brixia"}
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert PHANTOM_STATEMENT[:30] not in page
+    assert "23 of BrixIA&#39;s 4,695" in page
+    assert "Table 2" in page
+
+
+def test_lung_masks_of_ones_own_stand_in_for_the_network(files: Path) -> None:
+    done = cli(
+        "pipeline",
+        *("experiment=brixia", "brixia.lungs.source=masks", *SMALL),
+        *paths(files, "nih", "brixia", "lungs"),
+        f"paths.outputs={files / 'outputs'}",
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    table = pd.read_csv(files / "outputs" / "latest" / "tables" / "table2.csv")
+    assert set(table["lungs"]) == {"given"}
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("brixia", "dicom_clean"), ("lungs", "cxr"), ("nih", "Data_Entry_2017_v2020.csv")],
+)
+def test_an_empty_folder_is_an_error_that_says_what_to_put_there(
+    files: Path, tmp_path: Path, name: str, said: str
+) -> None:
+    there = [folder for folder in ("nih", "brixia", "lungs") if folder != name]
+    done = cli(
+        "pipeline.status",
+        *("experiment=paper", *SMALL, *paths(files, *there)),
+        *(f"paths.{name}={tmp_path}", f"paths.outputs={tmp_path / 'outputs'}"),
+    )
+    assert done.returncode == 1
+    assert f"paths.{name}" in done.stdout
+    assert said in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+@pytest.mark.real
+def test_the_public_cohen_subset_is_measured_with_lungs_learnt_from_public_masks(
+    tmp_path: Path,
+) -> None:
+    if "CXR_REAL" not in os.environ:
+        pytest.skip("CXR_REAL is not set: no real films")
+    real = Path(os.environ["CXR_REAL"])
+    done = cli(
+        "pipeline",
+        *("experiment=smoke", *SMALL, "brixia.test=cohen", "brixia.lungs.source=pairs"),
+        *("brixia.lungs.side=64", "brixia.lungs.epochs=6"),
+        *paths(real, "cohen", "lungs"),
+        f"paths.outputs={tmp_path}",
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    tables = tmp_path / "latest" / "tables"
+    severity = pd.read_csv(tables / "severity.csv", na_values=["n/a"]).set_index("predictor")
+    assert (severity["dataset"] == "cohen").all()
+    assert {"regressor", "constant", "second_reader"} == set(severity.index)
+    assert len(pd.read_csv(tables / "table2.csv")) > 0
+    page = (tmp_path / "latest" / "report.html").read_text(encoding="utf-8")
+    assert "56 of the public Cohen subset to measure on" in page
+    assert "the films with zone scores are real ones" in page

@@ -1,0 +1,124 @@
+"""Others' weights through the whole pipeline, without training, and one film explained by them."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision.models import DenseNet, densenet121
+
+from data.nih import FINDINGS
+from data.packing import PackedFilms
+from models.densenet import normalise
+from models.foreign_weights import TORCHXRAYVISION_LABELS
+from pipeline import explain
+from pipeline.config import compose_config
+from pipeline.run import run_pipeline
+from pipeline.runner import StageFailedError
+from pipeline.stages.predict import read_logits
+from pipeline.store import Store
+from tests.weights_of_others import (
+    old_spelling,
+    save_as_published,
+    save_as_torchxrayvision,
+    torchxrayvision_films,
+    torchxrayvision_net,
+)
+
+SETTINGS = (
+    "experiment=smoke",
+    "dataset.side=32",
+    "dataset.phantom.num_train_val=24",
+    "dataset.phantom.num_test=24",
+    "dataset.phantom.side=64",
+    "train.losses=[weighted_bce]",
+    "train.pretrain_epochs=0",
+    "train.epochs=0",
+    "attribution.methods=[grad_cam]",
+    "evaluation.metrics=[localization]",
+    "evaluation.max_images=8",
+    "evaluation.bootstrap.resamples=20",
+    "evaluation.claims.resamples=20",
+    "threads=1",
+)
+Logits = Callable[[Tensor], Tensor]
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("outputs")
+
+
+def published(path: Path, monkeypatch) -> tuple[Logits, list[int]]:
+    network = densenet121(num_classes=14).eval()
+    save_as_published(network, path)
+    return lambda grey: network(normalise(grey)), list(range(8))
+
+
+def old_state_dict(path: Path, monkeypatch) -> tuple[Logits, list[int]]:
+    network = densenet121(num_classes=14).eval()
+    torch.save({old_spelling(name): value for name, value in network.state_dict().items()}, path)
+    return lambda grey: network(normalise(grey)), list(range(8))
+
+
+def torchxrayvision(path: Path, monkeypatch) -> tuple[Logits, list[int]]:
+    network: DenseNet = torchxrayvision_net()
+    save_as_torchxrayvision(network, path, monkeypatch)
+    rows = [TORCHXRAYVISION_LABELS.index(label) for label in FINDINGS[:8]]
+    return lambda grey: network(torchxrayvision_films(grey)), rows
+
+
+@pytest.mark.filterwarnings("ignore:Couldn't retrieve source code")
+@pytest.mark.parametrize(
+    ("form", "name"),
+    [
+        (published, "checkpoint_best_weighted"),
+        (old_state_dict, "densenet.pth"),
+        (torchxrayvision, "nih-densenet121-best.pt"),
+    ],
+)
+def test_every_table_and_a_film_s_explanation_come_from_the_weights_as_they_are(
+    outputs, tmp_path, monkeypatch, form, name
+):
+    logits, rows = form(tmp_path / name, monkeypatch)
+    config = compose_config(
+        [*SETTINGS, f"paths.outputs={outputs}", f"model.init={tmp_path / name}"]
+    )
+    run = outputs / "day" / name
+    run_pipeline(config, run)
+    for table in ("table1", "localization", "classification"):
+        assert len(pd.read_csv(run / "tables" / f"{table}.csv")) > 0
+    assert "initial weights are used as they are" in (run / "pipeline.log").read_text()
+
+    films = PackedFilms(artifact(run, "pack"))
+    images, predicted = read_logits(artifact(run, "predict weighted_bce"))
+    with torch.no_grad():
+        expected = logits(torch.from_numpy(films.load(images)))[:, rows]
+    np.testing.assert_allclose(predicted, expected, atol=2e-3)
+
+    film = tmp_path / "film.png"
+    Image.fromarray(films.load(images[:1])[0]).save(film)
+    out = tmp_path / "out"
+    command = ["--run", str(run), "--image", str(film), "--method", "grad_cam", "--out", str(out)]
+    assert explain.main(command) == 0
+    said = json.loads((out / "explanation.json").read_text())["probabilities"]
+    assert list(said) == list(FINDINGS[:8])
+    np.testing.assert_allclose(list(said.values()), expected.sigmoid()[0], atol=1e-3)
+
+
+def artifact(run: Path, title: str) -> Path:
+    made = json.loads((run / "run.json").read_text())["stages"][title]
+    return Store(run.parents[1] / "store").folder(made["stage"], made["key"])
+
+
+def test_weights_without_the_labels_of_the_films_are_refused_by_name(outputs, tmp_path):
+    path = tmp_path / "classification_detectors"
+    save_as_published(densenet121(num_classes=3), path)
+    config = compose_config([*SETTINGS, f"paths.outputs={outputs}", f"model.init={path}"])
+    with pytest.raises(StageFailedError, match=r"no trained output for Atelectasis.*Detector01"):
+        run_pipeline(config, outputs / "day" / "detectors")

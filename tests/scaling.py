@@ -1,0 +1,187 @@
+"""``python -m tests.scaling {costs,films,shards,efficiency} ...``: what docs/scaling.md states.
+
+``costs SIDE``: floating-point operations and CPU seconds of one film by each method, one thread.
+
+``films N ...``: index, pack, predict, gradient and localization on N phantoms of 64 px, each N in
+a process of its own: CPU seconds per film of each stage, and the peak of the resident memory.
+``shards N``: seconds of ``pipeline.status`` over an artifact of N shards with two files each.
+``efficiency``: toy shards of 0.2 CPU seconds and matrix products, two workers of one thread
+against one process of two; and the seconds that an executor itself adds to a shard.
+"""
+
+import argparse
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from pipeline.config import METHODS, PipelineConfig, compose_config
+from pipeline.executors.base import Job
+from pipeline.executors.config import ExecutorConfig, ExecutorName
+from pipeline.executors.opening import open_executor
+from pipeline.graph import Stage, Task
+from pipeline.plan import Plan, plan_run
+from pipeline.runner import obtain_all
+from pipeline.shards import SHARDS
+from pipeline.status import run_status
+from pipeline.store import Store
+
+_WATCHED = ("index", "pack", "predict bce", "attribute gradient", "evaluate localization gradient")
+
+
+def films(outputs: Path, number: int) -> None:
+    """Prints CPU seconds per film and the peak memory of this process."""
+    config = compose_config(
+        [
+            *("experiment=smoke", "threads=1", "executor.device=cpu", f"paths.outputs={outputs}"),
+            *("dataset.phantom.side=64", "dataset.phantom.num_train_val=100"),
+            *(f"dataset.phantom.num_test={number}", "evaluation.max_images=null"),
+            *("train.pretrain_epochs=0", "train.epochs=0", "train.losses=[bce]"),
+            *("train.primary=bce", "attribution.methods=[gradient]"),
+            "evaluation.metrics=[localization]",
+        ]
+    )
+    store = Store(outputs / "store")
+    stages = {stage.title: stage for stage in plan_run(config, store.digests).order}
+    obtain_all(Plan.before(stages["render"], stages["index"]), store, config)
+    for title in _WATCHED:
+        before = Plan.before(stages[title])
+        obtain_all([stage for stage in before if stage.title != title], store, config)
+        began = time.process_time()
+        obtain_all(before, store, config)
+        spent = time.process_time() - began
+        print(f"{number} films: {title}: {1000 * spent / number:.2f} CPU ms a film", flush=True)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"{number} films: peak {peak:.0f} MiB", flush=True)
+
+
+def costs(outputs: Path, side: int) -> None:
+    """Prints a row per method, with the defaults of conf/attribution."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from attribution.base import SCORES
+    from attribution.config import AttributionConfig, required_taps
+    from attribution.methods import build_method
+    from attribution.statistics import estimate_statistics
+    from models.densenet import DenseNet121
+
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    config = AttributionConfig()
+    model = DenseNet121(14).eval()
+    images = torch.randn(4, 3, side, side)
+    taps = ("block1", "block2", "block3")
+    statistics = {tap: estimate_statistics(model, tap, [images], config.statistics) for tap in taps}
+
+    def forward() -> None:
+        with torch.inference_mode():
+            model(images[:1])
+
+    def explained(method: str) -> Callable[[], None]:
+        explain = build_method(
+            method, config, {tap: statistics[tap] for tap in required_taps(method, config)}
+        )
+        target = torch.tensor([0])
+        return lambda: explain(model, images[:1], target, score=SCORES[config.score], seeds=[0])
+
+    named = {name: explained(name) for name in METHODS if not name.startswith("regression")}
+    for name, work in {"forward": forward, **named}.items():
+        began = time.process_time()
+        with FlopCounterMode(display=False) as counter:
+            work()
+        spent = time.process_time() - began
+        print(
+            f"{side} px, {name}: {counter.get_total_flops() / 1e9:.1f} GFLOP, {spent:.2f} CPU s",
+            flush=True,
+        )
+
+
+def shards(outputs: Path, number: int) -> None:
+    """Prints the seconds of a second status, whose digests are remembered."""
+
+    def write(task: Task) -> None:
+        for shard in range(number):
+            folder = task.folder / SHARDS / f"{shard:05d}"
+            folder.mkdir(parents=True)
+            (folder / "maps.npy").write_bytes(b"maps %d" % shard)
+            (folder / "diagnostics.csv").write_bytes(b"bits %d" % shard)
+
+    stage = Stage("work", 1, {}, {}, write, ("pipeline/keys.py",))
+    store = Store(outputs / "store")
+    obtain_all([stage], store, PipelineConfig())
+    began, cpu = time.perf_counter(), time.process_time()
+    (status,) = run_status([stage], store)
+    wall, spent = time.perf_counter() - began, time.process_time() - cpu
+    print(f"{number} shards: {status.state.value} after {wall:.1f} s ({spent:.1f} CPU s)")
+
+
+def multiply(threads: int, folder: Path, number: int) -> None:
+    """A piece of about a second of one core, in torch."""
+    import torch
+
+    torch.set_num_threads(threads)
+    generator = torch.Generator().manual_seed(number)
+    images = torch.randn(8, 64, 56, 56, generator=generator)
+    weights = torch.randn(64, 64, 3, 3, generator=generator)
+    for _ in range(20):
+        images = torch.tanh(torch.nn.functional.conv2d(images, weights, padding=1))
+    (folder / f"{number}").touch()
+
+
+def nothing(folder: Path, number: int) -> None:
+    (folder / f"{number}").touch()
+
+
+def is_there(folder: Path, number: int) -> bool:
+    return (folder / f"{number}").exists()
+
+
+def prepare(threads: int, folder: Path) -> partial[None]:
+    return partial(multiply if threads else nothing, *([threads] if threads else []), folder)
+
+
+def efficiency(outputs: Path, pieces: int) -> None:
+    """Prints wall seconds per piece; workers are started before the clock."""
+    for name, workers, threads in (
+        (ExecutorName.serial, None, 2),
+        (ExecutorName.local, 2, 1),
+        (ExecutorName.serial, None, 0),
+        (ExecutorName.local, 2, 0),
+        (ExecutorName.ray, 2, 0),
+    ):
+        config = ExecutorConfig(name=name, workers=workers, device="cpu")
+        with open_executor(config, max(1, threads), outputs) as executor:
+            for folder, count in ((outputs / "warm", 4), (outputs / "timed", pieces)):
+                here = folder / f"{name.value}{threads}"
+                here.mkdir(parents=True)
+                job = Job(here, partial(prepare, threads, here), partial(is_there, here))
+                began = time.perf_counter()
+                executor.run(job, range(count), lambda number: None)
+                seconds = time.perf_counter() - began
+        what = f"conv, {threads} threads a worker" if threads else "empty"
+        print(f"{name.value}, {what}: {1000 * seconds / pieces:.2f} ms a piece", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=("costs", "films", "shards", "efficiency"))
+    parser.add_argument("numbers", type=int, nargs="+")
+    arguments = parser.parse_args()
+    by_name = {"costs": costs, "films": films, "shards": shards, "efficiency": efficiency}
+    run = by_name[arguments.what]
+    if len(arguments.numbers) > 1:  # a process's peak never falls again
+        for number in arguments.numbers:
+            command = [sys.executable, "-m", "tests.scaling", arguments.what, str(number)]
+            subprocess.run(command, check=True)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        run(Path(folder), arguments.numbers[0])
+
+
+if __name__ == "__main__":
+    main()
