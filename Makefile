@@ -19,7 +19,7 @@ export MALLOC_TOP_PAD_ ?= 67108864
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: ## make .venv and install the locked packages (EXTRAS=lrp adds an extra)
+setup: ## make .venv and install the locked packages (EXTRAS=slurm,ray adds extras)
 	@PYTHON="$(PYTHON)" EXTRAS="$(EXTRAS)" bash .ci/setup
 
 reproduce: setup ## the whole pipeline; ARGS="experiment=nih paths.nih=/data/nih" and any override
@@ -39,8 +39,7 @@ lint: setup ## ruff (format and rules) and mypy
 
 lock: ## compile the lock files anew (needs uv)
 	uv pip compile --universal --generate-hashes --python-version 3.11 requirements.in -o requirements.lock
-	uv pip compile --universal --generate-hashes --python-version 3.11 --extra lrp -c requirements.lock pyproject.toml -o requirements-lrp.lock
-	uv pip compile --universal --generate-hashes --python-version 3.11 --extra loggers -c requirements.lock pyproject.toml -o requirements-loggers.lock
+	for extra in lrp loggers slurm ray; do uv pip compile --universal --generate-hashes --python-version 3.11 --extra $$extra -c requirements.lock pyproject.toml -o requirements-$$extra.lock || exit 1; done
 
 clean-tmp: setup ## remove half-written files that no run can use
 	@$(BIN)/python -m pipeline.store --clean-tmp $(ARGS)

@@ -152,7 +152,8 @@ def frozen(model: TappedModel | nn.Module) -> Iterator[None]:
 
 
 def check_batch(images: Tensor, targets: Tensor, seeds: Sequence[int]) -> None:
-    """Raises ValueError unless images (N, 3, H, W), targets (N,) and N seeds belong together."""
+    """Raises ValueError unless images (N, 3, H, W), targets (N,) and N seeds belong together, and
+    for images that are not finite: behind a ReLU, a gradient may not show it."""
     if images.ndim != 4 or not images.is_floating_point() or len(images) == 0:
         raise ValueError(
             f"images must be floating-point (N, 3, H, W) with N > 0, got {images.dtype} "
@@ -163,6 +164,9 @@ def check_batch(images: Tensor, targets: Tensor, seeds: Sequence[int]) -> None:
             f"targets must be int64 (a classifier's) or float32 (a regressor's) ({len(images)},), "
             f"one per image, got {targets.dtype} {tuple(targets.shape)}"
         )
+    bad = (~images.flatten(1).isfinite().all(dim=1)).nonzero().flatten().tolist()
+    if bad:
+        raise ValueError(f"images of row(s) {bad} hold NaN or infinity")
     if len(seeds) != len(images):
         raise ValueError(f"{len(images)} images need as many seeds, got {len(seeds)}")
 

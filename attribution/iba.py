@@ -99,10 +99,8 @@ def mask_losses(
         for part in noise:
             z_outputs = objective.tail(inject(ends[0], ends[1], part))
             loss = objective.model_loss(z_outputs)
-            for total, of_part in zip(
-                gradients, torch.autograd.grad(loss.sum(), ends), strict=True
-            ):
-                total += of_part
+            of_part = torch.autograd.grad(loss.sum(), ends)
+            gradients = [total.add_(new) for total, new in zip(gradients, of_part, strict=True)]
             outputs.append(z_outputs.detach().view(*part.shape[:2], -1))
             losses.append(loss.detach().view(part.shape[:2]))
         model_loss = torch.cat(losses, 1)
@@ -127,7 +125,9 @@ def fit_mask(
     gets alone.
     """
     features = bottleneck.active_features
-    alpha = torch.full_like(features, config.initial_alpha).requires_grad_()
+    alpha = torch.full_like(
+        features, config.initial_alpha, memory_format=torch.channels_last
+    ).requires_grad_()
     optimiser = torch.optim.Adam([alpha], lr=config.learning_rate, fused=True)
     at_once = max(TAIL_NEURONS // features.numel(), 1)
     parts = [
@@ -138,7 +138,8 @@ def fit_mask(
     for step in range(config.steps):
         noise = (draw_normal(features, samples, generators) for samples in parts)
         losses = mask_losses(alpha, noise, bottleneck, objective)
-        alpha.grad = losses.gradient
+        # The fused update walks through the memory of both, whatever their strides.
+        alpha.grad = losses.gradient.contiguous(memory_format=torch.channels_last)
         optimiser.step()
         for when in ("first", "last") if step == 0 else ("last",):
             reported[f"model_loss_{when}"] = losses.model_loss

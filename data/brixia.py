@@ -138,6 +138,9 @@ def _read_entries(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     again = table["image"][reasons == ""].duplicated()
     reasons[again.index[again]] = "the film has a row above: row skipped"
     usable = reasons == ""
+    if not usable.any():
+        line, reason = reasons.index[0], reasons.iloc[0]
+        raise DataError(f"{path} has no usable row; the first, line {line}: {reason}")
     reasons[usable & short] = "BrixiaScore had lost leading zeros, which its sum confirms: restored"
     listed = reasons != ""
     problems = list_problems(written[listed].map(_shown), "", reasons[listed])

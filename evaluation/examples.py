@@ -7,8 +7,9 @@ from numpy.typing import ArrayLike, NDArray
 from evaluation.localization import FRAME
 
 EXAMPLE_RULE = (
-    "For each finding, the sample whose predicted probability is nearest to the finding's median "
-    "over the evaluated samples (ties: the lower sample number). Nobody chose by eye."
+    "For each finding, the sample, or samples, whose predicted probability is nearest to the "
+    "finding's median over the evaluated samples (ties: the lower sample number). Nobody chose by "
+    "eye."
 )
 LEAST_SHARE = 0.25  # ours: of a finding's boxes, on the lesser side of a film, to be on both sides
 TWO_SIDED_RULE = (

@@ -77,7 +77,7 @@ def table1_figure(table: pd.DataFrame) -> Figure:
     dashed: dict[str, Any] = {"color": GREY, "linestyle": (0, (4, 3)), "linewidth": 1}
     with style():
         figure = Figure(figsize=(9, height), dpi=160, facecolor="white")
-        axes = figure.add_axes((0.18, 1.25 / height, 0.50, 1 - 1.65 / height))
+        axes = figure.add_axes((0.2, 1.25 / height, 0.48, 1 - 1.65 / height))
         axes.barh(y_own, own["iou"], 0.6, color=BLUE)
         axes.barh(y_honest, honest["iou"], 0.6, **grey_hatched)
         axes.hlines(y, rows["ci_low"], rows["ci_high"], color="black", linewidth=1.8)

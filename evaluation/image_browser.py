@@ -62,12 +62,19 @@ def _film(example: Example) -> dict[str, Any]:
             method: {
                 "label": method_label(method),
                 "layer": _uri(layer(heat)),
-                "top": f"{tops[method]:.3g} bits/pixel" if method in IN_BITS else "its own maximum",
+                "top": _full_colour(method, tops[method]),
                 "note": example.notes.get(method, ""),
             }
             for method, heat in heats.items()
         },
     }
+
+
+def _full_colour(method: str, top: float) -> str:
+    """What full colour means on a map."""
+    if top <= 0:
+        return "no value above 0"
+    return f"{top:.3g} bits/pixel" if method in IN_BITS else "its own maximum"
 
 
 def layer(share: NDArray[np.floating]) -> Image.Image:

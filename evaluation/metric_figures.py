@@ -16,15 +16,21 @@ _MARKERS = ("o", "s", "D", "^", "v", "P", "X", "<", ">")
 
 
 def _looks(methods: pd.Series) -> dict[str, dict[str, Any]]:
-    """Colour and marker of each method, in order of first appearance; baselines are grey."""
+    """Colour, marker and dashes of each method, in order of first appearance; baselines are grey.
+
+    A colour that comes again is dashed.
+    """
     colours, markers = cycle(_COLOURS), cycle(_MARKERS)
-    return {
-        str(method): {
-            "color": GREY if method in BASELINES else next(colours),
+    looks: dict[str, dict[str, Any]] = {}
+    for method in map(str, methods.unique()):
+        colour = GREY if method in BASELINES else next(colours)
+        again = any(look["color"] == colour for look in looks.values())
+        looks[method] = {
+            "color": colour,
             "marker": next(markers),
+            "linestyle": (0, (4, 1.5)) if again else "-",
         }
-        for method in methods.unique()
-    }
+    return looks
 
 
 def fig2_figure(table: pd.DataFrame) -> Figure:
@@ -50,10 +56,9 @@ def fig2_figure(table: pd.DataFrame) -> Figure:
                     y,
                     xerr=_reach(x, row["deletion_ci_low"], row["deletion_ci_high"]),
                     yerr=_reach(y, row["insertion_ci_low"], row["insertion_ci_high"]),
-                    **looks[str(method)],
+                    **(looks[str(method)] | {"linestyle": "none"}),
                     markersize=8,
                     elinewidth=1.2,
-                    linestyle="none",
                     label=method_label(str(method)),
                 )
             axes.annotate(
@@ -104,7 +109,7 @@ def sensitivity_n_figure(table: pd.DataFrame) -> Figure:
                 rows["ci_low"],
                 rows["ci_high"],
                 color=look["color"],
-                alpha=0.15,
+                alpha=0.1,
                 linewidth=0,
             )
         axes.axhline(0, color=GREY, linewidth=1, linestyle=(0, (4, 3)))

@@ -70,11 +70,12 @@ class Example:
     @property
     def headline(self) -> str:
         """The finding and what was predicted."""
-        parts = [self.finding]
+        if self.severity is not None:
+            parts = [f"Predicted severity {self.severity:.1f} of 18"]
+        else:
+            parts = [self.finding]
         if self.probability is not None:
             parts.append(f"predicted probability {self.probability:.2f}")
-        if self.severity is not None:
-            parts.append(f"predicted severity {self.severity:.1f} of 18")
         if self.zones is not None:
             parts.append(f"scored {int(self.zones.scores.sum())} of 18")
         return " · ".join(parts)

@@ -10,13 +10,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
-from evaluation.image_browser import ImageBrowser
 from evaluation.method_names import BASELINES, method_label
 from evaluation.report_tables import TableView, format_value, view_table
+
+if TYPE_CHECKING:  # it draws with matplotlib, which a comparison of runs must not wait for
+    from evaluation.image_browser import ImageBrowser
 
 PHANTOM_BANNER = "phantoms"
 PHANTOM_STATEMENT = (
@@ -122,7 +125,7 @@ class ReportContent:
     verdicts: tuple[str, ...]
     facts: Mapping[str, object]
     sections: tuple[ReportSection, ...]
-    browser: ImageBrowser | None = None
+    browser: "ImageBrowser | None" = None
     problems: ReportTable | None = None
     problem_count: int = 0
     notes: tuple[str, ...] = ()

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
+from time import process_time
 from typing import Any
 
 import numpy as np
@@ -36,8 +37,10 @@ class Row:
     spread: float  # half the range over the median
     peak_mib: float
     gflop_per_image: float  # convolutions and matrix products that ours takes
+    cpu_seconds_per_image: float  # of all threads: what a machine that others use changes little
     fraction_of_bound: float | None  # time of these at the rate of a matrix product, over ours
     published_seconds_per_image: float | None
+    published_cpu_seconds_per_image: float | None
     published_peak_mib: float | None
     ratio_to_published: float | None  # median over the repeats of published over ours
     rank_correlation: float | None  # Spearman's, of our maps or scores with the published ones
@@ -75,22 +78,30 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def measure(contender: Contender, repeats: int, rate: float, device: torch.device) -> Row:
-    """Ours, the published procedure and the forwards in turn, ``repeats`` times, after a warm-up
-    that counts the operations and compares the results."""
+    """Ours, the published procedure and the forwards in turn, ``repeats`` times, after a run of
+    ours that counts its operations. Memory is that of the first time."""
     calls = {"ours": contender.ours, "published": contender.published}
     calls["forwards"] = contender.forwards
     present = {name: call for name, call in calls.items() if call}
     flops = operations(contender.ours)
     found: dict[str, Any] = {}
-    peaks = {
-        name: peak_mib(lambda: found.update({name: call()}), device)  # noqa: B023
-        for name, call in present.items()
-    }
+    peaks: dict[str, float] = {}
     times: dict[str, list[float]] = {name: [] for name in present}
-    for _ in range(repeats):
-        for name, call in present.items():
-            images = 1 if name == "published" else contender.images
-            times[name].append(seconds(call, device) / images)
+    cpu: dict[str, list[float]] = {name: [] for name in present}
+
+    def run(name: str) -> None:
+        images = 1 if name == "published" else contender.images
+        begun = process_time()
+        taken = seconds(lambda: found.update({name: present[name]()}), device)
+        cpu[name].append((process_time() - begun) / images)
+        times[name].append(taken / images)
+
+    for repeat in range(repeats):
+        for name in present:
+            if repeat:
+                run(name)
+            else:
+                peaks[name] = peak_mib(lambda: run(name), device)  # noqa: B023
     ours = median(times["ours"])
 
     def ratio(over: str, under: str) -> float | None:
@@ -103,9 +114,11 @@ def measure(contender: Contender, repeats: int, rate: float, device: torch.devic
         seconds_per_image=ours,
         spread=spread(times["ours"]),
         peak_mib=peaks["ours"],
+        cpu_seconds_per_image=median(cpu["ours"]),
         gflop_per_image=flops / contender.images / 1e9,
         fraction_of_bound=flops / contender.images / rate / ours if flops else None,
         published_seconds_per_image=median(times["published"]) if "published" in times else None,
+        published_cpu_seconds_per_image=median(cpu["published"]) if "published" in cpu else None,
         published_peak_mib=peaks.get("published"),
         ratio_to_published=ratio("published", "ours"),
         rank_correlation=_agreement(found),
@@ -127,13 +140,15 @@ def _table(rows: Sequence[Row]) -> str:
             "": row.name,
             "s/image": f"{row.seconds_per_image:.3g}",
             "+-": f"{row.spread:.0%}",
+            "CPU s": f"{row.cpu_seconds_per_image:.3g}",
             "published": _number(row.published_seconds_per_image, ".3g"),
+            "its CPU s": _number(row.published_cpu_seconds_per_image, ".3g"),
             "ratio": _number(row.ratio_to_published, ".1f"),
             "rank corr.": _number(row.rank_correlation, ".4f"),
             "of bound": _number(row.fraction_of_bound, ".0%"),
             "of forwards": _number(row.ratio_to_forwards, ".2f"),
             "MiB": f"{row.peak_mib:.0f}",
-            "published MiB": _number(row.published_peak_mib, ".0f"),
+            "its MiB": _number(row.published_peak_mib, ".0f"),
         }
         for row in rows
     )

@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 
-def gemm_rate(device: torch.device, size: int = 1024, repeats: int = 7) -> float:
+def gemm_rate(device: torch.device, size: int = 512, repeats: int = 20) -> float:
     """Float32 operations a second in the product of square matrices: the best of ``repeats``."""
     a, b = (torch.randn(size, size, device=device) for _ in range(2))
     a @ b

@@ -57,8 +57,8 @@ def main(overrides: list[str]) -> int:
             classifier, severity = (
                 WorkerTask(folders, config) if folders else None
                 for folders in (
-                    _artifacts(_of_classifier(plan, config), plan, store, config),
-                    _artifacts(_of_regressor(plan), plan, store, config),
+                    obtain_artifacts(plan, store, config),
+                    _obtain(_of_regressor(plan), plan, store, config),
                 )
             )
             assert classifier is not None
@@ -223,10 +223,12 @@ def _measure(
     )
 
 
-def _of_classifier(plan: Plan, config: PipelineConfig) -> dict[str, Stage]:
+def obtain_artifacts(plan: Plan, store: Store, config: PipelineConfig) -> dict[str, Path]:
+    """Where the explained model, its films and its statistics lie; made now if they are absent."""
     model = plan.models[config.train.primary]
     wanted = {"index": plan.index, "pack": plan.pack, "train": model.train}
-    return wanted | {f"statistics_{tap}": stage for tap, stage in model.statistics.items()}
+    wanted |= {f"statistics_{tap}": stage for tap, stage in model.statistics.items()}
+    return _obtain(wanted, plan, store, config)
 
 
 def _of_regressor(plan: Plan) -> dict[str, Stage]:
@@ -242,10 +244,9 @@ def _of_regressor(plan: Plan) -> dict[str, Stage]:
     return wanted | {f"statistics_{tap}": stage for tap, stage in brixia.statistics.items()}
 
 
-def _artifacts(
+def _obtain(
     wanted: dict[str, Stage], plan: Plan, store: Store, config: PipelineConfig
 ) -> dict[str, Path]:
-    """Where a model, its films and its statistics lie; made now if they are absent."""
     obtain_all(plan.before(*wanted.values()), store, config)
     return {role: store.folder(stage.name, stage.key) for role, stage in wanted.items()}
 

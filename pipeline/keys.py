@@ -68,12 +68,12 @@ class DigestCache:
         wanted = [os.path.join(folder, path) for path in paths]
         results: list[str] = []
         for start in range(0, len(wanted), _AT_A_TIME):
-            block = wanted[start : start + _AT_A_TIME]
-            remembered = {} if reread else self._remembered(block)
+            block = [(path, _of_path(path)) for path in wanted[start : start + _AT_A_TIME]]
+            remembered = {} if reread else self._remembered([known for _, known in block])
             new: list[tuple[bytes, int, int, str]] = []
             try:
-                for path in block:
-                    stat, known = os.stat(path), _of_path(path)
+                for path, known in block:
+                    stat = os.stat(path)
                     size, time_ns, digest = remembered.get(known, (-1, -1, ""))
                     if (size, time_ns) != (stat.st_size, stat.st_mtime_ns):
                         digest = file_sha256(Path(path))
@@ -98,12 +98,11 @@ class DigestCache:
                 ],
             )
 
-    def _remembered(self, paths: list[str]) -> dict[bytes, tuple[int, int, str]]:
-        """Digest of the path -> size, modification time, sha256, of those that are known."""
-        marks = ",".join("?" * len(paths))
+    def _remembered(self, known: list[bytes]) -> dict[bytes, tuple[int, int, str]]:
+        """Digest of a path -> size, modification time, sha256, of those that are known."""
+        marks = ",".join("?" * len(known))
         rows = self._database.execute(
-            f"SELECT path, size, mtime_ns, sha256 FROM files WHERE path IN ({marks})",
-            [_of_path(path) for path in paths],
+            f"SELECT path, size, mtime_ns, sha256 FROM files WHERE path IN ({marks})", known
         )
         return {path: (size, time_ns, digest) for path, size, time_ns, digest in rows}
 

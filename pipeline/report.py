@@ -70,9 +70,12 @@ def _overridden(report: ReportConfig, overrides: Sequence[str]) -> ReportConfig:
     try:
         given = OmegaConf.from_dotlist([override.removeprefix("report.") for override in overrides])
         merged = OmegaConf.merge(OmegaConf.structured(report), given)
-        return cast(ReportConfig, OmegaConf.to_object(merged))
+        overridden = cast(ReportConfig, OmegaConf.to_object(merged))
     except OmegaConfBaseException as error:
         raise RunError(f"{' '.join(overrides)}: {error}") from error
+    if overridden.max_images < 1:
+        raise RunError(f"report.max_images: at least 1, not {overridden.max_images}")
+    return overridden
 
 
 if __name__ == "__main__":

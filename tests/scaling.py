@@ -1,4 +1,6 @@
-"""``python -m tests.scaling {films,shards,efficiency} ...``: what docs/scaling.md states.
+"""``python -m tests.scaling {costs,films,shards,efficiency} ...``: what docs/scaling.md states.
+
+``costs SIDE``: floating-point operations and CPU seconds of one film by each method, one thread.
 
 ``films N ...``: index, pack, predict, gradient and localization on N phantoms of 64 px, each N in
 a process of its own: CPU seconds per film of each stage, and the peak of the resident memory.
@@ -13,10 +15,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from pipeline.config import PipelineConfig, compose_config
+from pipeline.config import METHODS, PipelineConfig, compose_config
 from pipeline.executors.base import Job
 from pipeline.executors.config import ExecutorConfig, ExecutorName
 from pipeline.executors.opening import open_executor
@@ -54,6 +58,62 @@ def films(outputs: Path, number: int) -> None:
         print(f"{number} films: {title}: {1000 * spent / number:.2f} CPU ms a film", flush=True)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"{number} films: peak {peak:.0f} MiB", flush=True)
+
+
+def costs(outputs: Path, side: int) -> None:
+    """A row per method, one film a batch: operations of the plain network, time of the folded."""
+    import torch
+    from torch.utils._python_dispatch import TorchDispatchMode
+    from torch.utils.flop_counter import flop_registry
+
+    from attribution.base import SCORES
+    from attribution.config import AttributionConfig, required_taps
+    from attribution.methods import NEEDS_LAYERS, build_method
+    from attribution.statistics import estimate_statistics
+    from models.densenet import DenseNet121
+    from models.frozen_densenet import FrozenDenseNet
+
+    class Operations(TorchDispatchMode):
+        count = 0
+
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+            result = func(*args, **(kwargs or {}))
+            formula = flop_registry.get(func._overloadpacket)
+            if formula:
+                self.count += formula(*args, **(kwargs or {}), out_val=result)
+            return result
+
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    config = AttributionConfig()
+    model = DenseNet121(14).eval()
+    frozen = FrozenDenseNet(model)
+    images, target = torch.randn(4, 3, side, side), torch.tensor([0])
+    taps = ("block1", "block2", "block3")
+    statistics = {tap: estimate_statistics(model, tap, [images], config.statistics) for tap in taps}
+
+    def forward(network: Any) -> None:
+        with torch.inference_mode():
+            network(images[:1])
+
+    def explained(method: str) -> Callable[[Any], Any]:
+        explain = build_method(
+            method, config, {tap: statistics[tap] for tap in required_taps(method, config)}
+        )
+        score = SCORES[config.score]
+        return lambda network: explain(network, images[:1], target, score=score, seeds=[0])
+
+    forward(frozen)  # what torch does once in a process
+    named = {name: explained(name) for name in METHODS if not name.startswith("regression")}
+    for name, work in {"forward": forward, **named}.items():
+        with Operations() as operations:
+            work(model)
+        began = time.process_time()
+        work(model if name in NEEDS_LAYERS else frozen)
+        spent = time.process_time() - began
+        print(
+            f"{side} px, {name}: {operations.count / 1e9:.1f} GFLOP, {spent:.2f} CPU s", flush=True
+        )
 
 
 def shards(outputs: Path, number: int) -> None:
@@ -124,10 +184,11 @@ def efficiency(outputs: Path, pieces: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("films", "shards", "efficiency"))
+    parser.add_argument("what", choices=("costs", "films", "shards", "efficiency"))
     parser.add_argument("numbers", type=int, nargs="+")
     arguments = parser.parse_args()
-    run = {"films": films, "shards": shards, "efficiency": efficiency}[arguments.what]
+    by_name = {"costs": costs, "films": films, "shards": shards, "efficiency": efficiency}
+    run = by_name[arguments.what]
     if len(arguments.numbers) > 1:  # a process's peak never falls again
         for number in arguments.numbers:
             command = [sys.executable, "-m", "tests.scaling", arguments.what, str(number)]

@@ -196,8 +196,11 @@ def torture_mutants(count: int, seed: int, only: list[str]) -> int:
         drawn = mutants(source)
         if count and count < len(drawn):
             drawn = sorted(random.Random(seed).sample(drawn, count))
-        began = time.monotonic()
-        living = [each for each in drawn if survives(name, each.source, tests, limit)]
+        began, living = time.monotonic(), []
+        for each in drawn:
+            if survives(name, each.source, tests, limit):
+                living.append(each)
+                print(f"  survives: {name} line {each.line}, {each.what}", flush=True)
         share = 1 - len(living) / len(drawn)
         worst = min(worst, share)
         print(
@@ -205,6 +208,4 @@ def torture_mutants(count: int, seed: int, only: list[str]) -> int:
             f" seed {seed}, {time.monotonic() - began:.0f} s",
             flush=True,
         )
-        for each in living:
-            print(f"  line {each.line}, {each.what}", flush=True)
     return int(worst < ENOUGH)

@@ -13,8 +13,6 @@ from pipeline.progress import log, say
 Done = Callable[[int], None]
 """Called in the process of the run with the number of each piece that was finished."""
 
-_NAMED = 5  # missing pieces that a message spells out
-
 
 @dataclass(frozen=True)
 class Job:
@@ -88,16 +86,16 @@ class PiecesMissingError(RuntimeError):
     """Pieces of a job that could not be done; the message names them and why."""
 
     def __init__(self, failed: Mapping[int, Failure], given_up: int, tries: int) -> None:
-        self.failed = dict(sorted(failed.items()))
-        reasons = list(self.failed.items())[:_NAMED]
-        named = [f"{number} ({failure.reason})" for number, failure in reasons]
-        if len(failed) > _NAMED:
-            named.append(f"{len(failed) - _NAMED} more")
+        self.failed = dict(failed)
+        by_reason: dict[str, list[int]] = {}
+        for number in sorted(failed):
+            by_reason.setdefault(failed[number].reason, []).append(number)
+        named = [f"{', '.join(map(str, n))} ({reason})" for reason, n in by_reason.items()]
         if given_up:
-            named.append(f"and {given_up} that were given up after so many failures")
+            named.append(f"{given_up} others were given up after so many failures")
         super().__init__(
-            f"{len(failed) + given_up} shards are missing, tried {tries} times: "
-            f"{', '.join(named)}. What is finished is kept: the same command goes on with these"
+            f"missing shards, tried {tries} times: {'; '.join(named)}. What is finished is kept:"
+            " the same command goes on with these"
         )
 
 

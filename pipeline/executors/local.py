@@ -89,9 +89,11 @@ def _serve(connection: Connection, cores: list[int], gpu: str | None) -> None:
         os.sched_setaffinity(0, cores)
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu  # before torch is imported
-    workplace = Workplace()
-    connection.send(Started())
+    workplace, started = Workplace(), False
     with suppress(EOFError):  # the run is over
         while True:
-            job, number = connection.recv()
+            job, number = connection.recv()  # imports what the job names
+            if not started:
+                connection.send(Started())
+                started = True
             connection.send(workplace.do(job, number))

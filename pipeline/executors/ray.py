@@ -21,13 +21,17 @@ class RayWorker(Worker):
 
     def __init__(self, actor: Any) -> None:
         self._actor = actor
-        self._answers = [actor.started.remote()]  # in the order in which they will come
+        self._answers: list[Any] = []  # in the order in which they will come
+        self._started = False
 
     @property
     def next_answer(self) -> Any:
         return self._answers[0]
 
     def begin(self, job: Job, number: int) -> None:
+        if not self._started:
+            self._answers.append(self._actor.started.remote(job))
+            self._started = True
         self._answers.append(self._actor.do.remote(job, number))
 
     def answer(self) -> Started | Failure | None:
@@ -88,7 +92,7 @@ class RayExecutor(WarmWorkers):
 
 
 class _Actor(Workplace):
-    def started(self) -> Started:
+    def started(self, job: Job) -> Started:
         return Started()
 
 

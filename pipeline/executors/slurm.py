@@ -33,7 +33,7 @@ class SlurmExecutor:
             "name": "chest-xray",
             "timeout_min": config.minutes,
             "cpus_per_task": threads * workers,
-            "gpus_per_node": gpus,
+            "gpus_per_node": gpus or None,
             "mem_gb": config.memory_gb,
             "slurm_array_parallelism": config.jobs,
             "slurm_partition": config.partition,

@@ -14,7 +14,7 @@ from pipeline.executors.config import ExecutorConfig
 
 
 class Started:
-    """A new worker's first word: the time of its piece counts from now."""
+    """A new worker's first word: it has read its piece, whose time counts from now."""
 
 
 class WorkerDiedError(RuntimeError):
@@ -55,7 +55,7 @@ class WarmWorkers(ABC):
 
     @abstractmethod
     def start(self, place: int) -> Worker:
-        """A new worker at place 0 ... count - 1; returns before it has started."""
+        """A new worker at place 0 ... count - 1; returns before it runs."""
 
     @abstractmethod
     def answering(self, workers: list[Worker], seconds: float | None) -> list[Worker]:

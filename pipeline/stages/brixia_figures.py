@@ -36,7 +36,7 @@ def stage(
     """``of_detectors``, ``of_severity``: the stages select, predict and maps_<method> of each."""
     return Stage(
         name="figures",
-        version=2,
+        version=3,
         settings={"trainings": list(trainings), "hash_ids": config.report.hash_ids},
         inputs={
             "tables": tables,
@@ -120,7 +120,8 @@ def _severity(task: Task, methods: Sequence[str]) -> "Example | None":
     if example is None:
         return None
     names, outputs = read_logits(folders["predict"])
-    return replace(example, severity=float(outputs[names.index(example.image), 0]))
+    image = samples["image"][samples["sample"] == example.sample].iloc[0]
+    return replace(example, severity=float(outputs[names.index(image), 0]))
 
 
 def _scored(

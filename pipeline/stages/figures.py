@@ -31,7 +31,7 @@ def stage(
 ) -> Stage:
     return Stage(
         name="figures",
-        version=3,
+        version=4,
         settings={
             "examples_per_finding": config.report.examples_per_finding,
             "hash_ids": config.report.hash_ids,

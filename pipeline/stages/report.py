@@ -17,11 +17,12 @@ _SOURCES = ("index", "pack", "zones")  # names of the stages that may find probl
 def write_report(config: PipelineConfig, made: Mapping[str, Made], folder: Path) -> Path:
     """Copies tables and figures into the run folder and writes ``report.html`` there.
 
-    ``made``: the run's stages by title, in their order. Raises ValueError for figures that an
+    ``made``: the run's stages by title. Raises ValueError for figures that an
     earlier version of the project drew.
     """
     from evaluation.report import render_report
 
+    made = dict(sorted(made.items()))  # as in run.json, so that a report made anew is the same
     store = made["index"].artifact.folder.parents[1]
     salt = read_salt(store) if config.report.hash_ids else None
     for name, titles, suffixes in (

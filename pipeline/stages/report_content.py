@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from data.config import Source
+from data.config import ScoredFilms, Source, TestFilms
 from pipeline.config import PipelineConfig, section
 from pipeline.evaluated_films import EvaluatedFilms
 from pipeline.progress import seconds_text
@@ -18,7 +18,11 @@ from pipeline.stages.figures import RECORD
 from pipeline.store import Artifact
 
 _PROBLEM_KINDS = 12  # kinds of problems that the report lists; problems.csv holds every single one
-_NIH_FILMS = 112_120
+_NIH_FILMS, _BRIXIA_FILMS = 112_120, 4_695
+_PHANTOMS_AND_FILMS = (
+    "The classifier learnt on phantoms, rendered by this project, and is measured on phantoms; the"
+    " films with zone scores are real ones. No number here is a reproduction of the paper."
+)
 _DEVIATIONS = "Where the paper, the published code and this project differ: docs/deviations.md."
 _NOT_EMBEDDED = (
     "report.embed_images=false: no pixel of a film is in this file. Figures that show films are"
@@ -65,6 +69,8 @@ def report_content(
         from data.phantom.difficulty import difficulty_name
 
         banner, statement = report.PHANTOM_BANNER, [report.PHANTOM_STATEMENT]
+        if _real_scored(config):
+            statement = [_PHANTOMS_AND_FILMS]
         statement.append(f"Phantoms of difficulty {difficulty_name(config.dataset.phantom)}.")
     elif found < _NIH_FILMS:
         banner = report.partial_banner(found, _NIH_FILMS)
@@ -76,6 +82,7 @@ def report_content(
         f" {config.train.primary.value} is explained;"
         f" attribution by {', '.join(config.attribution.methods)}; seed {config.seed}."
     )
+    statement += _scored_statement(config, made)
     if not embed:
         statement.append(_NOT_EMBEDDED)
 
@@ -157,7 +164,7 @@ def report_content(
         stages=report.ReportTable(
             "stages",
             "Stages",
-            "Seconds are those of the run that made the result.",
+            "Seconds are those of the run that made the result; the longest first.",
             pd.DataFrame(
                 [
                     {
@@ -168,7 +175,7 @@ def report_content(
                     }
                     for title, each in made.items()
                 ]
-            ),
+            ).sort_values("seconds", ascending=False, kind="stable"),
         ),
         next_commands={
             "make status": "what another run would do, and what it would find in the store",
@@ -176,6 +183,41 @@ def report_content(
             "python -m pipeline seed=0,1,2 -m": "three seeds, one run folder each",
         },
     )
+
+
+def _real_scored(config: PipelineConfig) -> bool:
+    """Whether films with zone scores are real ones."""
+    brixia = config.brixia
+    return brixia.source is ScoredFilms.files or (
+        brixia.source is not ScoredFilms.none and brixia.test is TestFilms.cohen
+    )
+
+
+def _scored_statement(config: PipelineConfig, made: Mapping[str, Made]) -> list[str]:
+    """What the second half rests on; nothing where there is none."""
+    brixia = config.brixia
+    if brixia.source is ScoredFilms.none:
+        return []
+
+    def count(title: str) -> int:
+        return len(pd.read_csv(made[title].artifact.folder / "images.csv", usecols=["image"]))
+
+    learnt = count("index brixia")
+    text = f"Films with zone scores: {learnt:,} "
+    text += (
+        "phantoms" if brixia.source is ScoredFilms.phantoms else f"of BrixIA's {_BRIXIA_FILMS:,}"
+    )
+    if brixia.test is TestFilms.cohen:
+        text += (
+            f" to learn on, and {count('index cohen'):,} of the public Cohen subset to measure on"
+        )
+    text += (
+        "; detectors and regressor are fine-tuned from the classifier that is explained; lungs by"
+        f" {brixia.lungs.source.value}."
+    )
+    if brixia.source is ScoredFilms.files and learnt < _BRIXIA_FILMS:
+        text += " A part of the films: no number of theirs is a reproduction of the paper."
+    return [text]
 
 
 def _pretraining(config: PipelineConfig) -> str:
@@ -199,7 +241,7 @@ def _method_settings(config: PipelineConfig) -> pd.DataFrame:
             {
                 "method": method,
                 "settings": ", ".join(
-                    f"{name} {value}"
+                    f"{name} {' '.join(map(str, value)) if isinstance(value, list) else value}"
                     for name, value in section(getattr(config.attribution, method)).items()
                 ),
             }
@@ -224,18 +266,18 @@ def _browser(config: PipelineConfig, made: Mapping[str, Made]) -> Any:
     limit = config.report.max_images
     each = max(1, limit // evaluated.samples["finding"].nunique())
     chosen = choose_examples(evaluated.samples, evaluated.predicted, each)[:limit]
-    rule = f"{each} of each finding, {len(chosen)} in all, the nearest first. {EXAMPLE_RULE}"
+    rule = f"At most {each} of each finding, {len(chosen)} in all. {EXAMPLE_RULE}"
     return ImageBrowser(rule, evaluated.examples(chosen.tolist(), methods))
 
 
 def _provenance(made: Mapping[str, Made]) -> dict[str, object]:
     manifests = [each.artifact.manifest for each in made.values()]
-    last = manifests[-1]["provenance"]
+    last = made["tables"].artifact.manifest["provenance"]
     commit = last["git"]["commit"] or "unknown"
     return {
         "commit": commit + (" with uncommitted changes" if last["git"]["dirty"] else ""),
         "python": last["python"],
-        **last["packages"],
-        **last["hardware"],
+        **dict(sorted(last["packages"].items())),  # a manifest that was read back is sorted
+        **dict(sorted(last["hardware"].items())),
         "seconds to make it all": seconds_text(sum(manifest["seconds"] for manifest in manifests)),
     }

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from attribution.config import StatisticsConfig
 from attribution.statistics import FeatureStatistics, estimate_statistics
@@ -74,6 +75,29 @@ def test_a_file_brings_everything_back_and_has_the_same_bytes_each_time(images, 
         assert torch.equal(getattr(back, name), getattr(found, name))
     assert len(contents) == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("about", "changes", "reason"),
+    [
+        ("{", {}, "Expecting property name"),
+        ("[" * 5000, {}, "recursion"),
+        ('{"tap": "block3"}', {}, "num_images"),
+        ("[]", {}, "indices"),
+        ('{"tap": "block3", "num_images": 4}', {"std": torch.ones(3, 2, 2)}, "of one shape"),
+        (
+            '{"tap": "block3", "num_images": 4}',
+            {"mean": torch.full((2, 2, 2), torch.nan)},
+            "finite",
+        ),
+    ],
+)
+def test_statistics_that_do_not_fit_together_are_refused(tmp_path, about, changes, reason):
+    tensors = {name: torch.ones(2, 2, 2) for name in ("mean", "std", "active")} | changes
+    path = tmp_path / "odd.safetensors"
+    save_file(tensors, path, metadata={"feature_statistics": about})
+    with pytest.raises(ValueError, match=rf"odd\.safetensors: not a file of .*{reason}"):
+        FeatureStatistics.load(path)
 
 
 def test_a_file_of_something_else_is_refused_by_name(tmp_path):

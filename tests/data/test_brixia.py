@@ -10,7 +10,7 @@ from PIL import Image
 from pydicom import uid
 from pydicom.dataset import Dataset, FileMetaDataset
 
-from data.brixia import NAME, OTHER_NAME, read_brixia, read_consensus, square_reader
+from data.brixia import NAME, OTHER_NAME, TABLE, read_brixia, read_consensus, square_reader
 from data.brixia_score import DETECTORS, ZONES, ScoreIndex
 from data.config import BrixiaConfig, DicomScaling
 from data.dicom import read_dicom
@@ -160,6 +160,12 @@ def test_a_row_without_a_name_or_subject_of_its_own_is_skipped(
     listed = name if NAME.fullmatch(name) else OTHER_NAME
     assert any(reason in text for text in reasons(index, listed))
     assert "on disk, but no usable row names it" in reasons(index, NAMES[2])
+
+
+def test_a_table_without_a_usable_row_is_refused_with_the_reason(tmp_path: Path) -> None:
+    layout = Layout(rows=[row(NAMES[0], "112233", "99", "1")])
+    with pytest.raises(DataError, match=rf"{TABLE} has no usable row; the first, line 2: 112233"):
+        read(layout.write(tmp_path))
 
 
 def test_names_without_their_ending_are_known(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from pydicom import uid
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 
-from data import isolated_decoding
+from data import dicom_pixels, isolated_decoding
 from data.config import DicomScaling
 from data.dicom import DicomFacts, read_dicom, read_dicom_facts
 from data.dicom_errors import (
@@ -299,6 +299,8 @@ def test_a_bomb_takes_no_memory(tmp_path: Path) -> None:
         replaced(Rows=65535, Columns=65535),
         compressed(uid.JPEG2000Lossless, b"\xff\x4f\xff\x51", 8, b"\0\0\x75\x30" * 2),
         compressed(uid.JPEGLSLossless, b"\xff\xf7", 5, b"\x7f\xff" * 2),
+        compressed(uid.JPEG2000Lossless, b"\xff\x4f\xff\x51", 40, b"\x40\x00"),  # components
+        compressed(uid.JPEGLSLossless, b"\xff\xf7", 9, b"\xff"),
     ]
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for content in bombs:
@@ -368,6 +370,20 @@ def test_a_spoilt_codestream_never_ends_the_process(tmp_path: Path, syntax: uid.
         except DicomError:
             continue
         assert grey.shape == film().shape
+
+
+@pytest.mark.parametrize("syntax", [uid.JPEG2000Lossless, uid.RLELossless])
+def test_a_large_stream_of_an_unbounded_decoder_is_decoded_in_a_process_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, syntax: uid.UID
+) -> None:
+    path = compress(tmp_path / "a.dcm", dicom(film()), syntax)
+    here, _ = read_dicom(path)
+    monkeypatch.setattr(dicom_pixels, "ISOLATED_FROM", 100)
+    np.testing.assert_array_equal(read_dicom(path)[0], here)
+    (tmp_path / "dies.py").write_text("import os; os.abort()")
+    monkeypatch.setattr(isolated_decoding, "__file__", str(tmp_path / "dies.py"))
+    with pytest.raises(DamagedPixelData, match=r"a\.dcm: pixel data damaged"):
+        read_dicom(path)
 
 
 def test_a_decoder_that_dies_costs_its_film_alone(

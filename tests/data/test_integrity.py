@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from data import integrity
-from data.integrity import DataError, read_grey, read_table, resolve_inside
+from data.integrity import (
+    JPEG_SCAN,
+    MAX_BYTES,
+    MAX_JPEG_SCANS,
+    MAX_PNG_CHUNKS,
+    DataError,
+    read_grey,
+    read_table,
+    resolve_inside,
+)
 
 COLUMNS = ("Image Index", "Patient ID")
 
@@ -100,6 +109,41 @@ def test_a_decompression_bomb_is_refused_before_decoding(
 ) -> None:
     with pytest.raises(DataError, match="too large"):
         read_grey(png_with_size(tmp_path / "bomb.png", width, height))
+
+
+@pytest.mark.parametrize("chunks", [MAX_PNG_CHUNKS - 3, MAX_PNG_CHUNKS])
+def test_a_png_of_very_many_chunks_is_refused_before_they_are_read(
+    tmp_path: Path, chunks: int
+) -> None:
+    Image.new("L", (8, 8)).save(tmp_path / "film.png")
+    content = (tmp_path / "film.png").read_bytes()
+    end = content.index(b"IEND") - 4
+    kind = b"vpAg"  # of which decoders know nothing
+    chunk = struct.pack(">I", 0) + kind + struct.pack(">I", zlib.crc32(kind))
+    (tmp_path / "film.png").write_bytes(content[:end] + chunks * chunk + content[end:])
+    if chunks < MAX_PNG_CHUNKS:
+        assert read_grey(tmp_path / "film.png").shape == (8, 8)
+    else:
+        with pytest.raises(DataError, match=r"film\.png: more than 100000 chunks"):
+            read_grey(tmp_path / "film.png")
+
+
+def test_a_jpeg_of_very_many_scans_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+    path = tmp_path / "film.jpg"
+    Image.new("L", (64, 64)).save(path, progressive=True)
+    content = path.read_bytes()
+    assert 1 < content.count(JPEG_SCAN) < MAX_JPEG_SCANS / 10
+    last = content[content.rindex(JPEG_SCAN) : -2]
+    path.write_bytes(content[:-2] + last * MAX_JPEG_SCANS + content[-2:])
+    with pytest.raises(DataError, match=r"film\.jpg: more than 100 scans"):
+        read_grey(path)
+
+
+def test_a_file_that_is_too_large_for_any_film_is_refused_unread(tmp_path: Path) -> None:
+    with (tmp_path / "film.png").open("wb") as file:
+        file.truncate(MAX_BYTES + 1)  # holes, which take no room
+    with pytest.raises(DataError, match=r"film\.png: too large: \d+ bytes"):
+        read_grey(tmp_path / "film.png")
 
 
 def test_an_image_without_pixels_is_refused(tmp_path: Path) -> None:

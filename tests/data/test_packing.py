@@ -214,6 +214,38 @@ def test_other_films_or_another_side_are_not_taken_for_finished(tmp_path: Path) 
     np.testing.assert_array_equal(films.load([images["image"][0]])[0], expected)
 
 
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("00000001_000.png,0,x", "row is not a whole number"),
+        ("00000001_000.png,-1,0", "shard is not a whole number"),
+        (f"00000001_000.png,0,{10**30}", "row is not a whole number"),
+        ("00000001_000.png,0,99", "its shards differ"),
+        ("00000000_000.png,0,1", "names a film twice"),
+    ],
+)
+def test_an_index_that_does_not_fit_its_shards_is_refused(
+    tmp_path: Path, line: str, reason: str
+) -> None:
+    images = write_films(tmp_path / "root", count=2)
+    pack(images, tmp_path / "root", tmp_path / "packed", SIDE, shard_size=3, threads=1)
+    index = tmp_path / "packed" / "films.csv"
+    index.write_text("\n".join([*index.read_text().splitlines()[:2], line, ""]))
+    with pytest.raises(DataError, match=reason):
+        PackedFilms(tmp_path / "packed").load(images["image"].tolist())
+
+
+@pytest.mark.parametrize(
+    "films", [np.zeros((2, SIDE, SIDE)), np.zeros((2, 4), np.uint8), np.zeros((2, 4, 5), np.uint8)]
+)
+def test_a_shard_of_something_else_is_refused(tmp_path: Path, films: np.ndarray) -> None:
+    images = write_films(tmp_path / "root", count=2)
+    pack(images, tmp_path / "root", tmp_path / "packed", SIDE, shard_size=3, threads=1)
+    np.save(tmp_path / "packed" / "films_00000.npy", films)
+    with pytest.raises(DataError, match=r"films_00000\.npy holds no square films of uint8"):
+        PackedFilms(tmp_path / "packed")
+
+
 def test_a_full_disk_is_an_os_error_and_leaves_no_finished_shard(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

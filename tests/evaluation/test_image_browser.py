@@ -64,6 +64,13 @@ def test_bits_maps_share_a_scale_which_is_named():
     assert opacity[0] < opacity[1] == opacity[2] == 255
 
 
+def test_a_map_without_positive_values_is_said_to_be_empty():
+    maps = {"iba": -np.ones((SIDE, SIDE), np.float32)}
+    assert (
+        ImageBrowser("", [example(maps=maps)]).films[0]["maps"]["iba"]["top"] == "no value above 0"
+    )
+
+
 def test_the_page_gets_plain_values_with_boxes_in_percent():
     film = json.loads(json.dumps(ImageBrowser("rule", [example()]).films))[0]
     assert film["boxes"] == [[10, 0, 50, 25]]

@@ -85,3 +85,12 @@ def test_sensitivity_n_without_a_defined_correlation_is_still_a_picture():
 def test_a_figure_without_methods_is_refused(draw):
     with pytest.raises(ValueError, match="one method at least"):
         draw(pd.DataFrame())
+
+
+def test_no_two_methods_look_alike_however_many_there_are():
+    names = [f"method_{number}" for number in range(12)]
+    table = curves().iloc[:3].drop(columns="method").merge(pd.Series(names, name="method"), "cross")
+    lines = sensitivity_n_figure(table).axes[0].lines[: len(names)]
+    looks = {(line.get_color(), line.get_marker(), line.is_dashed()) for line in lines}
+    assert len(looks) == len(names)
+    assert len({(line.get_color(), line.is_dashed()) for line in lines}) == len(names)

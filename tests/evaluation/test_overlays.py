@@ -195,7 +195,7 @@ def test_the_row_of_a_scored_film_says_both_severities_and_colours_the_zones():
     row = example(boxes=(), zones=zones(), probability=None, severity=9.34, finding="Severity")
     figure = mosaic([row], severity=True)
     texts = [text.get_text() for text in figure.texts]
-    assert "Severity · predicted severity 9.3 of 18 · scored 9 of 18" in texts
+    assert "Predicted severity 9.3 of 18 · scored 9 of 18" in texts
     assert "Severity, 0 to 3 a zone" in texts
     assert "scores 0, 1, 2, 3, 3, 0" in row.describe()
     with pytest.raises(ValueError, match="no zones"):

@@ -4,6 +4,7 @@ import dataclasses
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -21,11 +22,13 @@ from evaluation.report import (
     render_report,
 )
 
-CHROMIUM = shutil.which("chromium")
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 if CHROMIUM is None:
     pytest.skip("no chromium: apt-get install chromium", allow_module_level=True)
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-from playwright.sync_api import Page, sync_playwright  # noqa: E402
 
 HOSTILE = "<script>window.hurt = 1</script><img src=x onerror='window.hurt = 1'>"
 SIDE = 16
@@ -83,14 +86,14 @@ def report(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator:
-    with sync_playwright() as playwright:
+    with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
         yield browser
         browser.close()
 
 
 @pytest.fixture
-def page(chromium, report) -> Iterator[Page]:
+def page(chromium, report) -> "Iterator[Page]":
     """The report, opened; at the end nothing may have been complained of or asked for."""
     context = chromium.new_context(offline=True)
     page = context.new_page()
@@ -107,11 +110,11 @@ def page(chromium, report) -> Iterator[Page]:
     assert [url for url in asked if not url.startswith("data:")] == [report.as_uri()]
 
 
-def options(page: Page, name: str) -> list[str]:
+def options(page: "Page", name: str) -> list[str]:
     return page.locator(f"#browser-{name} option").all_text_contents()
 
 
-def layer(page: Page) -> str | None:
+def layer(page: "Page") -> str | None:
     return page.locator("#browser-stack img").nth(1).get_attribute("src")
 
 
@@ -153,7 +156,7 @@ def test_a_method_changes_the_map_its_words_and_its_scale(page):
     )
 
 
-def centre(page: Page) -> bytes:
+def centre(page: "Page") -> bytes:
     return page.locator("#browser-stack").screenshot()
 
 
@@ -204,7 +207,7 @@ def test_a_tables_head_sorts_it_and_a_picture_grows_in_a_dialog(page):
     assert not page.locator("#enlarged").is_visible()
 
 
-def contrast(page: Page, selector: str) -> float:
+def contrast(page: "Page", selector: str) -> float:
     """WCAG contrast of a text with the nearest background that is painted behind it."""
     ink, ground = page.locator(selector).first.evaluate(
         """element => {

@@ -75,6 +75,25 @@ def test_another_kind_of_file_is_named(saved: Path) -> None:
         load_checkpoint(saved)
 
 
+@pytest.mark.parametrize(
+    ("labels", "reason"),
+    [
+        (["Mass"] * 2, r"3 outputs, but model\.json has 2 labels"),
+        (["Mass"] * 10**6, r"3 outputs, but model\.json has 1000000 labels"),
+        ("Mass", "labels is not a list of names"),
+        (["Mass", None, 3], "labels is not a list of names"),
+        (3, "labels is not a list of names"),
+    ],
+)
+def test_labels_that_do_not_fit_are_refused_before_a_model_is_made(
+    saved: Path, labels: object, reason: str
+) -> None:
+    beside = saved.with_suffix(".json")
+    beside.write_text(json.dumps({**json.loads(beside.read_text()), "labels": labels}))
+    with pytest.raises(CheckpointError, match=reason):
+        load_checkpoint(saved)
+
+
 def test_absent_or_broken_labels_are_named(saved: Path) -> None:
     beside = saved.with_suffix(".json")
     beside.write_text('{"labels": [')
@@ -112,7 +131,7 @@ def test_a_file_with_other_outputs_is_an_error_that_names_both(saved: Path) -> N
         initial_model(str(saved), 14, seed=0)
     meta = json.loads(saved.with_suffix(".json").read_text())
     saved.with_suffix(".json").write_text(json.dumps({**meta, "labels": LABELS[:2]}))
-    with pytest.raises(CheckpointError, match="has 3 outputs, this model needs 2"):
+    with pytest.raises(CheckpointError, match=r"3 outputs, but model\.json has 2 labels"):
         load_checkpoint(saved)
 
 

@@ -108,7 +108,7 @@ def test_cleaning_removes_half_written_files_and_keeps_what_a_run_goes_on_from(o
     (workspace / "shards" / "00002.tmp").mkdir()
     (workspace / "shards" / "00002.tmp" / "maps.npy").write_bytes(b"half")
     done = sorted((workspace / "shards").glob("0000?"))
-    assert len(done) == 2
+    assert len(done) == 4  # the others go on when one fails
     assert clean(store_of(outputs), outputs) == [workspace / "shards" / "00002.tmp"]
     assert sorted((workspace / "shards").iterdir()) == done
 

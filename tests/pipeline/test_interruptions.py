@@ -39,15 +39,15 @@ OVERRIDES = (
 Progress = Callable[[int, int], None]
 
 
-def plan(outputs: Path) -> tuple[PipelineConfig, Store, dict[str, Stage]]:
-    config = compose_config([*OVERRIDES, f"paths.outputs={outputs}"])
+def plan(outputs: Path, *more: str) -> tuple[PipelineConfig, Store, dict[str, Stage]]:
+    config = compose_config([*OVERRIDES, f"paths.outputs={outputs}", *more])
     store = Store(outputs / "store")
     return config, store, {stage.title: stage for stage in plan_run(config, store.digests).order}
 
 
-def make(outputs: Path, title: str, seen: Progress | None = None) -> None:
+def make(outputs: Path, title: str, seen: Progress | None = None, *more: str) -> None:
     """Makes one stage and what it needs; ``seen`` is called with its progress."""
-    config, store, stages = plan(outputs)
+    config, store, stages = plan(outputs, *more)
 
     @contextmanager
     def stage_progress(now: str) -> Iterator[Progress]:
@@ -186,3 +186,12 @@ def test_packing_out_of_room_ends_the_command_with_code_1_and_names_the_disk(
     assert not list((tmp_path / "store").rglob("*.tmp"))
     make(tmp_path, "pack")
     assert digests(tmp_path, "pack") == digests(uninterrupted, "pack")
+
+
+def test_local_workers_pack_and_explain_to_the_bytes_of_one_process(
+    tmp_path: Path, uninterrupted: Path
+) -> None:
+    copy_of(uninterrupted, tmp_path, without=("pack", "attribute"))
+    make(tmp_path, "attribute grad_cam", None, "executor=local", "executor.workers=2")
+    for title in ("pack", "attribute grad_cam"):
+        assert digests(tmp_path, title) == digests(uninterrupted, title)

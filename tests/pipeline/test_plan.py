@@ -36,6 +36,8 @@ def changed(folder: Path, *overrides: str) -> set[str]:
             "logger=tensorboard",
             marks=pytest.mark.skipif(find_spec("tensorboard") is None, reason="EXTRAS=loggers"),
         ),
+        "report.embed_images=false",
+        "report.max_images=3",
     ],
 )
 def test_what_changes_no_result_changes_no_key(tmp_path, override):

@@ -81,6 +81,34 @@ def test_a_manifest_of_another_key_is_not_believed(tmp_path):
         store.find("stage", KEY)
 
 
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        *(({name: None}, f"{name} is absent") for name in ("files", "notes", "seconds", "code")),
+        ({"notes": [1]}, "notes are not texts"),
+        ({"files": {"../../secret": "0"}}, "'../../secret', which is not inside"),
+        ({"files": {"/etc/passwd": "0"}}, "'/etc/passwd', which is not inside"),
+        ({"files": {"": "0"}}, "'', which is not inside"),
+        ({"files": {"a\0b": "0"}}, "which is not inside"),
+    ],
+)
+def test_a_manifest_that_was_tampered_with_is_named(tmp_path, change, reason):
+    store = Store(tmp_path)
+    folder = publish(store)
+    manifest = json.loads((folder / MANIFEST).read_text())
+    (folder / MANIFEST).write_text(json.dumps(manifest | change))
+    with pytest.raises(BrokenArtifactError, match=reason):
+        store.find("stage", KEY)
+
+
+@pytest.mark.parametrize("text", ["[" * 5000, "[]", "3"])
+def test_a_manifest_of_something_else_is_named(tmp_path, text):
+    store = Store(tmp_path)
+    (publish(store) / MANIFEST).write_text(text)
+    with pytest.raises(BrokenArtifactError, match=MANIFEST):
+        store.find("stage", KEY)
+
+
 def _hold_lock_and_die(root: Path, held) -> None:
     with Store(root).lock("stage", KEY, wait=True):
         held.set()

@@ -142,7 +142,7 @@ def computed(outputs: Path) -> Counter[str]:
 def main(outputs: Path, stop_at: str = "", executor: str = "serial") -> None:
     stop_on_signals()
     hook = Recorded(outputs, ((stop_at, "waits to go", 1),))
-    make(outputs, graph(hook=hook), ExecutorConfig(name=ExecutorName[executor]))
+    make(outputs, graph(hook=hook), ExecutorConfig(name=ExecutorName[executor], device="cpu"))
 
 
 if __name__ == "__main__":
