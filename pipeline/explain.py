@@ -67,7 +67,7 @@ def main(arguments: list[str]) -> int:
         if out.exists():
             raise ExplainError(f"--out: {out} is there already; name a new folder")
         if options.secondary_capture and not _is_dicom(options.image):
-            raise ExplainError(f"--secondary-capture: {options.image} is no DICOM film")
+            raise ExplainError("--secondary-capture: the film is not DICOM")
         film, notes = read_film(options.image, run.config.dataset.side)
         if run.config.dataset.source is Source.phantoms:
             notes.append("this model was trained on phantoms: it knows nothing of patients")

@@ -16,7 +16,7 @@ from pipeline.provenance import code_digest
 from pipeline.run import store_folder
 from pipeline.store import Artifact, BrokenArtifactError, Store
 
-_WIDTH = 160  # columns where the output is no terminal
+_WIDTH = 200  # columns where the output is no terminal
 
 
 class State(Enum):

@@ -1,6 +1,6 @@
 """Settings of the whole suite; no test reaches beyond this machine."""
 
-import sys
+import socket
 from typing import Any
 
 import pytest
@@ -11,18 +11,25 @@ settings.register_profile("suite", deadline=None, suppress_health_check=[HealthC
 settings.load_profile("suite")
 
 _THIS_MACHINE = ("127.0.0.1", "::1", "localhost", "", None)
+_connect, _getaddrinfo = socket.socket.connect, socket.getaddrinfo
 
 
-def _refuse_network(event: str, arguments: tuple[Any, ...]) -> None:
-    if event == "socket.connect" and isinstance(arguments[1], tuple):  # else a path
-        host = arguments[1][0]
-    elif event == "socket.getaddrinfo":
-        host = arguments[0]
-    else:
-        return
+def _refuse(host: object) -> None:
     if host not in _THIS_MACHINE:
         # No Exception, so that nothing takes it for a network that is down and goes on.
         pytest.fail(f"reaches for {host!r}: tests do without a network")
 
 
-sys.addaudithook(_refuse_network)
+def _connect_here(self: socket.socket, address: Any) -> None:
+    if isinstance(address, tuple):  # else the path of a local one
+        _refuse(address[0])
+    _connect(self, address)
+
+
+def _getaddrinfo_here(host: Any, *arguments: Any, **named: Any) -> Any:
+    _refuse(host)
+    return _getaddrinfo(host, *arguments, **named)
+
+
+socket.socket.connect = _connect_here  # type: ignore[method-assign]
+socket.getaddrinfo = _getaddrinfo_here

@@ -9,7 +9,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLE = ROOT / "docs" / "licences.md"
-LOCKS = {"requirements.lock": "", "requirements-lrp.lock": "lrp"}
+LOCKS = {  # and the extra that each belongs to; the core's first
+    path.name: path.stem.removeprefix("requirements").removeprefix("-")
+    for path in (ROOT / "requirements.lock", *sorted(ROOT.glob("requirements-*.lock")))
+}
 PIN = re.compile(r"^([a-z0-9-]+)==(\S+)", re.MULTILINE)
 # What the metadata lacks, or what is not installed everywhere: read on the project's own page.
 READ_BY_HAND = {
@@ -24,6 +27,7 @@ SPELLINGS = {
     "apache software license": "Apache-2.0",
     "bsd": "BSD-3-Clause",
     "bsd 3-clause license": "BSD-3-Clause",
+    "3-clause bsd license": "BSD-3-Clause",
     "bsd license": "BSD-3-Clause",
     "mit license": "MIT",
     "python software foundation license": "PSF-2.0",
@@ -34,7 +38,7 @@ SPELLINGS = {
 KINDS = {
     "permissive": {
         *("0BSD", "Apache-2.0", "Apache-2.0 WITH LLVM-exception", "BSD-2-Clause", "BSD-3-Clause"),
-        *("BSL-1.0", "CC0-1.0", "MIT", "MIT-CMU", "PSF-2.0", "Zlib"),
+        *("BSL-1.0", "CC0-1.0", "MIT", "MIT-0", "MIT-CMU", "PSF-2.0", "Zlib"),
     },
     "by file (changes to its own files stay open)": {"MPL-2.0"},
     "by library (LGPL; optional, never imported by the core)": {"LGPL-3.0-or-later"},

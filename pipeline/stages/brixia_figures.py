@@ -120,7 +120,8 @@ def _severity(task: Task, methods: Sequence[str]) -> "Example | None":
     if example is None:
         return None
     names, outputs = read_logits(folders["predict"])
-    return replace(example, severity=float(outputs[names.index(example.image), 0]))
+    image = samples["image"][samples["sample"] == example.sample].iloc[0]
+    return replace(example, severity=float(outputs[names.index(image), 0]))
 
 
 def _scored(
