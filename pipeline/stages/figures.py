@@ -71,9 +71,9 @@ class Gallery:
 
         (self.folder / f"{name}.png").write_bytes(png(figure))
         (self.folder / f"{name}.pdf").write_bytes(pdf(figure))
-        self.name(name, alt, caption, films)
+        self.describe(name, alt, caption, films)
 
-    def name(self, name: str, alt: str, caption: str, films: bool) -> None:
+    def describe(self, name: str, alt: str, caption: str, films: bool) -> None:
         self.record[name] = {"alt": alt, "caption": caption, "films": films}
 
     def add_films(self, name: str, examples: "Sequence[Example]", rule: str, **how: Any) -> None:
@@ -121,7 +121,7 @@ def run(task: Task, trainings: Sequence[str], methods: Sequence[str]) -> None:
         from data.phantom.contact_sheet import contact_sheet
 
         contact_sheet(task.inputs["phantoms"], task.folder / "contact_sheet.png")
-        gallery.name(
+        gallery.describe(
             "contact_sheet",
             "A sheet of phantom chest films of every finding, with boxes and mask outlines.",
             "Phantom films with the boxes and outlines of their lesions.",
