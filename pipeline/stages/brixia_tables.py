@@ -1,8 +1,5 @@
 """tables: those of the films with zone scores: Table 2, severity, PCC, zones, Fig. 2 and 3b."""
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 
@@ -14,14 +11,16 @@ from pipeline.shards import read_shard_tables
 from pipeline.stages.attribute import read_samples
 from pipeline.stages.finetune import train_mean
 from pipeline.stages.predict import read_logits
+from pipeline.stages.sample_tables import (
+    NAMES,
+    Methods,
+    SampleTables,
+    samples_csv,
+    shard_samples,
+)
 from pipeline.stages.scored_films import dataset_name
-from pipeline.stages.severity_maps import read_severity_samples, read_sums
+from pipeline.stages.severity_maps import read_sums
 from pipeline.stages.zone_localization import read_zone_curves
-
-Methods = Mapping[str, tuple[str, ...]]
-"""Metric -> the methods that it was measured for."""
-
-_NAMES = ["sample", "image", "patient", "finding"]
 
 
 def stage(
@@ -76,45 +75,28 @@ def run(task: Task, losses: tuple[Loss, ...], methods: Methods) -> None:
     config, bootstrap = task.config, task.config.evaluation.bootstrap
     for name, table in (
         ("classification", "classification"),
-        ("classification_samples", "detectors"),
+        ("classification_samples", "detectors_samples"),
     ):
         parts = [task.inputs[f"classification_{loss.value}"] / f"{name}.csv" for loss in losses]
         frames = [pd.read_csv(p, na_values=["n/a"], keep_default_na=False) for p in parts]
-        suffix = "_samples" if name.endswith("_samples") else ""
-        write_csv(pd.concat(frames), task.folder / f"{table}{suffix}.csv")
+        write_csv(pd.concat(frames), task.folder / f"{table}.csv")
     _severity(task)
     _table2(task, methods["zone_localization"])
 
-    def rows(metric: str, read: Callable[[Path], pd.DataFrame]) -> pd.DataFrame:
-        """Per-sample rows of all methods, by method; none where nothing measured it."""
-        frames = []
-        for method in methods.get(metric, ()):
-            frame = read(task.inputs[f"{metric}_{method}"])
-            frame.insert(0, "method", method)
-            frames.append(frame)
-        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+    tables = SampleTables(task, methods)
+    rows, write = tables.rows, tables.write
 
-    def write(name: str, samples: pd.DataFrame, table: Callable[[], pd.DataFrame]) -> None:
-        if len(samples):
-            write_csv(samples, task.folder / f"{name}_samples.csv")
-            write_csv(table(), task.folder / f"{name}.csv")
-
-    def by_metric(samples: pd.DataFrame) -> Callable[[], pd.DataFrame]:
-        return lambda: metric_tables.mean_table(
-            samples, ["method", "metric"], bootstrap, config.seed
-        )
-
-    curves = rows("insertion_deletion", lambda f: read_shard_tables(f, "samples.csv"))
+    curves = rows("insertion_deletion", shard_samples)
     curves = curves.assign(dataset=dataset_name(config))
     write("fig2", curves, lambda: metric_tables.fig2_table(curves, bootstrap, config.seed))
-    correlations = rows("sensitivity_n", lambda f: pd.read_csv(f / "samples.csv"))
+    correlations = rows("sensitivity_n", samples_csv)
     write(
         "fig3b",
         correlations,
         lambda: metric_tables.sensitivity_n_table(correlations, bootstrap, config.seed),
     )
 
-    severity = rows("severity_maps", read_severity_samples)
+    severity = rows("severity_maps", samples_csv)
     sums = {m: read_sums(task.inputs[f"severity_maps_{m}"]) for m in methods["severity_maps"]}
     zone_metrics = [str(name) for name in severity if str(name).startswith(("zone_", "relative_"))]
     write(
@@ -127,16 +109,16 @@ def run(task: Task, losses: tuple[Loss, ...], methods: Methods) -> None:
         value_vars=zone_metrics,
         var_name="metric",
     )
-    write("zones", zones, by_metric(zones))
+    write("zones", zones)
 
-    others = rows("zone_localization", lambda f: pd.read_csv(f / "samples.csv"))
-    others = others.melt(id_vars=["method", *_NAMES], var_name="metric")
-    write("zone_localization", others, by_metric(others))
-    named = read_samples(task.inputs["select"])[_NAMES]
+    others = rows("zone_localization", samples_csv)
+    others = others.melt(id_vars=["method", *NAMES], var_name="metric")
+    write("zone_localization", others)
+    named = read_samples(task.inputs["select"])[NAMES]
     diagnostics = rows("diagnostics", lambda f: read_shard_tables(f, "diagnostics.csv"))
     diagnostics = diagnostics.melt(id_vars=["method", "sample"], var_name="metric")
     diagnostics = diagnostics.merge(named, on="sample")
-    write("brixia_diagnostics", diagnostics, by_metric(diagnostics))
+    write("brixia_diagnostics", diagnostics)
 
 
 def _severity(task: Task) -> None:

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from data.brixia_score import ZONES
 from pipeline.graph import Stage, Task
@@ -64,7 +63,3 @@ def read_sums(folder: Path) -> dict[str, np.ndarray]:
     """Moments (N, 6) of ``film`` and ``lungs``: see ``evaluation.correlation.moments``."""
     with np.load(folder / "sums.npz") as stored:
         return {name: stored[name] for name in stored.files}
-
-
-def read_severity_samples(folder: Path) -> pd.DataFrame:
-    return pd.read_csv(folder / "samples.csv", dtype={"image": str})

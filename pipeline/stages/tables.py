@@ -1,6 +1,5 @@
 """tables: the contract tables, with the per-sample rows that each number comes from."""
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -12,11 +11,13 @@ from pipeline.shards import read_shard_tables
 from pipeline.stages.attribute import read_samples
 from pipeline.stages.classification import dataset_name
 from pipeline.stages.localization import read_curves
-
-Methods = Mapping[str, tuple[str, ...]]
-"""Metric -> the methods that it was measured for."""
-
-_NAMES = ["sample", "image", "patient", "finding"]
+from pipeline.stages.sample_tables import (
+    NAMES,
+    Methods,
+    SampleTables,
+    samples_csv,
+    shard_samples,
+)
 
 
 def stage(
@@ -65,70 +66,53 @@ def stage(
 
 def run(task: Task, losses: tuple[str, ...], methods: Methods) -> None:
     from evaluation import metric_tables
-    from evaluation.tables import write_csv
 
     config, bootstrap = task.config, task.config.evaluation.bootstrap
     _join_classification(task, losses)
 
-    def rows(metric: str, read: Callable[[Path], pd.DataFrame]) -> pd.DataFrame:
-        """Per-sample rows of all methods, by method; none where the metric was not asked for."""
-        frames = []
-        for method in methods.get(metric, ()):
-            frame = read(task.inputs[f"{metric}_{method}"])
-            frame.insert(0, "method", method)
-            frames.append(frame)
-        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+    tables = SampleTables(task, methods)
+    rows, write = tables.rows, tables.write
 
-    def write(name: str, samples: pd.DataFrame, table: Callable[[], pd.DataFrame]) -> None:
-        if len(samples):
-            write_csv(samples, task.folder / f"{name}_samples.csv")
-            write_csv(table(), task.folder / f"{name}.csv")
-
-    def by_metric(samples: pd.DataFrame) -> Callable[[], pd.DataFrame]:
-        return lambda: metric_tables.mean_table(
-            samples, ["method", "metric"], bootstrap, config.seed
-        )
-
-    metrics = rows("localization", lambda folder: pd.read_csv(folder / "samples.csv"))
+    metrics = rows("localization", samples_csv)
     if len(metrics):
         table, samples = _table1(task, methods["localization"])
         others = metric_tables.rule_table(metrics, bootstrap, config.seed)
         write("table1", samples, lambda: pd.concat([table, others]))
-        metrics = metrics.melt(id_vars=["method", *_NAMES], var_name="metric")
-    write("localization", metrics, by_metric(metrics))
+        metrics = metrics.melt(id_vars=["method", *NAMES], var_name="metric")
+    write("localization", metrics)
 
-    known = rows("truth", lambda folder: pd.read_csv(folder / "samples.csv"))
+    known = rows("truth", samples_csv)
     if len(known):
-        known = known.melt(id_vars=["method", "truth", *_NAMES], var_name="metric")
-    known = pd.concat([known, rows("twins", _shard_samples)], ignore_index=True)
+        known = known.melt(id_vars=["method", "truth", *NAMES], var_name="metric")
+    known = pd.concat([known, rows("twins", shard_samples)], ignore_index=True)
     write("truth", known, lambda: metric_tables.against_random(known, bootstrap, config.seed))
 
-    curves = rows("insertion_deletion", _shard_samples)
+    curves = rows("insertion_deletion", shard_samples)
     curves = curves.assign(dataset=dataset_name(config))
     write("fig2", curves, lambda: metric_tables.fig2_table(curves, bootstrap, config.seed))
 
-    correlations = rows("sensitivity_n", lambda folder: pd.read_csv(folder / "samples.csv"))
+    correlations = rows("sensitivity_n", samples_csv)
     write(
         "sensitivity_n",
         correlations,
         lambda: metric_tables.sensitivity_n_table(correlations, bootstrap, config.seed),
     )
-    removed = rows("equal_area", _shard_samples)
-    write("equal_area", removed, by_metric(removed))
-    checks = pd.concat([rows("sanity", _sanity_samples), rows("road", _shard_samples)])
-    write("sanity", checks, by_metric(checks))
+    removed = rows("equal_area", shard_samples)
+    write("equal_area", removed)
+    checks = pd.concat([rows("sanity", _sanity_samples), rows("road", shard_samples)])
+    write("sanity", checks)
     for metric in OWN_METRICS:
-        own = rows(metric, _shard_samples)
-        write(f"own_{metric}", own, by_metric(own))
+        own = rows(metric, shard_samples)
+        write(f"own_{metric}", own)
 
-    named = read_samples(task.inputs["select"])[_NAMES]
+    named = read_samples(task.inputs["select"])[NAMES]
     diagnostics = rows(
         "diagnostics",
         lambda folder: named.merge(read_shard_tables(folder, "diagnostics.csv")).melt(
-            id_vars=_NAMES, var_name="metric"
+            id_vars=NAMES, var_name="metric"
         ),
     )
-    write("diagnostics", diagnostics, by_metric(diagnostics))
+    write("diagnostics", diagnostics)
 
     if "table3" in task.inputs:
         compared = pd.read_csv(task.inputs["table3"] / "samples.csv")
@@ -187,10 +171,6 @@ def _join_classification(task: Task, losses: tuple[str, ...]) -> None:
             _append(task.inputs[f"classification_{loss}"] / name, task.folder / name)
 
 
-def _shard_samples(folder: Path) -> pd.DataFrame:
-    return read_shard_tables(folder, "samples.csv")
-
-
 def _sanity_samples(folder: Path) -> pd.DataFrame:
     alike = pd.read_csv(folder / "input_independence.csv", dtype={"image": str})
-    return pd.concat([_shard_samples(folder), alike])
+    return pd.concat([shard_samples(folder), alike])
