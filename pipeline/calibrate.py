@@ -50,7 +50,7 @@ def main(overrides: list[str]) -> int:
         config = compose_config(overrides)
         store = Store(store_folder(config))
         plan = plan_run(config, store.digests)
-        folders = obtain_artifacts(plan, store, config)
+        folders = _artifacts(plan, store, config)
         with stage_progress("calibrate") as progress:
             task = Task(Path(config.paths.outputs), folders, config, progress, say)
             table = calibrate(task)
@@ -189,7 +189,7 @@ def _measure(task: Task, loaded: Any, samples: pd.DataFrame, method: str, beta: 
     )
 
 
-def obtain_artifacts(plan: Plan, store: Store, config: PipelineConfig) -> dict[str, Path]:
+def _artifacts(plan: Plan, store: Store, config: PipelineConfig) -> dict[str, Path]:
     """Where the explained model, its films and its statistics lie; made now if they are absent."""
     model = plan.models[config.train.primary]
     wanted = {"index": plan.index, "pack": plan.pack, "train": model.train}
