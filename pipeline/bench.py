@@ -54,27 +54,32 @@ def main(arguments: Sequence[str]) -> int:
         device = resolve_device(options.device)
         chosen = names(options.methods.split(",") if options.methods else None)
         rate = gemm_rate(device)
-        rows = []
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        rows: list[Row] = []
         for contender in contenders(chosen, options.side, options.images, device, options.quick):
             say(f"bench: {contender.name}")
             rows.append(measure(contender, options.repeats, rate, device))
+            _write(options, rows, rate, device)  # each row at once: a whole table takes long
     except (ValueError, OSError) as error:
         say(f"error: {error}")
         return 1
-    result = {
-        "rows": [asdict(row) for row in rows],
-        "settings": {
-            name: getattr(options, name) for name in ("side", "images", "repeats", "threads")
-        }
-        | {"device": str(device), "quick": options.quick},
-        "gemm_gflops": rate / 1e9,
-        "provenance": provenance(),
-    }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     say(_table(rows))
     say(f"matrix product: {rate / 1e9:.0f} GFLOP/s; table: {options.out}")
     return 0
+
+
+def _write(
+    options: argparse.Namespace, rows: Sequence[Row], rate: float, device: torch.device
+) -> None:
+    named = ("side", "images", "repeats", "threads", "quick")
+    settings = {name: getattr(options, name) for name in named} | {"device": str(device)}
+    result = {
+        "rows": [asdict(row) for row in rows],
+        "settings": settings,
+        "gemm_gflops": rate / 1e9,
+        "provenance": provenance(),
+    }
+    options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
 def measure(contender: Contender, repeats: int, rate: float, device: torch.device) -> Row:

@@ -223,7 +223,7 @@ def _measure(
     )
 
 
-def obtain_artifacts(plan: Plan, store: Store, config: PipelineConfig) -> dict[str, Path]:
+def _artifacts(plan: Plan, store: Store, config: PipelineConfig) -> dict[str, Path]:
     """Where the explained model, its films and its statistics lie; made now if they are absent."""
     model = plan.models[config.train.primary]
     wanted = {"index": plan.index, "pack": plan.pack, "train": model.train}
