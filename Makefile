@@ -44,7 +44,7 @@ lock: ## compile the lock files anew (needs uv)
 clean-tmp: setup ## remove half-written files that no run can use
 	@$(BIN)/python -m pipeline.store --clean-tmp $(ARGS)
 
-torture: setup ## kill the smoke run COUNT times at random moments and compare; SEED=0
+torture: setup ## kill the smoke run COUNT times; ARGS="--campaign inputs" spoils files, mutants the code
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.torture --count $(COUNT) --seed $(SEED) $(ARGS)
 
 compare: setup ## runs side by side: ARGS="outputs/A outputs/B", or a sweep's folder
