@@ -5,6 +5,8 @@ after a random time and started again, until it ends; and all of that again, unt
 through. Lost is what was finished before a kill and is not there after the next start: an
 artifact, a shard, a packed shard, a film, an epoch. At the end of every round each artifact and
 table must have the bytes of the undisturbed run. Exit code 1 if anything was lost or differs.
+ARGS="--campaign inputs" and "--campaign mutants" are told of in ``tests/torture_inputs.py`` and
+``tests/torture_mutants.py``.
 """
 
 import argparse

@@ -3,7 +3,8 @@
 COUNT files of every format that the project reads, spoilt by ``tests/mutations.py``, are read in a
 process of its own. What may come of a file: it is read, with its problems listed; or it is refused
 by an error of the reader's own kind that names it. Everything else is a fault: another error, one
-that names nothing, more than 10 s, more than 2 GB, the end of the process. Exit code 1 for any.
+that names nothing, more than 10 s of the processor or 2 GB, the end of the process. Exit code 1 for
+any.
 """
 
 import contextlib
