@@ -27,7 +27,7 @@ class SlurmExecutor:
         workers = config.workers or max(1, gpus)
         # A piece that failed is tried again by another job, perhaps on another node.
         self._there = replace(config, workers=workers, retries=0, max_failed=1 << 60)
-        self._config, self._threads, self._folder = config, threads, folder
+        self._config, self._threads = config, threads
         self._engine = submitit.AutoExecutor(folder=folder / "%j", cluster=config.cluster)
         settings: dict[str, Any] = {
             "name": "chest-xray",
@@ -61,6 +61,7 @@ class SlurmExecutor:
                 for chunk in chunks
             ]
         running = {each: deque(chunk) for each, chunk in zip(submitted, chunks, strict=True)}
+        begun_of = {each: len(left) for each, left in running.items()}
         try:
             while running:
                 time.sleep(_POLL)
@@ -69,11 +70,8 @@ class SlurmExecutor:
                     while left and job.finished(left[0]):
                         ledger.settle(left.popleft(), None)
                     if ended:
-                        failures = _failures(each, left)
-                        for number in left:
-                            there = job.finished(number)
-                            ledger.settle(number, None if there else failures[number])
                         del running[each]
+                        _settle(each, job, left, begun_of[each], ledger)
         except BaseException:
             for each in running:
                 each.cancel(check=False)
@@ -96,13 +94,29 @@ def run_chunk(
     return {}
 
 
-def _failures(
-    ended: submitit.Job[dict[int, Failure]], numbers: Iterable[int]
-) -> dict[int, Failure]:
-    """What an ended job says of pieces; all the same where it died before it could."""
+def _settle(
+    ended: submitit.Job[dict[int, Failure]],
+    job: Job,
+    left: Iterable[int],
+    submitted: int,
+    ledger: Ledger,
+) -> None:
+    """Settles what an ended job was not seen to finish, of ``submitted`` pieces."""
+    missing = []
+    for number in left:
+        if job.finished(number):
+            ledger.settle(number, None)
+        else:
+            missing.append(number)
     try:
-        return ended.result()
+        failures = ended.result()
+        unseen = f"job {ended.job_id} did it, but {job.folder} does not show it on this machine"
     except (UncompletedJobError, FailedJobError) as error:
+        if len(missing) < submitted:  # out of time, perhaps: what it did not come to is no failure
+            ledger.waiting.extend(missing)
+            return
+        failures = {}
         last = str(error).strip().splitlines()[-1]
-        reason = f"job {ended.job_id} ended without an answer, state {ended.state}: {last}"
-        return dict.fromkeys(numbers, Failure(reason, str(error)))
+        unseen = f"job {ended.job_id} ended without an answer, state {ended.state}: {last}"
+    for number in missing:
+        ledger.settle(number, failures.get(number, Failure(unseen)))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.config import compose_config
-from pipeline.executors.base import Job, PiecesMissingError
+from pipeline.executors.base import Failure, Job, Ledger, PiecesMissingError
 from pipeline.executors.config import ExecutorConfig, ExecutorName
 from pipeline.executors.local import core_groups
 from pipeline.executors.opening import open_executor
@@ -79,6 +79,33 @@ def test_what_a_dead_slurm_job_left_is_submitted_again(
     make(tmp_path, graph(hook=hook), engine(ExecutorName.slurm))
     assert contents(tmp_path) == serial
     assert computed(tmp_path)["work a/2"] == 2
+
+
+@needs("submitit")
+@pytest.mark.parametrize(("done_before", "again"), [((0, 1), [2, 3]), ((), [0, 1, 2, 3])])
+def test_a_slurm_job_that_dies_costs_a_try_only_where_it_did_nothing(
+    tmp_path: Path, done_before: tuple[int, ...], again: list[int]
+) -> None:
+    from submitit.core.utils import UncompletedJobError
+
+    from pipeline.executors.slurm import _settle
+
+    class Dead:
+        job_id, state = "7", "TIMEOUT"
+
+        def result(self) -> None:
+            raise UncompletedJobError("no output")
+
+    for number in done_before:
+        (tmp_path / str(number)).touch()
+    done: list[int] = []
+    ledger = Ledger([], 1, 10, done.append)
+    _settle(Dead(), job(tmp_path), range(4), 4, ledger)  # type: ignore[arg-type]
+    assert done == list(done_before)
+    assert list(ledger.waiting) == again
+    for number in again:
+        ledger.settle(number, Failure("once more"))
+    assert bool(ledger.failed) == (not done_before)
 
 
 def test_workers_die_with_a_run_that_is_killed_and_the_next_run_goes_on(
