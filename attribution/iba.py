@@ -125,9 +125,8 @@ def fit_mask(
     gets alone.
     """
     features = bottleneck.active_features
-    alpha = torch.full_like(
-        features, config.initial_alpha, memory_format=torch.channels_last
-    ).requires_grad_()
+    layout = torch.channels_last
+    alpha = torch.full_like(features, config.initial_alpha, memory_format=layout).requires_grad_()
     optimiser = torch.optim.Adam([alpha], lr=config.learning_rate, fused=True)
     at_once = max(TAIL_NEURONS // features.numel(), 1)
     parts = [
@@ -139,7 +138,7 @@ def fit_mask(
         noise = (draw_normal(features, samples, generators) for samples in parts)
         losses = mask_losses(alpha, noise, bottleneck, objective)
         # The fused update walks through the memory of both, whatever their strides.
-        alpha.grad = losses.gradient.contiguous(memory_format=torch.channels_last)
+        alpha.grad = losses.gradient.contiguous(memory_format=layout)
         optimiser.step()
         for when in ("first", "last") if step == 0 else ("last",):
             reported[f"model_loss_{when}"] = losses.model_loss

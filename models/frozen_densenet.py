@@ -52,14 +52,14 @@ class _Layer(NamedTuple):
     def of(cls, layer: Any) -> "_Layer":
         first, second = Affine.of(layer.norm1), Affine.of(layer.norm2)
         down = layer.conv1.weight[:, :, 0, 0] * second.scale[:, None]
-        last = {"memory_format": torch.channels_last}
+        last = torch.channels_last
         return cls(
             norm=first,
             down=down,
             bias=second.shift,
             down_scaled=down * first.scale,
-            conv=layer.conv2.weight.clone(**last),
-            conv_back=layer.conv2.weight.flip(2, 3).transpose(0, 1).contiguous(**last),
+            conv=layer.conv2.weight.clone(memory_format=last),
+            conv_back=layer.conv2.weight.flip(2, 3).transpose(0, 1).contiguous(memory_format=last),
         )
 
 
