@@ -95,7 +95,8 @@ def classification_table(
     undefined (NaN), and so is the interval of one whose positives or negatives all come from one
     patient. A resample in which a defined class has lost its positives gives no value for that
     class, and its mean is over the rest.
-    ``paper_auc`` and ``paper_ap`` are found by model (bce, weighted_bce) and class.
+    ``paper_auc`` and ``paper_ap`` are found by model (bce, weighted_bce) and class, for NIH's films
+    (``dataset`` begins with nih); of other data sets none are printed.
     ValueError for shapes that do not fit, labels other than 0 and 1, or scores that are not finite.
     """
     truth, scores = np.asarray(labels), np.asarray(logits, dtype=np.float64)
@@ -132,7 +133,8 @@ def classification_table(
         row["n_positive"] = int((truth[:, members] == 1).sum())
         row["n"], row["n_patients"], row["n_classes"] = len(truth), num_patients, len(defined)
         for metric in ("auc", "ap"):
-            row[f"paper_{metric}"] = paper_value("classification", f"{model}/{name}", metric)
+            published = paper_value("classification", f"{model}/{name}", metric)
+            row[f"paper_{metric}"] = published if dataset.startswith("nih") else np.nan
         rows.append(row)
     return pd.DataFrame(rows)
 

@@ -108,6 +108,7 @@ def table2(
     """
     tables, frames, left_out = [], [], []
     first = next(iter(curves.values()))
+    paper = next(iter(first))
     for detector in sorted(samples["finding"].unique()):
         of_detector = (samples["finding"] == detector).to_numpy()
         for place, of_first in first.items():
@@ -120,14 +121,14 @@ def table2(
             of_place = {method: places[place][rows] for method, places in curves.items()}
             table, fitted = table1(here, of_place, thresholds, localization, bootstrap, seed)
             table["paper"] = [paper_value("table2", detector, m) for m in table["method"]]
-            table["primary"] = place == next(iter(first))
+            table["primary"] = place == paper
             table = table.drop(columns="iou_macro")
             for at, (name, value) in enumerate(
                 (("detector", detector), ("region", region), ("lungs", lungs))
             ):
                 table.insert(2 * at if at < 1 else at + 1, name, value)
             tables.append(table)
-            frames.append(fitted.assign(region=region, lungs=lungs))
+            frames.append(fitted.assign(region=region, lungs=lungs, primary=place == paper))
     if not tables:
         raise ValueError("table 2 needs a detector with samples of two patients, and has none")
     return pd.concat(tables, ignore_index=True), pd.concat(frames, ignore_index=True), left_out

@@ -79,27 +79,31 @@ def check_brixia(
 
     ``folders``: the paths brixia, cohen and lungs; ``named``: the keys on the command line.
     """
+    none = config.source is ScoredFilms.none
+    films = "brixia=files or brixia=phantom"
     needed = {
         "brixia": (
             config.source is ScoredFilms.files,
             "brixia=files",
             "dicom_clean/ and metadata_global_v2.csv",
+            "brixia=files",
         ),
         "cohen": (
-            config.source is not ScoredFilms.none and config.test is TestFilms.cohen,
+            not none and config.test is TestFilms.cohen,
             "brixia.test=cohen",
             "public-annotations.csv and its films",
+            f"{films}, and brixia.test=cohen" if none else "brixia.test=cohen",
         ),
         "lungs": (
-            config.source is not ScoredFilms.none
-            and config.lungs.source is not LungSource.phantoms,
+            not none and config.lungs.source is not LungSource.phantoms,
             f"brixia.lungs.source={config.lungs.source.value}",
             "films in cxr/ and masks/"
             if config.lungs.source is LungSource.pairs
             else "a mask for every test film, under the film's name",
+            films if none else "brixia.lungs.source=pairs or masks",
         ),
     }
-    for name, (wanted, setting, content) in needed.items():
+    for name, (wanted, setting, content, hint) in needed.items():
         require(
             not wanted or folders[name] is not None,
             f"paths.{name}",
@@ -108,9 +112,14 @@ def check_brixia(
         require(
             wanted or f"paths.{name}" not in named,
             f"paths.{name}",
-            f"is set, but nothing reads it; add {setting} or leave it out",
+            f"is set, but nothing reads it; add {hint}, or leave it out",
         )
-    if config.source is ScoredFilms.none:
+    if none:
+        require(
+            config.test is TestFilms.own,
+            "brixia.test",
+            f"cohen, but nothing is learnt; add {films}",
+        )
         return
     lungs = config.lungs
     require(
@@ -126,6 +135,18 @@ def check_brixia(
         "brixia.phantom.num_films": config.phantom.num_films,
     }.items():
         require(value >= 1, key, f"at least 1, not {value}")
+    for key, count, least in (
+        ("brixia.max_samples", config.max_samples, 6),  # two patients for each detector
+        ("brixia.max_severity_films", config.max_severity_films, 2),
+        ("brixia.lungs.max_films", lungs.max_films, 2),
+    ):
+        require(count is None or count >= least, key, f"at least {least}, or null for all")
+    for key, share in {
+        "brixia.films.val_fraction": config.films.val_fraction,
+        "brixia.films.test_fraction": config.films.test_fraction,
+        "brixia.lungs.test_fraction": lungs.test_fraction,
+    }.items():
+        require(0 < share < 1, key, "between 0 and 1, exclusive")
     for name, training in (("detector", config.detector), ("regressor", config.regressor)):
         require(
             not training.horizontal_flip,

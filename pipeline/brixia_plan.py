@@ -33,20 +33,13 @@ from pipeline.stages.zone_localization import SCORED_PRIORS
 
 @dataclass(frozen=True)
 class BrixiaPlan:
-    """These stages by the role they play; maps by method."""
+    """What of these stages others use; the first index and pack are those that are learnt on."""
 
-    test_pack: Stage
     indices: tuple[Stage, ...]
     packs: tuple[Stage, ...]
     trainings: dict[str, Stage]
     statistics: dict[str, Stage]  # of the regressor, by tap
-    select_detectors: Stage
-    select_severity: Stage
-    zones: dict[str, Stage]  # by where the lungs come from; the first is the paper's
-    detector_maps: dict[str, Stage]
-    severity_maps: dict[str, Stage]
-    zone_localization: dict[str, Stage]
-    predict_severity: Stage
+    zone_localization: dict[str, Stage]  # by method
     tables: Stage
     figures: Stage
 
@@ -145,20 +138,13 @@ def plan_brixia(config: PipelineConfig, train: Stage, digests: DigestCache) -> B
         config, own.index, test.index, select_detectors, classified, predict_severity, measured
     )
     return BrixiaPlan(
-        test_pack=test.pack,
         indices=(own.index,) if test is own else (own.index, test.index),
         packs=(own.pack,) if test is own else (own.pack, test.pack),
         trainings=trainings,
         statistics=_statistics(
             config, tuple(settings.regression_methods), SEVERITY, regressor, own
         ),
-        select_detectors=select_detectors,
-        select_severity=select_severity,
-        zones=of_lungs,
-        detector_maps=detector_maps,
-        severity_maps=regressor_maps,
         zone_localization=localized,
-        predict_severity=predict_severity,
         tables=tables,
         figures=brixia_figures.stage(
             config,

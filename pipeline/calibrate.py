@@ -57,7 +57,7 @@ def main(overrides: list[str]) -> int:
             classifier, severity = (
                 WorkerTask(folders, config) if folders else None
                 for folders in (
-                    _of_classifier(plan, store, config),
+                    of_classifier(plan, store, config),
                     _obtain(_of_regressor(plan), plan, store, config),
                 )
             )
@@ -223,7 +223,7 @@ def _measure(
     )
 
 
-def _of_classifier(plan: Plan, store: Store, config: PipelineConfig) -> dict[str, Path]:
+def of_classifier(plan: Plan, store: Store, config: PipelineConfig) -> dict[str, Path]:
     """Where the explained model, its films and its statistics lie; made now if they are absent."""
     model = plan.models[config.train.primary]
     wanted = {"index": plan.index, "pack": plan.pack, "train": model.train}

@@ -36,7 +36,7 @@ def stage(
     methods = {metric: tuple(stages) for metric, stages in measured.items()}
     return Stage(
         name="tables",
-        version=1,
+        version=2,
         settings={
             "localization": section(config.evaluation.localization),
             "bootstrap": section(config.evaluation.bootstrap),
@@ -62,6 +62,9 @@ def stage(
             "evaluation/metric_tables.py",
             "evaluation/severity.py",
             "evaluation/bootstrap.py",
+            "evaluation/classification.py",
+            "evaluation/correlation.py",
+            "evaluation/localization.py",
             "evaluation/paper_values.csv",
         ),
         variant="brixia",
@@ -115,9 +118,12 @@ def run(task: Task, losses: tuple[Loss, ...], methods: Methods) -> None:
     others = others.melt(id_vars=["method", *NAMES], var_name="metric")
     write("zone_localization", others)
     named = read_samples(task.inputs["select"])[NAMES]
-    diagnostics = rows("diagnostics", lambda f: read_shard_tables(f, "diagnostics.csv"))
-    diagnostics = diagnostics.melt(id_vars=["method", "sample"], var_name="metric")
-    diagnostics = diagnostics.merge(named, on="sample")
+    diagnostics = rows(
+        "diagnostics",
+        lambda f: named.merge(read_shard_tables(f, "diagnostics.csv")).melt(
+            id_vars=NAMES, var_name="metric"
+        ),
+    )
     write("brixia_diagnostics", diagnostics)
 
 

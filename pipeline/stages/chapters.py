@@ -90,7 +90,8 @@ TABLES = {  # name -> title, caption
         "Table 2",
         "IoU of the detectors' maps with the union of the zones whose score the detector looks"
         " for; films that show it only. mask: the lung's own pixels in a zone; box: the strip of"
-        " its bounding box. predicted: lungs as the network outlines them; true: as they are."
+        " its bounding box. predicted: lungs as the network outlines them; true: as they are;"
+        " given: as the user's masks have them."
         " The thresholds are chosen on the other half of the patients. lung_mask says how far"
         " lungs alone go.",
     ),
@@ -127,8 +128,9 @@ TABLES = {  # name -> title, caption
     ),
     "classification": (
         "Classification",
-        "Area under the ROC curve and average precision of the classifier on the test fold; n/a"
-        " where a class has no positive or no negative film.",
+        "Area under the ROC curve and average precision of the classifiers, and of the detectors of"
+        " zone scores, on their test folds; the paper's are of NIH's films alone; n/a where a"
+        " class has no positive or no negative film.",
     ),
 }
 

@@ -23,7 +23,7 @@ def stage(
     scored = bool(zone_localization)
     return Stage(
         name="claims",
-        version=1,
+        version=2,
         settings={
             "claims": section(config.evaluation.claims),
             "bootstrap": section(config.evaluation.bootstrap),
@@ -126,9 +126,7 @@ def scored_observations(task: Task, where: str) -> pd.DataFrame:
     ious, others = _read(task, "table2"), _read(task, "zone_localization")
     assert ious is not None  # Table 2 is always made of zones
     assert others is not None
-    ious = ious[
-        (ious["region"] == ious["region"].iloc[0]) & (ious["lungs"] == ious["lungs"].iloc[0])
-    ]
+    ious = ious[ious["primary"]]
     for detector in sorted(ious["finding"].unique()):
         place = f"{where} {detector}"
         parts.append(observe(ious[ious["finding"] == detector], ["iou"], place, DETECTOR))
@@ -151,17 +149,14 @@ def _zone_curves(
     """IoU curves of each detector at the place that stands for the paper's."""
     frame = _read(task, "table2")
     assert frame is not None
-    place = f"{frame['region'].iloc[0]}_{frame['lungs'].iloc[0]}"
+    frame = frame[frame["primary"]]
     curves = {}
-    for method in methods:
-        of_method = read_zone_curves(task.inputs[f"zones_{method}"])[place]
-        for detector in frame["finding"].unique():
-            rows = frame[
-                (frame["finding"] == detector)
-                & (frame["method"] == method)
-                & (frame["region"] + "_" + frame["lungs"] == place)
-            ]
-            curves[f"{where} {detector}", DETECTOR, method] = of_method[rows["sample"].to_numpy()]
+    for (detector, method), rows in frame.groupby(["finding", "method"]):
+        if method in methods:
+            place = f"{rows['region'].iloc[0]}_{rows['lungs'].iloc[0]}"
+            of_method = read_zone_curves(task.inputs[f"zones_{method}"])[place]
+            samples = rows["sample"].to_numpy()
+            curves[f"{where} {detector}", DETECTOR, str(method)] = of_method[samples]
     return curves
 
 

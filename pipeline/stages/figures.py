@@ -10,6 +10,7 @@ import pandas as pd
 from pipeline.config import PipelineConfig
 from pipeline.evaluated_films import EvaluatedFilms
 from pipeline.graph import RawFolder, Stage, Task
+from pipeline.stages.classification import dataset_name
 from pipeline.store import write_json
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def stage(
 ) -> Stage:
     return Stage(
         name="figures",
-        version=4,
+        version=5,
         settings={
             "examples_per_finding": config.report.examples_per_finding,
             "hash_ids": config.report.hash_ids,
@@ -114,7 +115,7 @@ class Gallery:
 def run(task: Task, trainings: Sequence[str], methods: Sequence[str]) -> None:
     gallery = Gallery(task.folder)
     _films(task, gallery, methods)
-    _tables(task.inputs["tables"], gallery)
+    _tables(task.inputs["tables"], gallery, dataset_name(task.config))
     for name in trainings:
         gallery.add_training(task.inputs[f"train_{name}"], name)
     if "phantoms" in task.inputs:
@@ -165,7 +166,7 @@ def _films(task: Task, gallery: Gallery, methods: Sequence[str]) -> None:
             task.note(f"no figure 4: no box of {' or '.join(FIG4_FINDINGS)} is evaluated")
 
 
-def _tables(folder: Path, gallery: Gallery) -> None:
+def _tables(folder: Path, gallery: Gallery, dataset: str) -> None:
     """The pictures of tables; a table that was not asked for has none."""
     from evaluation.classification_figures import precision_recall_figure, roc_figure
     from evaluation.figures import method_label, table1_figure
@@ -185,7 +186,7 @@ def _tables(folder: Path, gallery: Gallery) -> None:
         gallery.add("table1", table1_figure(table), alt)
     if (table := read("fig2")) is not None:
         alt = "Insertion over deletion area of each method: " + "; ".join(
-            f"{method_label(str(row.method))}, {row.baseline}:"
+            f"{row.dataset}, {method_label(str(row.method))}, {row.baseline}:"
             f" {row.insertion_auc:.3f} over {row.deletion_auc:.3f}"
             for row in table.itertuples()
         )
@@ -194,7 +195,9 @@ def _tables(folder: Path, gallery: Gallery) -> None:
         gallery.add_sensitivity_n("sensitivity_n", table)
     areas, films = read("classification"), read("classification_samples")
     if areas is not None and films is not None:
-        rows = areas[areas["class"] == "mean"].itertuples()
+        # Of these films alone: the table has rows of the detectors too.
+        own = (areas["class"] == "mean") & (areas["dataset"] == dataset)
+        rows = areas[own].itertuples()
         means_text = "; ".join(f"{row.model}: {row.auc:.3f} and {row.ap:.3f}" for row in rows)
         alt = f"of every finding; mean area under the ROC curve and mean AP: {means_text}."
         gallery.add("roc", roc_figure(films), f"True over false positive rate {alt}")

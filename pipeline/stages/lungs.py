@@ -38,11 +38,15 @@ def network_stage(
     own = {"index": index, "pack": pack} if index and pack else {}
     return Stage(
         name="lung_network",
-        version=1,
+        version=2,
         settings={"lungs": settings, "seed": config.seed, "threads": config.threads},
         inputs={"films": films, **own},
         run=run_network,
-        sources=("models", "data/lung_pairs.py", "data/lungs.py", "data/laterality.py"),
+        sources=(
+            "models",
+            *("data/cohen.py", "data/integrity.py", "data/laterality.py", "data/lung_pairs.py"),
+            *("data/lungs.py", "data/packing.py", "data/splits.py"),
+        ),
     )
 
 
@@ -50,11 +54,13 @@ def stage(config: PipelineConfig, network: Stage, index: Stage, pack: Stage) -> 
     """Masks of the test fold of ``index``, whose films are packed at ``lungs.side``."""
     return Stage(
         name="lungs",
-        version=1,
+        version=2,
         settings={"side": config.dataset.side, "batch": _BATCH, "threads": config.threads},
         inputs={"network": network, "index": index, "pack": pack},
         run=run,
-        sources=("models/lung_unet.py", "data/laterality.py", "data/packing.py"),
+        sources=(
+            *("models/lung_unet.py", "data/laterality.py", "data/lungs.py", "data/packing.py"),
+        ),
         variant="predicted",
     )
 
@@ -70,7 +76,7 @@ def given_stage(
     """Masks of the test fold that lie in ``folder``: the phantoms' own, or the user's."""
     return Stage(
         name="lungs",
-        version=1,
+        version=2,
         settings={"side": config.dataset.side, "folder": folder},
         inputs={"masks": masks, "index": index, "pack": pack},
         run=lambda task: run_given(task, folder),
@@ -131,15 +137,21 @@ def _pairs(task: Task) -> tuple[dict[str, list[str]], "dict[str, TensorDataset]"
     import torch
     from torch.utils.data import TensorDataset
 
+    from data.integrity import problem_table
     from data.laterality import check_sides, mask_side
     from data.lungs import read_lung_mask
 
     lungs, root = task.config.brixia.lungs, task.inputs["films"]
     if lungs.source is LungSource.phantoms:
         table, films = _phantom_pairs(task)
+        masks_of = [read_lung_mask(root / path, lungs.side) for path in table["mask_path"]]
+        problems = problem_table([])
     else:
-        table, films = _read_pairs(task)
-    masks = np.stack([read_lung_mask(root / path, lungs.side) for path in table["mask_path"]])
+        table, films, masks_of, problems = _read_pairs(task)
+    problems.to_csv(task.folder / "problems.csv", index=False)
+    if len(problems):
+        task.note(f"{len(problems):,} films or masks are left out; see problems.csv")
+    masks = np.stack(masks_of)
     check_sides(
         [mask_side(film, mask) for film, mask in zip(films, masks, strict=True)],
         f"the lung masks of {root.name}",
@@ -169,26 +181,48 @@ def _phantom_pairs(task: Task) -> tuple[pd.DataFrame, np.ndarray]:
     return table, packed.load(table["image"].tolist())
 
 
-def _read_pairs(task: Task) -> tuple[pd.DataFrame, np.ndarray]:
+def _read_pairs(
+    task: Task,
+) -> tuple[pd.DataFrame, np.ndarray, list[np.ndarray], pd.DataFrame]:
+    """The readable pairs with their folds, films, masks; and problems."""
     from data.cohen import read_square
-    from data.integrity import resolve_inside
+    from data.integrity import DataError, list_problems, resolve_inside
     from data.lung_pairs import read_lung_pairs
+    from data.lungs import read_lung_mask
     from data.splits import split_by_patient
 
     lungs, root = task.config.brixia.lungs, task.inputs["films"]
     pairs = read_lung_pairs(root, lungs.test_fraction, seed=0)
-    if len(pairs.problems):
-        task.note(f"{len(pairs.problems):,} films or masks are left out; see problems.csv")
-    pairs.problems.to_csv(task.folder / "problems.csv", index=False)
-    table = pairs.images
+    films, masks, reasons = [], [], []
+    for path, mask_path in pairs.images[["path", "mask_path"]].itertuples(index=False):
+        try:
+            film = read_square(resolve_inside(root, path), lungs.side)
+            mask = read_lung_mask(resolve_inside(root, mask_path), lungs.side)
+        except DataError as error:
+            reasons.append(str(error).removeprefix(f"{root}/"))
+            continue
+        films.append(film)
+        masks.append(mask)
+        reasons.append("")
+    bad = np.array(reasons) != ""
+    unreadable = list_problems(
+        pairs.images["image"][bad], "film or mask", pd.Series(reasons, dtype=object)[bad]
+    )
+    problems = pd.concat([pairs.problems, unreadable], ignore_index=True)
+    if not films:
+        raise DataError(f"no pair of {root} can be read; the first: {reasons[0]}")
+    table = pairs.images[~bad].reset_index(drop=True)
     learn = table.index[table["fold"] == "train"]
     in_val = split_by_patient(table["image"][learn], _VAL_SHARE, seed=0)
     table.loc[learn[in_val], "fold"] = "val"
-    films = [read_square(resolve_inside(root, path), lungs.side) for path in table["path"]]
-    return table, np.stack(films)
+    # Names say where a film is from: a part of them in their order would be of one hospital.
+    order = np.random.default_rng(0).permutation(len(table))
+    table = table.iloc[order].reset_index(drop=True)
+    return table, np.stack([films[k] for k in order]), [masks[k] for k in order], problems
 
 
 def run(task: Task) -> None:
+    from data.integrity import problem_table
     from data.packing import PackedFilms
     from models.lung_unet import load_lung_unet, predict_masks
     from pipeline.films import film_batches
@@ -202,11 +236,12 @@ def run(task: Task) -> None:
     for batch in film_batches(films, names, _BATCH, device):
         masks += list(predict_masks(model, [batch], device))
         task.progress(len(masks), len(names))
-    _write(task, films, names, masks)
+    _write(task, films, names, masks, problem_table([]))
 
 
 def run_given(task: Task, folder: str) -> None:
-    from data.integrity import DataError
+    from data.integrity import DataError, list_problems
+    from data.laterality import check_sides, mask_side
     from data.lung_pairs import MASK_ENDING, SUFFIXES
     from data.lungs import read_lung_mask
     from data.nih_files import find_films
@@ -225,10 +260,12 @@ def run_given(task: Task, folder: str) -> None:
         task.progress(done, len(names))
     if not kept:
         raise DataError(f"no test film has a lung mask of its name in {root / folder}")
-    if len(kept) < len(names):
-        absent = len(names) - len(kept)
-        task.note(f"{absent:,} of {len(names):,} test films have no lung mask: left out")
-    _write(task, films, kept, masks)
+    cues = [mask_side(film, mask) for film, mask in zip(films.load(kept), masks, strict=True)]
+    check_sides(cues, f"the lung masks in {folder}")
+    absent = pd.Series(sorted(set(names) - set(kept)), dtype=object)
+    if len(absent):
+        task.note(f"{len(absent):,} of {len(names):,} test films have no lung mask: left out")
+    _write(task, films, kept, masks, list_problems(absent, folder, "no lung mask: film left out"))
 
 
 def _test_names(task: Task, films: "PackedFilms") -> list[str]:
@@ -238,7 +275,13 @@ def _test_names(task: Task, films: "PackedFilms") -> list[str]:
     return images.loc[images["fold"] == "test", "image"].tolist()
 
 
-def _write(task: Task, films: "PackedFilms", names: list[str], masks: Sequence[np.ndarray]) -> None:
+def _write(
+    task: Task,
+    films: "PackedFilms",
+    names: list[str],
+    masks: Sequence[np.ndarray],
+    problems: pd.DataFrame,
+) -> None:
     """masks.npy, bool (N, side, side) at the classifier's side, and the films' names in its order.
 
     Raises DataError where the films look mirrored.
@@ -252,10 +295,8 @@ def _write(task: Task, films: "PackedFilms", names: list[str], masks: Sequence[n
     side = task.config.dataset.side
     squashed = [squash(mask.astype(np.uint8) * 255, side) > MASK_LEVEL for mask in masks]
     np.save(task.folder / "masks.npy", np.stack(squashed))
-    share = [float(mask.mean()) for mask in masks]
-    pd.DataFrame({"image": names, "lung_share": share}).to_csv(
-        task.folder / "films.csv", index=False
-    )
+    pd.DataFrame({"image": names}).to_csv(task.folder / "films.csv", index=False)
+    problems.to_csv(task.folder / "problems.csv", index=False)
 
 
 def read_lungs(folder: Path) -> tuple[list[str], np.ndarray]:

@@ -11,7 +11,13 @@ from pipeline.pseudonyms import copy_pseudonymised, pseudonymise, read_salt
 from pipeline.stages.report_content import Made, figure_stages, report_content
 
 _TABLES = ("tables", "claims", "evaluate shortcuts")  # stages whose tables the run folder holds
-_SOURCES = ("index", "pack", "zones")  # names of the stages that may find problems
+_SOURCES = (
+    "index",
+    "pack",
+    "lung_network",
+    "lungs",
+    "zones",
+)  # names of the stages that may find problems
 
 
 def write_report(config: PipelineConfig, made: Mapping[str, Made], folder: Path) -> Path:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from data.config import ScoredFilms, Source, TestFilms
+from data.config import LungSource, ScoredFilms, Source, TestFilms
 from pipeline.config import PipelineConfig, section
 from pipeline.evaluated_films import EvaluatedFilms
 from pipeline.progress import seconds_text
@@ -21,13 +21,19 @@ _PROBLEM_KINDS = 12  # kinds of problems that the report lists; problems.csv hol
 _NIH_FILMS, _BRIXIA_FILMS = 112_120, 4_695
 _PHANTOMS_AND_FILMS = (
     "The classifier learnt on phantoms, rendered by this project, and is measured on phantoms; the"
-    " films with zone scores are real ones. No number here is a reproduction of the paper."
+    " films with zone scores that are measured are real ones. No number here is a reproduction of"
+    " the paper."
 )
 _DEVIATIONS = "Where the paper, the published code and this project differ: docs/deviations.md."
 _NOT_EMBEDDED = (
     "report.embed_images=false: no pixel of a film is in this file. Figures that show films are"
     " left out; they lie in figures/ of the run's folder."
 )
+_LUNGS = {
+    LungSource.phantoms: "as a network outlines them that learnt the phantoms' own",
+    LungSource.pairs: "as a network outlines them that learnt the films and masks at paths.lungs",
+    LungSource.masks: "as the masks at paths.lungs have them",
+}
 
 
 @dataclass(frozen=True)
@@ -186,10 +192,10 @@ def report_content(
 
 
 def _real_scored(config: PipelineConfig) -> bool:
-    """Whether films with zone scores are real ones."""
+    """Whether the films with zone scores that are measured are real ones."""
     brixia = config.brixia
-    return brixia.source is ScoredFilms.files or (
-        brixia.source is not ScoredFilms.none and brixia.test is TestFilms.cohen
+    return brixia.source is not ScoredFilms.none and (
+        brixia.source is ScoredFilms.files or brixia.test is TestFilms.cohen
     )
 
 
@@ -199,24 +205,26 @@ def _scored_statement(config: PipelineConfig, made: Mapping[str, Made]) -> list[
     if brixia.source is ScoredFilms.none:
         return []
 
-    def count(title: str) -> int:
-        return len(pd.read_csv(made[title].artifact.folder / "images.csv", usecols=["image"]))
+    def folds(title: str) -> pd.Series:
+        path = made[title].artifact.folder / "images.csv"
+        return pd.read_csv(path, usecols=["fold"])["fold"].value_counts()
 
-    learnt = count("index brixia")
-    text = f"Films with zone scores: {learnt:,} "
-    text += (
-        "phantoms" if brixia.source is ScoredFilms.phantoms else f"of BrixIA's {_BRIXIA_FILMS:,}"
+    own = folds("index brixia")
+    phantoms, cohen = brixia.source is ScoredFilms.phantoms, brixia.test is TestFilms.cohen
+    kind = "phantoms" if phantoms else f"of BrixIA's {_BRIXIA_FILMS:,}"
+    learnt = int(own.get("train", 0) + own.get("val", 0))
+    measured = (
+        f"{int(folds('index cohen').sum()):,} of the public Cohen subset"
+        if cohen
+        else f"{int(own.get('test', 0)):,} {kind}"
     )
-    if brixia.test is TestFilms.cohen:
-        text += (
-            f" to learn on, and {count('index cohen'):,} of the public Cohen subset to measure on"
-        )
-    text += (
-        "; detectors and regressor are fine-tuned from the classifier that is explained; lungs by"
-        f" {brixia.lungs.source.value}."
+    text = (
+        f"Films with zone scores: learnt on {learnt:,} {kind}, measured on {measured}; detectors"
+        " and regressor are fine-tuned from the classifier that is explained, the detectors of"
+        f" {brixia.detector.primary.value} are; lungs {_LUNGS[brixia.lungs.source]}."
     )
-    if brixia.source is ScoredFilms.files and learnt < _BRIXIA_FILMS:
-        text += " A part of the films: no number of theirs is a reproduction of the paper."
+    if phantoms or cohen or int(own.sum()) < _BRIXIA_FILMS:
+        text += " No number of theirs is a reproduction of the paper."
     return [text]
 
 

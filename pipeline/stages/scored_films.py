@@ -96,7 +96,7 @@ def pack_stage(
         },
         inputs={"films": films, "index": index},
         run=lambda task: _pack(task, which, side),
-        sources=("data/packing.py", *_READERS),
+        sources=("data/packing.py", "data/brixia.py", "data/cohen.py", *_READERS),
         variant=f"{'cohen' if cohen else 'brixia'} {side} px",
     )
 

@@ -13,11 +13,11 @@ def detectors_stage(config: PipelineConfig, index: Stage, pack: Stage) -> Stage:
     """(film, detector) pairs of the test fold in which a zone shows what the detector looks for."""
     return Stage(
         name="select",
-        version=1,
+        version=2,
         settings={"detectors": config.brixia.max_samples, "seed": config.seed},
         inputs={"index": index, "pack": pack},
         run=run_detectors,
-        sources=("evaluation/sampling.py",),
+        sources=("evaluation/sampling.py", "data/brixia_score.py"),
         variant="detectors",
     )
 
@@ -30,7 +30,7 @@ def severity_stage(config: PipelineConfig, index: Stage, pack: Stage) -> Stage:
         settings={"severity": config.brixia.max_severity_films, "seed": config.seed},
         inputs={"index": index, "pack": pack},
         run=run_severity,
-        sources=("evaluation/sampling.py",),
+        sources=("evaluation/sampling.py", "data/brixia_score.py"),
         variant=SEVERITY,
     )
 
@@ -41,7 +41,7 @@ def run_detectors(task: Task) -> None:
         films[films[detector] == 1].assign(finding=detector, film=lambda f: f.index)
         for detector in DETECTORS
     ]
-    wanted = pd.concat(pairs).sort_values(["film", "finding"], kind="stable")
+    wanted = pd.concat(pairs).sort_values(["film", "finding"], kind="stable", ignore_index=True)
     _write(task, wanted, list(DETECTORS), task.config.brixia.max_samples)
 
 

@@ -48,6 +48,7 @@ def stage(
             "evaluation/localization.py",
             "evaluation/localization_metrics.py",
             "evaluation/priors.py",
+            "data/brixia_score.py",
         ),
         variant=f"zone_localization {method}",
     )

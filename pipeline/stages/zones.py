@@ -43,16 +43,17 @@ class FilmZones(NamedTuple):
 def stage(lungs: Stage) -> Stage:
     return Stage(
         name="zones",
-        version=1,
+        version=2,
         settings={},
         inputs={"lungs": lungs},
-        run=run,
+        run=lambda task: run(task, f"{lungs.variant} lungs"),
         sources=("data/lungs.py",),
         variant=lungs.variant,
     )
 
 
-def run(task: Task) -> None:
+def run(task: Task, which: str) -> None:
+    """``which``: what problems call the lungs."""
     from data.lungs import LungError, six_zones, split_lungs
 
     names, masks = read_lungs(task.inputs["lungs"])
@@ -61,10 +62,10 @@ def run(task: Task) -> None:
         try:
             lungs = split_lungs(mask)
         except LungError as error:
-            doubts.append((name, "lungs", f"{error}: film skipped"))
+            doubts.append((name, which, f"{error}: film skipped"))
             continue
         zones = six_zones(lungs)
-        doubts += [(name, "lungs", doubt) for doubt in lungs.doubts]
+        doubts += [(name, which, doubt) for doubt in lungs.doubts]
         images.append(name)
         numbers = np.arange(1, len(zones.masks) + 1, dtype=np.uint8)
         labels.append((zones.masks * numbers[:, None, None]).max(axis=0))

@@ -64,7 +64,8 @@ def test_zones_of_lungs_that_nobody_found_are_listed_and_none_at_all_is_an_error
                 progress=lambda *_: None,
                 note=notes.append,
                 executor=SerialExecutor(ExecutorConfig()),
-            )
+            ),
+            "predicted lungs",
         )
         return notes
 

@@ -1,0 +1,134 @@
+"""``python -m pipeline.frontier [key=value ...]``: speed of a bottleneck against its maps.
+
+On the films of pipeline/calibrate.py, positives of the validation fold: seconds per image of IBA at
+each dense block for several numbers of steps and noise samples, and Spearman's correlation of the
+maps with those of the configured setting. The row of that setting itself is with other seeds: what
+noise alone changes. Writes ``frontier.csv`` beside the runs and changes no setting; what
+conf/attribution/fast.yaml says was chosen from it.
+"""
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from attribution.config import BottleneckConfig, required_taps
+from pipeline.calibrate import of_classifier, validation_samples
+from pipeline.config import ConfigError, compose_config
+from pipeline.graph import Progress, WorkerTask
+from pipeline.plan import plan_run
+from pipeline.progress import say, stage_progress
+from pipeline.run import store_folder
+from pipeline.runner import StageFailedError
+from pipeline.store import Store
+
+METHODS = ("iba", "iba_block2", "iba_block1", "inverse_iba")
+SETTINGS = ((10, 5), (10, 2), (5, 10), (5, 5), (5, 2), (3, 4))
+"""(steps, noise samples); the learning rate times the steps stays what it is."""
+OTHER_SEED = 1
+
+
+def main(overrides: list[str]) -> int:
+    try:
+        config = compose_config(overrides)
+        store = Store(store_folder(config))
+        folders = of_classifier(plan_run(config, store.digests), store, config)
+        with stage_progress("frontier") as progress:
+            table = frontier(WorkerTask(folders, config), progress)
+    except (ConfigError, StageFailedError, ValueError, OSError) as error:
+        say(f"error: {error}")
+        return 1
+    path = Path(config.paths.outputs) / "frontier.csv"
+    table.to_csv(path, index=False, float_format="%.4g")
+    say(table.to_string(index=False, float_format="%.3f"))
+    say(f"table: {path}")
+    return 0
+
+
+def frontier(task: WorkerTask, progress: Progress) -> pd.DataFrame:
+    """Columns method, steps, noise_samples, learning_rate, seconds_per_image, speed (times that of
+    the configured setting), rank_correlation (mean over the films) and its lowest."""
+    from evaluation.sanity import spearman
+    from pipeline.loaded_model import LoadedModel
+
+    loaded, samples = LoadedModel.of(task), validation_samples(task)
+    rows = []
+    methods = [name for name in METHODS if name in task.config.attribution.methods]
+    for number, name in enumerate(methods):
+        full: BottleneckConfig = getattr(task.config.attribution, name)
+        own = samples["seed"].to_numpy()
+        reference, unit = _explain(task, loaded, samples, name, full, own)
+        trials = [(full, own + OTHER_SEED)] + [
+            (
+                replace(
+                    full,
+                    steps=steps,
+                    noise_samples=count,
+                    learning_rate=full.learning_rate * full.steps / steps,
+                ),
+                own + OTHER_SEED,
+            )
+            for steps, count in SETTINGS
+        ]
+        for settings, seeds in trials:
+            maps, seconds = _explain(task, loaded, samples, name, settings, seeds)
+            alike = spearman(maps, reference)
+            rows.append(
+                {
+                    "method": name,
+                    "steps": settings.steps,
+                    "noise_samples": settings.noise_samples,
+                    "learning_rate": settings.learning_rate,
+                    "seconds_per_image": seconds,
+                    "speed": unit / seconds,
+                    "rank_correlation": float(np.nanmean(alike)),
+                    "lowest": float(np.nanmin(alike)),
+                }
+            )
+        progress(number + 1, len(methods))
+    return pd.DataFrame(rows)
+
+
+def _explain(
+    task: WorkerTask,
+    loaded: Any,
+    samples: pd.DataFrame,
+    method: str,
+    settings: BottleneckConfig,
+    seeds: Sequence[int] | NDArray[np.integer],
+) -> tuple[NDArray[np.float32], float]:
+    """Maps (N, H, W) and seconds per image."""
+    from attribution.base import SCORES
+    from attribution.methods import build_method
+    from pipeline.stages.statistics import read_statistics
+
+    changed: dict[str, Any] = {method: settings}
+    attribution = replace(task.config.attribution, **changed)
+    statistics = read_statistics(task, required_taps(method, attribution))
+    explain = build_method(method, attribution, statistics)
+    maps, seconds = [], 0.0
+    for start in range(0, len(samples), attribution.batch_size):
+        rows = slice(start, start + attribution.batch_size)
+        batch = samples.iloc[rows]
+        images, targets = loaded.images(batch), loaded.targets(batch)
+        begun = time.perf_counter()
+        found = explain(
+            loaded.explained_by(method),
+            images,
+            targets,
+            score=SCORES[attribution.score],
+            seeds=[int(seed) for seed in seeds[rows]],
+        )
+        seconds += time.perf_counter() - begun
+        maps.append(found.maps.numpy())
+    return np.concatenate(maps), seconds / len(samples)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
