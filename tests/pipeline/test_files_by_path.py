@@ -86,6 +86,28 @@ def test_lung_masks_of_ones_own_stand_in_for_the_network(files: Path) -> None:
     assert set(table["lungs"]) == {"given"}
 
 
+def test_lung_masks_that_lie_mirrored_or_are_absent_are_told(files: Path, tmp_path: Path) -> None:
+    masks = tmp_path / "lungs" / "masks"
+    masks.mkdir(parents=True)
+    for path in (files / "lungs" / "masks").iterdir():
+        cv2.imwrite(str(masks / path.name), cv2.imread(str(path), 0)[:, ::-1])
+    command = ("experiment=brixia", "brixia.lungs.source=masks", *SMALL)
+    outputs = f"paths.outputs={files / 'outputs'}"
+    folders = (*paths(files, "nih", "brixia"), f"paths.lungs={tmp_path / 'lungs'}")
+    done = cli("pipeline", *command, *folders, outputs)
+    assert done.returncode == 1
+    assert "the lung masks in masks look mirrored" in done.stdout
+    for path in masks.iterdir():
+        shutil.copyfile(files / "lungs" / "masks" / path.name, path)
+    test = pd.read_csv(files / "outputs" / "latest" / "tables" / "severity_samples.csv")["image"]
+    absent = sorted(test)[0]
+    (masks / absent).with_suffix(".png").unlink()
+    done = cli("pipeline", *command, *folders, outputs)
+    assert done.returncode == 0, done.stdout + done.stderr
+    problems = pd.read_csv(files / "outputs" / "latest" / "tables" / "problems.csv", dtype=str)
+    assert "no lung mask" in problems.set_index("file").loc[absent, "reason"]
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [("brixia", "dicom_clean"), ("lungs", "cxr"), ("nih", "Data_Entry_2017_v2020.csv")],

@@ -127,6 +127,12 @@ def test_table2_has_every_detector_place_and_row_and_both_data_sets_share_tables
     for name in ("classification", "fig2"):
         datasets = pd.read_csv(tables / f"{name}.csv")["dataset"]
         assert set(datasets) == {"nih_phantoms", "brixia_phantoms"}, name
+    scores = pd.read_csv(tables / "classification.csv", na_values=["n/a"])
+    published = scores[scores["paper_auc"].notna()]
+    assert set(published["dataset"]) == {"nih_phantoms"}
+    diagnostics = pd.read_csv(tables / "brixia_diagnostics.csv", na_values=["n/a"])
+    assert not (diagnostics["method"] == "random").any()  # it says nothing of itself
+    assert (diagnostics["n"] > 0).all()
     pcc = pd.read_csv(tables / "pcc.csv", na_values=["n/a"]).set_index(["method", "variant"])
     assert pcc.loc[("regression_iba_mse", "mean_film"), "paper"] == 0.4766
     # A map of lungs is one with itself where the background counts, and nothing inside them.
