@@ -140,6 +140,19 @@ def test_table2_has_every_detector_place_and_row_and_both_data_sets_share_tables
     assert pcc.loc[("lung_mask", "mean_lungs"), "n_nan"] == 4
 
 
+def test_the_frontier_measures_every_setting_against_the_configured_one(outputs):
+    done = cli("pipeline.frontier", *TINY, f"paths.outputs={outputs}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    table = pd.read_csv(outputs / "frontier.csv")
+    for _, rows in table.groupby("method"):
+        configured = rows.iloc[0]
+        assert configured[["steps", "noise_samples", "learning_rate"]].tolist() == [2, 2, 1]
+        assert (rows["steps"] * rows["learning_rate"]).to_numpy() == pytest.approx(2)
+        assert rows["rank_correlation"].between(-1, 1).all()
+        assert (rows["lowest"] <= rows["rank_correlation"] + 1e-6).all()
+    assert set(table["method"]) == {"iba", "iba_block1", "iba_block2", "inverse_iba"}
+
+
 def test_the_same_command_again_finds_everything_in_the_store(outputs):
     before = keys(outputs / "latest")
     tables = {p.name: p.read_bytes() for p in (outputs / "latest" / "tables").iterdir()}
