@@ -11,6 +11,10 @@ from attribution.tapped import TappedModule
 from evaluation.config import Baseline, InsertionDeletionConfig
 from evaluation.insertion_deletion import insertion_deletion
 from pipeline.bench_machine import peak_mib
+from pipeline.config import PipelineConfig
+from pipeline.executors.config import ExecutorConfig
+from pipeline.executors.serial import SerialExecutor
+from pipeline.graph import Task
 from pipeline.shards import run_shards
 
 SIDE, SHARD = 48, 40
@@ -48,7 +52,10 @@ def explain_and_measure(model, folder, count):
         np.save(shard / "maps.npy", maps.numpy())
         np.save(shard / "insertion.npy", found.insertion)
 
-    run_shards(folder, count, SHARD, compute, lambda done, total: None)
+    folder.mkdir()
+    serial = SerialExecutor(ExecutorConfig())
+    task = Task({}, PipelineConfig(), folder, lambda done, total: None, print, serial)
+    run_shards(task, count, SHARD, lambda given: compute)
 
 
 def test_peak_memory_is_that_of_a_shard_however_many_films(model, tmp_path):
