@@ -71,12 +71,16 @@ def pinned() -> dict[str, tuple[list[str], str]]:
 
 
 def licence(name: str) -> str:
-    """In SPDX's spelling. LookupError where the metadata names none."""
+    """In SPDX's spelling; of an extra that is not installed here, what the table says of that
+    version. LookupError where neither names one."""
     if name in READ_BY_HAND:
         return READ_BY_HAND[name]
     try:
         about = distribution(name).metadata
     except PackageNotFoundError:
+        versions, extra = pinned()[name]
+        if extra and (", ".join(versions), extra) == _written(name)[::2]:
+            return _written(name)[1]
         raise LookupError(f"{name} is not installed: read its licence, add it above") from None
     classes = [c.split(" :: ")[-1] for c in about.get_all("Classifier") or [] if "License ::" in c]
     short = (about.get("License") or "").strip().splitlines()[:1]
@@ -84,6 +88,13 @@ def licence(name: str) -> str:
         if said and all(kind(part) for part in parts(said)):
             return SPELLINGS.get(said.lower(), said)
     raise LookupError(f"{name}: {short or classes} is on no list: read it, add it above")
+
+
+def _written(name: str) -> tuple[str, str, str]:
+    """Version, licence and extra in the table as it is; empty for a package that it has not."""
+    row = rf"^\| {re.escape(name)} \| ([^|]*) \| ([^|]*) \| [^|]* \| ([^|]*?) ?\|$"
+    found = re.search(row, TABLE.read_text(encoding="utf-8"), re.MULTILINE)
+    return (found[1], found[2], found[3]) if found else ("", "", "")
 
 
 def parts(expression: str) -> list[str]:

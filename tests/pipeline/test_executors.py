@@ -26,7 +26,8 @@ ONCE = {f"work {variant}/{shard}": 1 for variant in "ab" for shard in range(ROWS
 
 def needs(package: str) -> pytest.MarkDecorator:
     there = importlib.util.find_spec(package) is not None
-    reason = f"{package} is not installed (make setup EXTRAS={package})"
+    extra = {"submitit": "slurm"}.get(package, package)
+    reason = f"{package} is not installed (make setup EXTRAS={extra})"
     return pytest.mark.skipif(not there, reason=reason)
 
 
