@@ -220,8 +220,8 @@ def _scored_statement(config: PipelineConfig, made: Mapping[str, Made]) -> list[
     )
     text = (
         f"Films with zone scores: learnt on {learnt:,} {kind}, measured on {measured}; detectors"
-        " and regressor are fine-tuned from the classifier that is explained, the detectors of"
-        f" {brixia.detector.primary.value} are; lungs {_LUNGS[brixia.lungs.source]}."
+        " and regressor are fine-tuned from the classifier that is explained; the detectors of"
+        f" {brixia.detector.primary.value} are explained; lungs {_LUNGS[brixia.lungs.source]}."
     )
     if phantoms or cohen or int(own.sum()) < _BRIXIA_FILMS:
         text += " No number of theirs is a reproduction of the paper."
