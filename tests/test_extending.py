@@ -24,26 +24,18 @@ from pipeline.config import ConfigError, PipelineConfig, compose_config
 from pipeline.plan import plan_run
 from pipeline.run import run_pipeline
 from pipeline.store import Store
+from tests.untrained import UNTRAINED
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
 METHOD, METRIC, DATA_SET = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
 SETTINGS = (
-    "experiment=smoke",
-    "brixia=none",
-    "dataset.side=32",
-    "dataset.phantom.num_train_val=24",
-    "dataset.phantom.num_test=24",
-    "dataset.phantom.side=64",
-    "train.losses=[weighted_bce]",
-    "train.pretrain_epochs=0",
-    "train.epochs=0",
+    *UNTRAINED,
     "attribution.methods=[occlusion,random]",
     "evaluation.metrics=[localization,kept]",
     "evaluation.max_images=6",
     "evaluation.bootstrap.resamples=20",
     "evaluation.claims.resamples=20",
-    "threads=1",
 )
 
 

@@ -20,24 +20,16 @@ from pipeline.keys import file_sha256
 from pipeline.plan import plan_run
 from pipeline.runner import finish_run, obtain_all, record_plan
 from pipeline.store import Store
+from tests.untrained import SIDE, UNTRAINED
 
-SIDE = 32
 SETTINGS = (
-    "experiment=smoke",
-    f"dataset.side={SIDE}",
-    "dataset.phantom.num_train_val=24",
-    "dataset.phantom.num_test=24",
-    "dataset.phantom.side=64",
-    "train.losses=[weighted_bce]",
-    "train.pretrain_epochs=0",
-    "train.epochs=0",
+    *UNTRAINED,
     "attribution.methods=[grad_cam,iba]",
     "attribution.batch_size=1",
     "attribution.iba.steps=2",
     "attribution.iba.noise_samples=2",
     "attribution.statistics.num_images=4",
     "evaluation.max_images=2",
-    "threads=1",
 )
 
 

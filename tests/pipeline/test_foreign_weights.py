@@ -22,6 +22,7 @@ from pipeline.run import run_pipeline
 from pipeline.runner import StageFailedError
 from pipeline.stages.predict import read_logits
 from pipeline.store import Store
+from tests.untrained import UNTRAINED
 from tests.weights_of_others import (
     old_spelling,
     save_as_published,
@@ -31,21 +32,12 @@ from tests.weights_of_others import (
 )
 
 SETTINGS = (
-    "experiment=smoke",
-    "brixia=none",
-    "dataset.side=32",
-    "dataset.phantom.num_train_val=24",
-    "dataset.phantom.num_test=24",
-    "dataset.phantom.side=64",
-    "train.losses=[weighted_bce]",
-    "train.pretrain_epochs=0",
-    "train.epochs=0",
+    *UNTRAINED,
     "attribution.methods=[grad_cam]",
     "evaluation.metrics=[localization]",
     "evaluation.max_images=8",
     "evaluation.bootstrap.resamples=20",
     "evaluation.claims.resamples=20",
-    "threads=1",
 )
 Logits = Callable[[Tensor], Tensor]
 
