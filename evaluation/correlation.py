@@ -126,17 +126,21 @@ def pcc_samples(
     """Per-sample rows, and the moments that the pooled rows of the table are made of.
 
     The frame: the columns of ``samples`` (N rows), pcc_film (whole film, 0 outside the lungs),
-    pcc_lungs (inside the lungs only), zone_spearman. The moments: (N, 6) of ``film`` and ``lungs``.
+    pcc_lungs (inside the lungs only), zone_spearman, and relative_mean_score<score> of
+    ``score_group_means``. The moments: (N, 6) of ``film`` and ``lungs``.
     """
     severity = severity_maps(zones, scores)
     sums = {
         "film": moments(maps, severity, np.ones(maps.shape, dtype=bool)),
         "lungs": moments(maps, severity, zones > 0),
     }
+    means = zone_means(maps, zones, scores.shape[1])
+    groups = score_group_means(means, scores)
     frame = samples.assign(
         pcc_film=correlation_of(sums["film"]),
         pcc_lungs=correlation_of(sums["lungs"]),
-        zone_spearman=zone_spearman(zone_means(maps, zones, scores.shape[1]), scores),
+        zone_spearman=zone_spearman(means, scores),
+        **{f"relative_mean_score{score}": of_score for score, of_score in enumerate(groups.T)},
     )
     return frame, sums
 

@@ -122,11 +122,13 @@ def table2(
             table, fitted = table1(here, of_place, thresholds, localization, bootstrap, seed)
             table["paper"] = [paper_value("table2", detector, m) for m in table["method"]]
             table["primary"] = place == paper
-            table = table.drop(columns="iou_macro")
-            for at, (name, value) in enumerate(
-                (("detector", detector), ("region", region), ("lungs", lungs))
-            ):
-                table.insert(2 * at if at < 1 else at + 1, name, value)
+            first_columns = {
+                "detector": detector,
+                "method": table["method"],
+                "region": region,
+                "lungs": lungs,
+            }
+            table = pd.DataFrame(first_columns).join(table.drop(columns=["method", "iou_macro"]))
             tables.append(table)
             frames.append(fitted.assign(region=region, lungs=lungs, primary=place == paper))
     if not tables:

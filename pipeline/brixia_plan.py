@@ -2,15 +2,15 @@
 
 from dataclasses import dataclass
 
-from attribution.config import MultilayerIBAConfig, Score, required_taps
+from attribution.config import Score
 from data.brixia_score import DETECTORS
 from data.config import LungSource, ScoredFilms, TestFilms
 from pipeline.config import PipelineConfig
 from pipeline.graph import RawFolder, Stage
 from pipeline.keys import DigestCache
+from pipeline.model_plan import attribute_stages, statistics_stages
 from pipeline.raw import brixia_films, cohen_films, lung_films
 from pipeline.stages import (
-    attribute,
     brixia_figures,
     brixia_tables,
     classification,
@@ -22,7 +22,6 @@ from pipeline.stages import (
     select_scored,
     sensitivity_n,
     severity_maps,
-    statistics,
     zone_localization,
     zones,
 )
@@ -85,17 +84,31 @@ def plan_brixia(config: PipelineConfig, train: Stage, digests: DigestCache) -> B
     detector = detectors[settings.detector.primary]
     select_detectors = select_scored.detectors_stage(config, test.index, test.pack)
     select_severity = select_scored.severity_stage(config, test.index, test.pack)
-    detector_maps = _maps(
-        config, tuple(config.attribution.methods), DETECTOR, detector, own, test, select_detectors
+    explained = tuple(config.attribution.methods)
+    detector_statistics = statistics_stages(
+        config, explained, DETECTOR, detector, own.index, own.pack
     )
-    regressor_maps = _maps(
+    detector_maps = attribute_stages(
         config,
-        tuple(settings.regression_methods),
+        explained,
+        DETECTOR,
+        detector,
+        test.pack,
+        select_detectors,
+        detector_statistics,
+    )
+    methods = tuple(settings.regression_methods)
+    severity_statistics = statistics_stages(
+        config, methods, SEVERITY, regressor, own.index, own.pack
+    )
+    regressor_maps = attribute_stages(
+        config,
+        methods,
         SEVERITY,
         regressor,
-        own,
-        test,
+        test.pack,
         select_severity,
+        severity_statistics,
         Score.output,
     )
     localized = {
@@ -141,9 +154,7 @@ def plan_brixia(config: PipelineConfig, train: Stage, digests: DigestCache) -> B
         indices=(own.index,) if test is own else (own.index, test.index),
         packs=(own.pack,) if test is own else (own.pack, test.pack),
         trainings=trainings,
-        statistics=_statistics(
-            config, tuple(settings.regression_methods), SEVERITY, regressor, own
-        ),
+        statistics=severity_statistics,
         zone_localization=localized,
         tables=tables,
         figures=brixia_figures.stage(
@@ -208,37 +219,3 @@ def _zones(
         true = lungs.given_stage(config, test.films, MASKS, test.index, test.lung_pack, "true")
         of_lungs["true"] = zones.stage(true)
     return of_lungs
-
-
-def _maps(
-    config: PipelineConfig,
-    methods: tuple[str, ...],
-    name: str,
-    model: Stage,
-    own: _Films,
-    test: _Films,
-    select: Stage,
-    score: Score | None = None,
-) -> dict[str, Stage]:
-    """Each method's maps of ``model``; feature statistics are those of the train films."""
-    attribution = config.attribution
-    of_tap = _statistics(config, methods, name, model, own)
-
-    def stage(method: str) -> Stage:
-        settings = getattr(attribution, method)
-        if isinstance(settings, MultilayerIBAConfig):
-            layers = {layer: stage(layer) for layer in settings.layers}
-            return attribute.joined_stage(config, method, name, layers)
-        wanted = {tap: of_tap[tap] for tap in required_taps(method, attribution)}
-        return attribute.stage(config, method, name, model, test.pack, select, wanted, score)
-
-    return {method: stage(method) for method in methods}
-
-
-def _statistics(
-    config: PipelineConfig, methods: tuple[str, ...], name: str, model: Stage, own: _Films
-) -> dict[str, Stage]:
-    taps = {tap for method in methods for tap in required_taps(method, config.attribution)}
-    return {
-        tap: statistics.stage(config, name, tap, model, own.index, own.pack) for tap in sorted(taps)
-    }

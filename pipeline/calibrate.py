@@ -14,24 +14,29 @@ it changes no setting.
 """
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from attribution.config import BottleneckConfig, required_taps
+from attribution.config import BottleneckConfig, Score, required_taps
 from pipeline.config import ConfigError, PipelineConfig, compose_config
 from pipeline.graph import Progress, Stage, WorkerTask
-from pipeline.keys import sample_seed
+from pipeline.keys import sample_seeds
 from pipeline.plan import Plan, plan_run
 from pipeline.progress import say, stage_progress
 from pipeline.run import store_folder
 from pipeline.runner import StageFailedError, obtain_all
 from pipeline.stages.finetune import SEVERITY
 from pipeline.store import Store
+
+if TYPE_CHECKING:  # torch is imported when there is something to explain
+    from attribution.base import Attribution
+    from pipeline.loaded_model import LoadedModel
 
 GRID = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 KEPT = 0.9
@@ -80,7 +85,6 @@ def calibrate(
 ) -> pd.DataFrame:
     """The rule's table (see ``search``) for the bottlenecks among ``attribution.methods``, and with
     ``severity`` for those of the regressor."""
-    from attribution.config import Score
     from pipeline.loaded_model import LoadedModel
 
     config = classifier.config
@@ -155,13 +159,8 @@ def search(methods: Sequence[str], measure: Callable[[str, float], Measured]) ->
 def validation_samples(task: WorkerTask) -> pd.DataFrame:
     """``PER_FINDING`` positives of the validation fold for each finding, in a seeded order."""
     from data.nih import FINDINGS
-    from data.packing import PackedFilms
-    from pipeline.films import readable_images
 
-    config = task.config
-    images = readable_images(task.inputs["index"], PackedFilms(task.inputs["pack"]))
-    fold = images[images["fold"] == "val"]
-    fold = fold.iloc[np.random.default_rng(config.seed).permutation(len(fold))]
+    config, fold = task.config, _validation_films(task)
     parts = [
         fold[fold[finding] == 1].head(PER_FINDING)[["image"]].assign(finding=finding, target=k)
         for k, finding in enumerate(FINDINGS[: config.dataset.num_labels])
@@ -169,49 +168,67 @@ def validation_samples(task: WorkerTask) -> pd.DataFrame:
     samples = pd.concat(parts, ignore_index=True)
     if samples.empty:
         raise ValueError("the validation fold holds no positive film to calibrate on")
-    samples["seed"] = [
-        sample_seed(config.seed, image, finding)
-        for image, finding in zip(samples["image"], samples["finding"], strict=True)
-    ]
-    return samples
+    seeds = sample_seeds(config.seed, samples["image"], samples["finding"])
+    return samples.assign(seed=seeds)
 
 
 def severity_samples(task: WorkerTask) -> pd.DataFrame:
     """``SEVERITIES`` films of the validation fold with their true scores, in a seeded order."""
+    samples = _validation_films(task).head(SEVERITIES).reset_index(drop=True)
+    seeds = sample_seeds(task.config.seed, samples["image"], [SEVERITY] * len(samples))
+    return samples[["image"]].assign(target=samples["score"].astype(float), seed=seeds)
+
+
+def _validation_films(task: WorkerTask) -> pd.DataFrame:
+    """The readable films of the validation fold, in a seeded order."""
     from data.packing import PackedFilms
     from pipeline.films import readable_images
 
     images = readable_images(task.inputs["index"], PackedFilms(task.inputs["pack"]))
     fold = images[images["fold"] == "val"]
-    fold = fold.iloc[np.random.default_rng(task.config.seed).permutation(len(fold))]
-    samples = fold.head(SEVERITIES)[["image"]].assign(target=fold["score"].astype(float))
-    seeds = [sample_seed(task.config.seed, image, SEVERITY) for image in samples["image"]]
-    return samples.assign(seed=seeds).reset_index(drop=True)
+    return fold.iloc[np.random.default_rng(task.config.seed).permutation(len(fold))]
 
 
-def _measure(
-    task: WorkerTask, loaded: Any, samples: pd.DataFrame, score: Any, method: str, beta: float
-) -> Measured:
+def explanations(
+    task: WorkerTask,
+    loaded: "LoadedModel",
+    samples: pd.DataFrame,
+    score: Score,
+    method: str,
+    settings: BottleneckConfig,
+) -> "Iterator[Callable[[], Attribution]]":
+    """For each micro-batch of ``samples`` what explains it, its films already there."""
     from attribution.base import SCORES
     from attribution.methods import build_method
     from pipeline.stages.statistics import read_statistics
 
-    attribution = task.config.attribution
-    settings = {method: replace(getattr(attribution, method), beta=beta)}
+    changed: dict[str, Any] = {method: settings}
+    attribution = replace(task.config.attribution, **changed)
     statistics = read_statistics(task, required_taps(method, attribution))
-    explain = build_method(method, replace(attribution, **settings), statistics)
-    parts = []
+    explain = build_method(method, attribution, statistics)
     for start in range(0, len(samples), attribution.batch_size):
         batch = samples.iloc[start : start + attribution.batch_size]
-        parts.append(
-            explain(
-                loaded.explained_by(method),
-                loaded.images(batch),
-                loaded.targets(batch),
-                score=SCORES[score],
-                seeds=batch["seed"].tolist(),
-            ).diagnostics
+        yield partial(
+            explain,
+            loaded.explained_by(method),
+            loaded.images(batch),
+            loaded.targets(batch),
+            score=SCORES[score],
+            seeds=batch["seed"].tolist(),
         )
+
+
+def _measure(
+    task: WorkerTask,
+    loaded: "LoadedModel",
+    samples: pd.DataFrame,
+    score: Score,
+    method: str,
+    beta: float,
+) -> Measured:
+    settings = replace(getattr(task.config.attribution, method), beta=beta)
+    calls = explanations(task, loaded, samples, score, method, settings)
+    parts = [explain().diagnostics for explain in calls]
     values = {
         name: np.concatenate([part[name].numpy() for part in parts])
         for name in ("bits", "score", "bottleneck_score")

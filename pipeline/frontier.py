@@ -12,14 +12,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from attribution.config import BottleneckConfig, required_taps
-from pipeline.calibrate import of_classifier, validation_samples
+from attribution.config import BottleneckConfig
+from pipeline.calibrate import explanations, of_classifier, validation_samples
 from pipeline.config import ConfigError, compose_config
 from pipeline.graph import Progress, WorkerTask
 from pipeline.plan import plan_run
@@ -27,6 +27,9 @@ from pipeline.progress import say, stage_progress
 from pipeline.run import store_folder
 from pipeline.runner import StageFailedError
 from pipeline.store import Store
+
+if TYPE_CHECKING:
+    from pipeline.loaded_model import LoadedModel
 
 METHODS = ("iba", "iba_block2", "iba_block1", "inverse_iba")
 SETTINGS = ((10, 5), (10, 2), (5, 10), (5, 5), (5, 2), (3, 4))
@@ -97,34 +100,18 @@ def frontier(task: WorkerTask, progress: Progress) -> pd.DataFrame:
 
 def _explain(
     task: WorkerTask,
-    loaded: Any,
+    loaded: "LoadedModel",
     samples: pd.DataFrame,
     method: str,
     settings: BottleneckConfig,
     seeds: Sequence[int] | NDArray[np.integer],
 ) -> tuple[NDArray[np.float32], float]:
     """Maps (N, H, W) and seconds per image."""
-    from attribution.base import SCORES
-    from attribution.methods import build_method
-    from pipeline.stages.statistics import read_statistics
-
-    changed: dict[str, Any] = {method: settings}
-    attribution = replace(task.config.attribution, **changed)
-    statistics = read_statistics(task, required_taps(method, attribution))
-    explain = build_method(method, attribution, statistics)
+    samples, score = samples.assign(seed=seeds), task.config.attribution.score
     maps, seconds = [], 0.0
-    for start in range(0, len(samples), attribution.batch_size):
-        rows = slice(start, start + attribution.batch_size)
-        batch = samples.iloc[rows]
-        images, targets = loaded.images(batch), loaded.targets(batch)
+    for explain in explanations(task, loaded, samples, score, method, settings):
         begun = time.perf_counter()
-        found = explain(
-            loaded.explained_by(method),
-            images,
-            targets,
-            score=SCORES[attribution.score],
-            seeds=[int(seed) for seed in seeds[rows]],
-        )
+        found = explain()
         seconds += time.perf_counter() - begun
         maps.append(found.maps.numpy())
     return np.concatenate(maps), seconds / len(samples)

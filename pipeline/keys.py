@@ -22,6 +22,11 @@ def content_key(value: Any) -> str:
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
+def sample_seeds(seed: int, images: Iterable[str], findings: Iterable[str]) -> list[int]:
+    """``sample_seed`` of each (image, finding)."""
+    return [sample_seed(seed, *names) for names in zip(images, findings, strict=True)]
+
+
 def sample_seed(seed: int, *names: str) -> int:
     """A 63-bit seed for one item (an image, a sample), independent of order and of shards."""
     digest = hashlib.sha256(canonical_json([seed, *names]).encode()).digest()

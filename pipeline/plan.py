@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from attribution.config import MultilayerIBAConfig, required_taps
+from attribution.config import required_taps
 from data.config import Source
 from data.nih import FINDINGS
 from evaluation.own_metrics import OWN_METRICS
@@ -12,9 +12,9 @@ from pipeline.brixia_plan import BrixiaPlan, plan_brixia
 from pipeline.config import PRIORS, PipelineConfig
 from pipeline.graph import RawFolder, Stage
 from pipeline.keys import DigestCache
+from pipeline.model_plan import attribute_stages, statistics_stages
 from pipeline.raw import nih_films
 from pipeline.stages import (
-    attribute,
     claims,
     classification,
     equal_area,
@@ -31,7 +31,6 @@ from pipeline.stages import (
     select,
     sensitivity_n,
     shortcuts,
-    statistics,
     table3,
     tables,
     train,
@@ -112,23 +111,9 @@ def plan_run(config: PipelineConfig, digests: DigestCache) -> Plan:
         name = "" if loss is primary else loss.value
         train_stage = train.stage(config, loss, index_stage, pack_stage, pretrain)
         predict_stage = predict.stage(config, loss.value, train_stage, index_stage, pack_stage)
-        taps = {tap for m in explained_by for tap in required_taps(m, config.attribution)}
-        of_tap = {
-            tap: statistics.stage(config, loss.value, tap, train_stage, index_stage, pack_stage)
-            for tap in sorted(taps)
-        }
-
-        def attribute_stage(method: str) -> Stage:
-            settings = getattr(config.attribution, method)
-            if isinstance(settings, MultilayerIBAConfig):
-                layers = {layer: attribute_stage(layer) for layer in settings.layers}
-                return attribute.joined_stage(config, method, name, layers)
-            wanted = required_taps(method, config.attribution)
-            statistics_stages = {tap: of_tap[tap] for tap in wanted}
-            return attribute.stage(
-                config, method, name, train_stage, pack_stage, select_stage, statistics_stages
-            )
-
+        of_tap = statistics_stages(
+            config, explained_by, loss.value, train_stage, index_stage, pack_stage
+        )
         return ModelStages(
             train=train_stage,
             predict=predict_stage,
@@ -141,7 +126,9 @@ def plan_run(config: PipelineConfig, digests: DigestCache) -> Plan:
                 index_stage,
             ),
             statistics=of_tap,
-            attribute={method: attribute_stage(method) for method in explained_by},
+            attribute=attribute_stages(
+                config, explained_by, name, train_stage, pack_stage, select_stage, of_tap
+            ),
         )
 
     models = {

@@ -151,6 +151,10 @@ def prepare_joined(task: WorkerTask, method: str, layers: tuple[str, ...]) -> Co
     return compute
 
 
+NAMES = ["sample", "image", "patient", "finding"]
+"""The columns of ``read_samples`` that every per-sample row begins with."""
+
+
 def read_samples(folder: Path) -> pd.DataFrame:
     """The samples of a finished select stage."""
     return pd.read_csv(folder / "samples.csv", dtype={"image": str})

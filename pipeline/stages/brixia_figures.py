@@ -13,7 +13,7 @@ from pipeline.config import PipelineConfig
 from pipeline.evaluated_films import EvaluatedFilms
 from pipeline.graph import Stage, Task
 from pipeline.stages.attribute import read_samples
-from pipeline.stages.figures import Gallery
+from pipeline.stages.figures import DRAWN_BY, Gallery
 from pipeline.stages.predict import read_logits
 from pipeline.stages.zones import read_zones
 
@@ -47,14 +47,7 @@ def stage(
             **{f"severity_{role}": stage for role, stage in of_severity.items()},
         },
         run=lambda task: run(task, tuple(trainings)),
-        sources=(
-            "evaluation/classification_figures.py",
-            "evaluation/examples.py",
-            "evaluation/figures.py",
-            "evaluation/metric_figures.py",
-            "evaluation/overlays.py",
-            "evaluation/paper_figures.py",
-        ),
+        sources=DRAWN_BY,
         variant="brixia",
     )
 

@@ -5,18 +5,17 @@ import pandas as pd
 
 from data.config import TestFilms
 from models.config import Loss
-from pipeline.config import PipelineConfig, section
+from pipeline.config import PipelineConfig
 from pipeline.graph import Stage, Task
-from pipeline.shards import read_shard_tables
-from pipeline.stages.attribute import read_samples
+from pipeline.stages.attribute import NAMES, read_samples
 from pipeline.stages.finetune import train_mean
 from pipeline.stages.predict import read_logits
 from pipeline.stages.sample_tables import (
-    NAMES,
     Methods,
     SampleTables,
+    measured_inputs,
     samples_csv,
-    shard_samples,
+    table_settings,
 )
 from pipeline.stages.scored_films import dataset_name
 from pipeline.stages.severity_maps import read_sums
@@ -37,24 +36,14 @@ def stage(
     return Stage(
         name="tables",
         version=2,
-        settings={
-            "localization": section(config.evaluation.localization),
-            "bootstrap": section(config.evaluation.bootstrap),
-            "seed": config.seed,
-            "dataset": dataset_name(config),
-            "methods": methods,
-        },
+        settings=table_settings(config, dataset_name(config), methods),
         inputs={
             "index": index,
             "test_index": test_index,
             "select": select,
             "severity": predict_severity,
             **{f"classification_{loss.value}": stage for loss, stage in classification.items()},
-            **{
-                f"{metric}_{method}": stage
-                for metric, stages in measured.items()
-                for method, stage in stages.items()
-            },
+            **measured_inputs(measured),
         },
         run=lambda task: run(task, tuple(classification), methods),
         sources=(
@@ -89,15 +78,8 @@ def run(task: Task, losses: tuple[Loss, ...], methods: Methods) -> None:
     tables = SampleTables(task, methods)
     rows, write = tables.rows, tables.write
 
-    curves = rows("insertion_deletion", shard_samples)
-    curves = curves.assign(dataset=dataset_name(config))
-    write("fig2", curves, lambda: metric_tables.fig2_table(curves, bootstrap, config.seed))
-    correlations = rows("sensitivity_n", samples_csv)
-    write(
-        "fig3b",
-        correlations,
-        lambda: metric_tables.sensitivity_n_table(correlations, bootstrap, config.seed),
-    )
+    tables.write_insertion_deletion(dataset_name(config))
+    tables.write_sensitivity_n("fig3b")
 
     severity = rows("severity_maps", samples_csv)
     sums = {m: read_sums(task.inputs[f"severity_maps_{m}"]) for m in methods["severity_maps"]}
@@ -117,14 +99,7 @@ def run(task: Task, losses: tuple[Loss, ...], methods: Methods) -> None:
     others = rows("zone_localization", samples_csv)
     others = others.melt(id_vars=["method", *NAMES], var_name="metric")
     write("zone_localization", others)
-    named = read_samples(task.inputs["select"])[NAMES]
-    diagnostics = rows(
-        "diagnostics",
-        lambda f: named.merge(read_shard_tables(f, "diagnostics.csv")).melt(
-            id_vars=NAMES, var_name="metric"
-        ),
-    )
-    write("brixia_diagnostics", diagnostics)
+    tables.write_diagnostics("brixia_diagnostics")
 
 
 def _severity(task: Task) -> None:

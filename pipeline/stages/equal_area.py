@@ -7,8 +7,8 @@ import pandas as pd
 
 from pipeline.config import PipelineConfig, section
 from pipeline.graph import Stage, Task, WorkerTask
-from pipeline.stages.attribute import read_samples
-from pipeline.stages.perturbation import NAMES, Measure, measure_shards, perturbing_stage
+from pipeline.stages.attribute import NAMES
+from pipeline.stages.perturbation import Measure, all_samples, measure_shards, perturbing_stage
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,11 +27,7 @@ def stage(
 
 
 def run(task: Task) -> None:
-    measure_shards(task, _SHARD, _samples, _measure)
-
-
-def _samples(task: WorkerTask) -> pd.DataFrame:
-    return read_samples(task.inputs["select"])
+    measure_shards(task, _SHARD, all_samples, _measure)
 
 
 def _measure(task: WorkerTask) -> Measure:

@@ -16,6 +16,14 @@ from pipeline.store import write_json
 if TYPE_CHECKING:
     from evaluation.overlays import Example
 
+DRAWN_BY = (
+    "evaluation/classification_figures.py",
+    "evaluation/examples.py",
+    "evaluation/figures.py",
+    "evaluation/metric_figures.py",
+    "evaluation/overlays.py",
+    "evaluation/paper_figures.py",
+)
 RECORD = "figures.json"
 """name -> alt, caption, films: words, and whether pixels of films are in the picture."""
 
@@ -49,14 +57,7 @@ def stage(
             **{f"maps_{method}": stage for method, stage in attribute.items()},
         },
         run=lambda task: run(task, tuple(train), tuple(attribute)),
-        sources=(
-            "evaluation/classification_figures.py",
-            "evaluation/examples.py",
-            "evaluation/figures.py",
-            "evaluation/metric_figures.py",
-            "evaluation/overlays.py",
-            "evaluation/paper_figures.py",
-        ),
+        sources=DRAWN_BY,
     )
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 from models.config import Loss, TrainConfig
 from pipeline.config import PipelineConfig
 from pipeline.graph import Stage, Task
-from pipeline.stages.train import training_settings
+from pipeline.stages.train import batches_done, keep_history, training_settings
 from pipeline.store import RESUME
 
 DETECTOR, SEVERITY = "detector", "severity"
@@ -145,12 +145,9 @@ def _fine_tune(
         device=device,
         loss=criterion(folds["train"].labels),
         metric=metric,
-        on_progress=lambda epoch, epochs, done, batches, losses: task.progress(
-            (epoch - 1) * batches + done, epochs * batches
-        ),
+        on_progress=batches_done(task),
     )
-    history = result.history.drop(columns="seconds")
-    history.to_csv(task.folder / "history.csv", index=False)
+    history = keep_history(task, result)
     best = history.loc[history["epoch"] == result.best_epoch].iloc[0]
     task.note(
         f"{len(folds['train']):,} films, best epoch {result.best_epoch} of {len(history)}:"

@@ -8,7 +8,7 @@ import pandas as pd
 
 from pipeline.config import PRIORS, PipelineConfig, section
 from pipeline.graph import Stage, Task
-from pipeline.stages.attribute import map_shards, read_samples
+from pipeline.stages.attribute import NAMES, map_shards, read_samples
 
 _ROWS = 64  # prior maps held at a time
 
@@ -71,7 +71,7 @@ def run(task: Task, method: str) -> None:
         task.progress(done, len(samples))
     for name, parts in curves.items():
         np.save(task.folder / f"{name}.npy", np.concatenate(parts))
-    named = samples[["sample", "image", "patient", "finding"]]
+    named = samples[NAMES]
     named.join(pd.concat(metrics, ignore_index=True)).to_csv(
         task.folder / "samples.csv", index=False
     )

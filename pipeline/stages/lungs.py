@@ -11,6 +11,7 @@ from data.config import LungSource
 from models.config import Optimizer, Schedule, TrainConfig
 from pipeline.config import ConfigError, PipelineConfig, section
 from pipeline.graph import RawFolder, Stage, Task
+from pipeline.stages.train import batches_done, keep_history
 from pipeline.store import RESUME
 
 if TYPE_CHECKING:  # torch is imported when the stage runs
@@ -112,13 +113,11 @@ def run_network(task: Task) -> None:
         folder=task.folder / RESUME,
         device=device,
         loss=DiceAndCrossEntropy(),
-        on_progress=lambda epoch, epochs, done, batches, losses: task.progress(
-            (epoch - 1) * batches + done, epochs * batches
-        ),
+        on_progress=batches_done(task),
         prepare=grey,
         metric=MEAN_DICE,
     )
-    result.history.drop(columns="seconds").to_csv(task.folder / "history.csv", index=False)
+    keep_history(task, result)
     films, masks = folds["test"].tensors
     found = predict_masks(model, films.split(_BATCH), device)
     dice = dice_per_image(found, masks[:, 0].numpy() > 0)

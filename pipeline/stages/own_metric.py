@@ -9,8 +9,8 @@ import pandas as pd
 from evaluation.own_metrics import OWN_METRICS
 from pipeline.config import PipelineConfig, section
 from pipeline.graph import Stage, Task, WorkerTask
-from pipeline.stages.attribute import read_samples
-from pipeline.stages.perturbation import NAMES, Measure, measure_shards
+from pipeline.stages.attribute import NAMES
+from pipeline.stages.perturbation import Measure, all_samples, measure_shards
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,11 +46,7 @@ def stage(
 
 
 def run(task: Task, metric: str) -> None:
-    measure_shards(task, _SHARD, _samples, partial(_measure, metric=metric))
-
-
-def _samples(task: WorkerTask) -> pd.DataFrame:
-    return read_samples(task.inputs["select"])
+    measure_shards(task, _SHARD, all_samples, partial(_measure, metric=metric))
 
 
 def _measure(task: WorkerTask, metric: str) -> Measure:

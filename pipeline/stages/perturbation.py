@@ -10,7 +10,7 @@ import pandas as pd
 from pipeline.config import PipelineConfig
 from pipeline.graph import Stage, Task, WorkerTask
 from pipeline.shards import Compute, run_shards
-from pipeline.stages.attribute import read_maps
+from pipeline.stages.attribute import read_maps, read_samples
 
 if TYPE_CHECKING:  # torch is imported when the stage runs
     from torch import Tensor
@@ -20,8 +20,6 @@ if TYPE_CHECKING:  # torch is imported when the stage runs
 Measure = Callable[["LoadedModel", pd.DataFrame, "Tensor", Path], pd.DataFrame]
 """(model, rows of some samples, their maps (n, side, side), the shard's folder) -> per-sample rows,
 which begin with the columns NAMES."""
-
-NAMES = ["sample", "image", "patient", "finding"]
 
 
 def perturbing_stage(
@@ -47,6 +45,10 @@ def perturbing_stage(
         ),
         variant=f"{metric} {method}",
     )
+
+
+def all_samples(task: WorkerTask) -> pd.DataFrame:
+    return read_samples(task.inputs["select"])
 
 
 def measure_shards(

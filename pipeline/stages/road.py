@@ -7,8 +7,8 @@ import pandas as pd
 
 from pipeline.config import PipelineConfig, section
 from pipeline.graph import Stage, Task, WorkerTask
-from pipeline.stages.attribute import read_samples
-from pipeline.stages.perturbation import NAMES, Measure, measure_shards, perturbing_stage
+from pipeline.stages.attribute import NAMES, read_samples
+from pipeline.stages.perturbation import Measure, measure_shards, perturbing_stage
 
 if TYPE_CHECKING:
     from torch import Tensor

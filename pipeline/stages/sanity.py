@@ -11,7 +11,7 @@ from attribution.config import required_taps
 from pipeline.config import PipelineConfig, section
 from pipeline.graph import Stage, Task, WorkerTask
 from pipeline.shards import Compute, run_shards
-from pipeline.stages.attribute import method_settings, read_maps, read_samples
+from pipeline.stages.attribute import NAMES, method_settings, read_maps, read_samples
 from pipeline.stages.statistics import train_statistics
 
 _SHARD = 4  # samples; part of the key through the batches that it fills
@@ -59,7 +59,7 @@ def run(task: Task, method: str) -> None:
     shard_size = task.config.attribution.shard_size
     maps = read_maps(task.inputs["maps"], samples["sample"].tolist(), shard_size)
     alike = input_independence(maps, samples["target"], samples["patient"])
-    named = samples[["sample", "image", "patient", "finding"]]
+    named = samples[NAMES]
     named.assign(metric="input_independence", value=alike).to_csv(
         task.folder / "input_independence.csv", index=False
     )
@@ -115,7 +115,7 @@ def prepare(task: WorkerTask, method: str) -> Compute:
         cascade["metric"] = cascade["variable"] + "_" + cascade["layer"].str.split(".").str[-1]
         moved = noise.melt(id_vars="row", var_name="metric")
         long = pd.concat([cascade[["row", "metric", "value"]], moved], ignore_index=True)
-        named = part[["sample", "image", "patient", "finding"]].reset_index(drop=True)
+        named = part[NAMES].reset_index(drop=True)
         frame = named.loc[long["row"]].reset_index(drop=True)
         frame.assign(metric=long["metric"], value=long["value"]).to_csv(
             folder / "samples.csv", index=False

@@ -5,6 +5,7 @@ from data.integrity import resolve_inside
 from pipeline.config import PipelineConfig, available_cores, section
 from pipeline.graph import RawFolder, Stage, Task
 from pipeline.keys import file_sha256
+from pipeline.stages.index import record_index
 from pipeline.stages.pack import pack_films
 
 _READERS = ("data/dicom.py", "data/greyscale.py", "data/isolated_decoding.py", "data/integrity.py")
@@ -64,20 +65,9 @@ def _index(task: Task, which: TestFilms) -> None:
     from data.cohen import read_cohen
 
     brixia, root = task.config.brixia, task.inputs["films"]
-    if which is TestFilms.cohen:
-        index = read_cohen(root, brixia.cohen_reader)
-    else:
-        index = read_brixia(root, brixia.films)
-    index.images.to_csv(task.folder / "images.csv", index=False)
-    index.problems.to_csv(task.folder / "problems.csv", index=False)
-    folds = index.images["fold"].value_counts()
-    task.note(
-        f"found {index.found:,} of {index.expected:,} films"
-        f" (train {folds.get('train', 0):,}, val {folds.get('val', 0):,},"
-        f" test {folds.get('test', 0):,})"
-    )
-    if len(index.problems):
-        task.note(f"{len(index.problems):,} problems are listed in problems.csv")
+    cohen = which is TestFilms.cohen
+    index = read_cohen(root, brixia.cohen_reader) if cohen else read_brixia(root, brixia.films)
+    record_index(task, index)
 
 
 def pack_stage(

@@ -4,7 +4,7 @@ import pandas as pd
 
 from pipeline.config import PipelineConfig
 from pipeline.graph import Stage, Task
-from pipeline.keys import sample_seed
+from pipeline.keys import sample_seeds
 
 
 def stage(config: PipelineConfig, index: Stage, pack: Stage) -> Stage:
@@ -36,10 +36,7 @@ def run(task: Task) -> None:
     labels = FINDINGS[: config.dataset.num_labels]
     # The same boxes whatever the seed, so that runs of several seeds compare on them.
     samples = select_samples(readable, labels, config.evaluation.max_images, seed=0)
-    samples["seed"] = [
-        sample_seed(config.seed, image, finding)
-        for image, finding in zip(samples["image"], samples["finding"], strict=True)
-    ]
+    samples["seed"] = sample_seeds(config.seed, samples["image"], samples["finding"])
     samples.to_csv(task.folder / "samples.csv", index=False)
     task.note(
         f"{len(samples):,} of {len(boxes):,} boxes are evaluated, on"

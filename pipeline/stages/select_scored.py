@@ -5,7 +5,7 @@ import pandas as pd
 from data.brixia_score import DETECTORS, ZONES
 from pipeline.config import PipelineConfig
 from pipeline.graph import Stage, Task
-from pipeline.keys import sample_seed
+from pipeline.keys import sample_seeds
 from pipeline.stages.finetune import SEVERITY
 
 
@@ -42,15 +42,14 @@ def run_detectors(task: Task) -> None:
         for detector in DETECTORS
     ]
     wanted = pd.concat(pairs).sort_values(["film", "finding"], kind="stable", ignore_index=True)
-    _write(task, wanted, list(DETECTORS), task.config.brixia.max_samples)
+    _write(task, wanted, _chosen(task, wanted, list(DETECTORS), task.config.brixia.max_samples))
 
 
 def run_severity(task: Task) -> None:
     films = _test_films(task).assign(finding=SEVERITY)
-    samples = _write(task, films, [SEVERITY], task.config.brixia.max_severity_films)
+    samples = _chosen(task, films, [SEVERITY], task.config.brixia.max_severity_films)
     # A regressor's target is a number, not the place of an output.
-    samples["target"] = samples["score"].astype(float)
-    samples.to_csv(task.folder / "samples.csv", index=False)
+    _write(task, films, samples.assign(target=samples["score"].astype(float)))
 
 
 def _test_films(task: Task) -> pd.DataFrame:
@@ -61,20 +60,20 @@ def _test_films(task: Task) -> pd.DataFrame:
     return images[images["fold"] == "test"].reset_index(drop=True)
 
 
-def _write(
+def _chosen(
     task: Task, films: pd.DataFrame, labels: list[str], max_samples: int | None
 ) -> pd.DataFrame:
     from evaluation.sampling import select_samples
 
     # The same films whatever the seed, so that runs of several seeds compare on them.
     samples = select_samples(films, labels, max_samples, seed=0, truth=(*ZONES, "score"))
-    samples["seed"] = [
-        sample_seed(task.config.seed, image, finding)
-        for image, finding in zip(samples["image"], samples["finding"], strict=True)
-    ]
+    seeds = sample_seeds(task.config.seed, samples["image"], samples["finding"])
+    return samples.assign(seed=seeds)
+
+
+def _write(task: Task, films: pd.DataFrame, samples: pd.DataFrame) -> None:
     samples.to_csv(task.folder / "samples.csv", index=False)
     task.note(
         f"{len(samples):,} of {len(films):,} are explained, on {samples['image'].nunique():,} films"
         f" of {samples['patient'].nunique():,} patients"
     )
-    return samples

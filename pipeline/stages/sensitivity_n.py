@@ -8,7 +8,7 @@ import pandas as pd
 from pipeline.config import PipelineConfig, section
 from pipeline.graph import Stage, Task, WorkerTask
 from pipeline.shards import Compute, run_shards, shard_folders
-from pipeline.stages.attribute import read_maps, read_samples
+from pipeline.stages.attribute import NAMES, read_maps, read_samples
 
 _SHARD = 2  # samples; part of the key through the batches that it fills
 
@@ -88,7 +88,7 @@ def run(task: Task) -> None:
     maps = read_maps(
         task.inputs["maps"], samples["sample"].tolist(), task.config.attribution.shard_size
     )
-    named = samples[["sample", "image", "patient", "finding"]]
+    named = samples[NAMES]
     frame = sensitivity_n_samples(
         named, sensitivity_n(maps, changes, config), config.points, task.config.dataset.side
     )

@@ -29,12 +29,7 @@ def stage(method: str, select: Stage, zones: Stage, maps: Stage | None) -> Stage
 
 
 def run(task: Task, method: str) -> None:
-    from evaluation.correlation import (
-        mean_severity,
-        pcc_samples,
-        score_group_means,
-        zone_means,
-    )
+    from evaluation.correlation import mean_severity, pcc_samples
 
     samples = read_samples(task.inputs["select"])
     zones = read_zones(task.inputs["zones"])
@@ -50,10 +45,6 @@ def run(task: Task, method: str) -> None:
         maps = np.concatenate(list(map_shards(task.inputs["maps"])))[there]
     named = samples[_NAMES].assign(severity=samples["score"])
     frame, sums = pcc_samples(named, maps, labels, scores)
-    groups = score_group_means(zone_means(maps, labels, len(ZONES)), scores)
-    frame = frame.assign(
-        **{f"relative_mean_score{score}": groups[:, score] for score in range(groups.shape[1])}
-    )
     frame.to_csv(task.folder / "samples.csv", index=False)
     stored: dict[str, Any] = dict(sums)
     np.savez(task.folder / "sums.npz", **stored)

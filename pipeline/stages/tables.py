@@ -5,18 +5,18 @@ from pathlib import Path
 import pandas as pd
 
 from evaluation.own_metrics import OWN_METRICS
-from pipeline.config import PipelineConfig, section
+from pipeline.config import PipelineConfig
 from pipeline.graph import Stage, Task
-from pipeline.shards import read_shard_tables
-from pipeline.stages.attribute import read_samples
+from pipeline.stages.attribute import NAMES, read_samples
 from pipeline.stages.classification import dataset_name
 from pipeline.stages.localization import read_curves
 from pipeline.stages.sample_tables import (
-    NAMES,
     Methods,
     SampleTables,
+    measured_inputs,
     samples_csv,
     shard_samples,
+    table_settings,
 )
 
 
@@ -30,27 +30,16 @@ def stage(
     brixia: Stage | None,
 ) -> Stage:
     """``brixia``: the tables of the films with zone scores, which join these."""
+    measured = measured | {"diagnostics": attribute}
     methods = {metric: tuple(stages) for metric, stages in measured.items()}
-    methods["diagnostics"] = tuple(attribute)
     return Stage(
         name="tables",
         version=2,
-        settings={
-            "localization": section(config.evaluation.localization),
-            "bootstrap": section(config.evaluation.bootstrap),
-            "seed": config.seed,
-            "dataset": dataset_name(config),
-            "methods": methods,
-        },
+        settings=table_settings(config, dataset_name(config), methods),
         inputs={
             "select": select,
             **{f"classification_{loss}": stage for loss, stage in classification.items()},
-            **{f"diagnostics_{method}": stage for method, stage in attribute.items()},
-            **{
-                f"{metric}_{method}": stage
-                for metric, stages in measured.items()
-                for method, stage in stages.items()
-            },
+            **measured_inputs(measured),
             **({"table3": table3} if table3 else {}),
             **({"brixia": brixia} if brixia else {}),
         },
@@ -87,16 +76,8 @@ def run(task: Task, losses: tuple[str, ...], methods: Methods) -> None:
     known = pd.concat([known, rows("twins", shard_samples)], ignore_index=True)
     write("truth", known, lambda: metric_tables.against_random(known, bootstrap, config.seed))
 
-    curves = rows("insertion_deletion", shard_samples)
-    curves = curves.assign(dataset=dataset_name(config))
-    write("fig2", curves, lambda: metric_tables.fig2_table(curves, bootstrap, config.seed))
-
-    correlations = rows("sensitivity_n", samples_csv)
-    write(
-        "sensitivity_n",
-        correlations,
-        lambda: metric_tables.sensitivity_n_table(correlations, bootstrap, config.seed),
-    )
+    tables.write_insertion_deletion(dataset_name(config))
+    tables.write_sensitivity_n("sensitivity_n")
     removed = rows("equal_area", shard_samples)
     write("equal_area", removed)
     checks = pd.concat([rows("sanity", _sanity_samples), rows("road", shard_samples)])
@@ -105,15 +86,7 @@ def run(task: Task, losses: tuple[str, ...], methods: Methods) -> None:
         own = rows(metric, shard_samples)
         write(f"own_{metric}", own)
 
-    named = read_samples(task.inputs["select"])[NAMES]
-    diagnostics = rows(
-        "diagnostics",
-        lambda folder: named.merge(read_shard_tables(folder, "diagnostics.csv")).melt(
-            id_vars=NAMES, var_name="metric"
-        ),
-    )
-    write("diagnostics", diagnostics)
-
+    tables.write_diagnostics("diagnostics")
     if "table3" in task.inputs:
         compared = pd.read_csv(task.inputs["table3"] / "samples.csv")
         write("table3", compared, lambda: metric_tables.table3(compared, bootstrap, config.seed))

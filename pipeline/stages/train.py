@@ -3,13 +3,19 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
 
 from models.config import Loss, TrainConfig
 from pipeline.config import ConfigError, PipelineConfig, section
 from pipeline.graph import Stage, Task
 from pipeline.keys import file_sha256
 from pipeline.store import RESUME
+
+if TYPE_CHECKING:  # torch is imported when the stage runs
+    from models.training import TrainResult
+    from models.training_loop import OnProgress
 
 _NAMED_WEIGHTS = ("random", "imagenet")
 _SOURCES = ("models",)
@@ -78,6 +84,23 @@ def training_settings(config: PipelineConfig, recipe: TrainConfig, loss: Loss) -
     }
 
 
+def batches_done(task: Task) -> "OnProgress":
+    """Tells the task's progress, in batches of the whole training."""
+
+    def told(epoch: int, epochs: int, done: int, batches: int, losses: Mapping[str, float]) -> None:
+        task.progress((epoch - 1) * batches + done, epochs * batches)
+
+    return told
+
+
+def keep_history(task: Task, result: "TrainResult") -> pd.DataFrame:
+    """Writes ``history.csv`` without the seconds: they differ between equal runs, so the manifest
+    holds them and the artifact must not."""
+    history = result.history.drop(columns="seconds")
+    history.to_csv(task.folder / "history.csv", index=False)
+    return history
+
+
 def run(task: Task, recipe: TrainConfig, loss: Loss) -> None:
     from data.nih import FINDINGS
     from data.packing import PackedFilms
@@ -111,11 +134,6 @@ def run(task: Task, recipe: TrainConfig, loss: Loss) -> None:
                 names = ", ".join(labels[position] for position in clipped)
                 task.note(f"positive weight clipped at {recipe.pos_weight_max:g}: {names}")
 
-        def on_progress(
-            epoch: int, epochs: int, done: int, batches: int, losses: Mapping[str, float]
-        ) -> None:
-            task.progress((epoch - 1) * batches + done, epochs * batches)
-
         # As the artifact is called in the store: stage, loss, the key's first digits.
         title = f"{task.folder.parent.name}-{loss.value}-{task.folder.stem}"
         result = train(
@@ -127,12 +145,10 @@ def run(task: Task, recipe: TrainConfig, loss: Loss) -> None:
             folder=task.folder / RESUME,
             device=device,
             loss=criterion,
-            on_progress=on_progress,
+            on_progress=batches_done(task),
             logger=training_logger(task.config.logger, Path(task.config.paths.outputs), title),
         )
-        # Seconds differ between equal runs; the manifest holds them, the artifact must not.
-        history = result.history.drop(columns="seconds")
-        history.to_csv(task.folder / "history.csv", index=False)
+        history = keep_history(task, result)
         best = history.loc[history["epoch"] == result.best_epoch].iloc[0]
         facts["best_epoch"] = result.best_epoch
         task.note(

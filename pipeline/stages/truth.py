@@ -5,7 +5,7 @@ import pandas as pd
 
 from pipeline.config import PipelineConfig, section
 from pipeline.graph import Stage, Task
-from pipeline.stages.attribute import map_shards, read_samples
+from pipeline.stages.attribute import NAMES, map_shards, read_samples
 from pipeline.stages.localization import batch_names
 
 TRUTHS = ("causal", "planted")
@@ -36,7 +36,7 @@ def run(task: Task) -> None:
 
     samples = read_samples(task.inputs["select"])
     settings = task.config.evaluation.localization_metrics
-    named = samples[["sample", "image", "patient", "finding"]]
+    named = samples[NAMES]
     frames, done = [], 0
     for maps in map_shards(task.inputs["maps"]):
         rows = slice(done, done + len(maps))

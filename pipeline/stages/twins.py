@@ -10,7 +10,7 @@ from attribution.config import required_taps
 from pipeline.config import PipelineConfig, section
 from pipeline.graph import Stage, Task, WorkerTask
 from pipeline.shards import Compute, run_shards
-from pipeline.stages.attribute import method_settings, read_samples
+from pipeline.stages.attribute import NAMES, method_settings, read_samples
 
 _SHARD = 4  # samples, one micro-batch; part of the key
 
@@ -101,7 +101,7 @@ def prepare(task: WorkerTask, method: str) -> Compute:
             seeds=part["seed"].tolist(),
         )
         shares = weaker_share(result.maps.numpy(), np.stack(lesions), np.stack(copies))
-        named = part[["sample", "image", "patient", "finding"]]
+        named = part[NAMES]
         named.assign(truth="twins", metric="weaker_share", value=shares).to_csv(
             folder / "samples.csv", index=False
         )

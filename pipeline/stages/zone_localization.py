@@ -10,7 +10,7 @@ import pandas as pd
 from data.brixia_score import ZONES, zones_of
 from pipeline.config import PRIORS, PipelineConfig, section
 from pipeline.graph import Stage, Task
-from pipeline.stages.attribute import map_shards, read_samples
+from pipeline.stages.attribute import NAMES, map_shards, read_samples
 from pipeline.stages.localization import batch_names
 from pipeline.stages.zones import FilmZones, read_zones
 
@@ -55,33 +55,30 @@ def stage(
 
 
 def run(task: Task, method: str, lungs: tuple[str, ...]) -> None:
+    from evaluation.localization import iou_curve, threshold_grid
     from evaluation.localization_metrics import localization_metrics
 
-    samples = read_samples(task.inputs["select"])
-    settings = task.config.evaluation.localization_metrics
+    samples, config = read_samples(task.inputs["select"]), task.config.evaluation
+    thresholds = threshold_grid(config.localization.thresholds)
     curves: dict[str, Any] = {}
-    metrics = pd.DataFrame()
-    places = [(region, of_lungs) for of_lungs in lungs for region in REGIONS]
-    for done, (region, of_lungs) in enumerate(places, 1):
+    metrics: list[pd.DataFrame] = []
+    for of_lungs in lungs:
         zones = read_zones(task.inputs[f"zones_{of_lungs}"])
-        truth, there = zone_masks(samples, zones, region)
-        parts, frames = [], []
-        for rows, maps in _maps(task, method, samples, truth, zones, there):
-            parts.append(_curves(task, maps, truth[rows], samples, rows))
-            if (region, of_lungs) == places[0]:
+        for region in REGIONS:
+            truth, there = zone_masks(samples, zones, region)
+            place = np.full((len(samples), len(thresholds)), np.nan)
+            for rows, maps in _maps(task, method, samples, truth, zones, there):
                 names = batch_names(samples.iloc[rows], slice(None))
-                frame = localization_metrics(maps, truth[rows], settings, names)
-                frames.append(frame.assign(row=rows))
-        curves[f"{region}_{of_lungs}"] = np.full((len(samples), parts[0].shape[1]), np.nan)
-        curves[f"{region}_{of_lungs}"][there] = np.concatenate(parts)
-        if frames:
-            metrics = pd.concat(frames, ignore_index=True)
-        task.progress(done, len(places))
+                place[rows] = iou_curve(maps, truth[rows], thresholds, names)
+                if not curves:  # the first place, which is the paper's
+                    settings = config.localization_metrics
+                    frame = localization_metrics(maps, truth[rows], settings, names)
+                    metrics.append(frame.set_index(rows))
+            curves[f"{region}_{of_lungs}"] = place
+            task.progress(len(curves), len(lungs) * len(REGIONS))
     np.savez(task.folder / "curves.npz", **curves)
-    named = samples[["sample", "image", "patient", "finding"]]
-    named.merge(metrics, left_index=True, right_on="row").drop(columns="row").to_csv(
-        task.folder / "samples.csv", index=False
-    )
+    measured = samples[NAMES].join(pd.concat(metrics), how="inner")
+    measured.to_csv(task.folder / "samples.csv", index=False)
 
 
 def zone_masks(
@@ -131,15 +128,6 @@ def _maps(
             if len(rows):
                 yield rows, maps[rows - done]
             done += len(maps)
-
-
-def _curves(
-    task: Task, maps: np.ndarray, truth: np.ndarray, samples: pd.DataFrame, rows: np.ndarray
-) -> np.ndarray:
-    from evaluation.localization import iou_curve, threshold_grid
-
-    thresholds = threshold_grid(task.config.evaluation.localization.thresholds)
-    return iou_curve(maps, truth, thresholds, batch_names(samples.iloc[rows], slice(None)))
 
 
 def read_zone_curves(folder: Path) -> dict[str, np.ndarray]:
