@@ -20,6 +20,7 @@ from attribution.base import (
     target_output,
 )
 from attribution.bottleneck import Bottleneck, bits_per_pixel, inject
+from attribution.concurrency import num_concurrent, side_by_side
 from attribution.config import BottleneckConfig, IBAConfig, ModelLoss
 from attribution.statistics import FeatureStatistics
 
@@ -242,6 +243,33 @@ class BottleneckMethod(ABC):
         seeds: Sequence[int],
     ) -> Information:
         """The same from features (N, C, h, w) at the tap and outputs of a model already frozen."""
+        batch = (features, outputs, targets)
+
+        def fit_rows(rows: slice, check: Callable[[], None]) -> Information:
+            part = [values[rows] for values in batch]
+            return self._fit_rows(model, *part, score=score, seeds=seeds[rows], check=check)
+
+        parts = num_concurrent(model, features.device, len(features))
+        found = side_by_side(fit_rows, len(features), parts)
+        return Information(
+            torch.cat([part.capacity for part in found]),
+            {
+                name: torch.cat([part.diagnostics[name] for part in found])
+                for name in found[0].diagnostics
+            },
+        )
+
+    def _fit_rows(
+        self,
+        model: TappedModel,
+        features: Tensor,
+        outputs: Tensor,
+        targets: Tensor,
+        *,
+        score: ScoreFunction,
+        seeds: Sequence[int],
+        check: Callable[[], None],
+    ) -> Information:
         config = self.config
         bottleneck = Bottleneck(
             features,
@@ -250,8 +278,13 @@ class BottleneckMethod(ABC):
             min_std=config.min_std,
             active_threshold=config.active_threshold,
         )
+
+        def tail(z: Tensor) -> Tensor:
+            check()
+            return model.forward_from(config.tap, z)
+
         objective = Objective(
-            tail=lambda z: model.forward_from(config.tap, z),
+            tail=tail,
             model_loss=self.model_loss(outputs, targets),
             beta=config.beta,
             inverse=self.inverse,

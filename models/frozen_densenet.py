@@ -151,6 +151,8 @@ class FrozenDenseNet(nn.Module):
     feature map, once; its modules are not the network's layers, so LRP cannot walk through it.
     """
 
+    concurrent = True  # a forward remembers nothing: threads may call it at the same time
+
     def __init__(self, model: DenseNet121) -> None:
         super().__init__()
         features = model.features

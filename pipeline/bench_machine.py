@@ -32,9 +32,17 @@ def seconds(call: Callable[[], object], device: torch.device) -> float:
 
 
 def operations(call: Callable[[], object]) -> int:
-    """Floating-point operations of the convolutions and matrix products of one call."""
-    with _OperationCounter() as counter:
-        call()
+    """Floating-point operations of the convolutions and matrix products of one call.
+
+    With one thread, since the counter sees its own thread's operations only.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with _OperationCounter() as counter:
+            call()
+    finally:
+        torch.set_num_threads(threads)
     return counter.total
 
 

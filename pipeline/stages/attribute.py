@@ -29,7 +29,7 @@ def stage(
     score = score or config.attribution.score
     return Stage(
         name="attribute",
-        version=3,
+        version=4,
         settings={
             **method_settings(config, method, score),
             "batch_size": config.attribution.batch_size,

@@ -30,7 +30,7 @@ def stage(
     del settings["methods"]
     return Stage(
         name="evaluate",
-        version=2,
+        version=3,
         settings={
             "metric": "sanity",
             "sanity": settings,
