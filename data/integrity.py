@@ -1,6 +1,7 @@
 """Reading what users bring: paths, tables and films, each with an error that says what is wrong."""
 
 import os
+import re
 import stat
 from collections.abc import Collection, Iterable
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -17,6 +18,7 @@ READABLE_FORMATS = ("PNG", "JPEG")  # ours: decoders of other formats are an att
 MAX_PNG_CHUNKS = 100_000  # ours: 64 megapixels of 16 bits take 16,384 of the usual 8 KiB
 MAX_JPEG_SCANS = 100  # ours: ten times what progressive films have
 JPEG_SCAN = b"\xff\xda"  # cannot stand in compressed data
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"
 _GREY_OF_16_BITS = ((np.arange(65536) * 255 + 32767) // 65535).astype(np.uint8)
 
@@ -39,13 +41,17 @@ def problem_table(problems: Iterable[Problem]) -> pd.DataFrame:
 
 
 def list_problems(files: pd.Series, field: str, reason: str | pd.Series) -> pd.DataFrame:
-    """The same, for many files at once; keeps their index."""
-    return pd.DataFrame({"file": files, "field": field, "reason": reason}, index=files.index)
+    """The same, for many files at once, their names made printable; keeps their index."""
+    return pd.DataFrame(
+        {"file": files.map(printable), "field": field, "reason": reason}, index=files.index
+    )
 
 
 def printable(name: str) -> str:
-    """The name with bytes that are not UTF-8 written as escapes, so that it can go into a table."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+    """The name with control characters, and bytes that are not UTF-8, written as escapes, so that
+    it can go into a table: a carriage return would end its row."""
+    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 def resolve_inside(root: Path, name: str) -> Path:
@@ -72,9 +78,9 @@ def resolve_inside(root: Path, name: str) -> Path:
 def read_table(path: Path, columns: Collection[str], separator: str = ",") -> pd.DataFrame:
     """A csv file as strings, all its columns, indexed by line number (header = 1).
 
-    Accepts a byte-order mark, CRLF, blank lines, and spaces around the values of ``columns``; a
-    field that a row lacks is "". Raises DataError if the file is absent, empty, not UTF-8,
-    malformed, or lacks one of ``columns``.
+    Accepts a byte-order mark, CRLF, blank lines, and spaces around the values of ``columns``, whose
+    control characters become escapes; a field that a row lacks is "". Raises DataError if the file
+    is absent, empty, not UTF-8, malformed, or lacks one of ``columns``.
     """
     try:
         table = pd.read_csv(
@@ -109,7 +115,10 @@ def read_table(path: Path, columns: Collection[str], separator: str = ",") -> pd
     table.index = pd.RangeIndex(2, len(table) + 2, name="line")
     table = table[(table.to_numpy() != "").any(axis=1)]
     for column in columns:  # Python's strings: many times faster than pandas' .str on 112,120 rows
-        stripped = [value.strip() for value in table[column]]
+        stripped = [
+            value if value.isprintable() else printable(value)
+            for value in map(str.strip, table[column])
+        ]
         table[column] = pd.Series(stripped, index=table.index, dtype=object)
     if table.empty:
         raise DataError(f"{path} has a header but no rows")

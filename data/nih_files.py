@@ -63,7 +63,7 @@ def find_films(
             if entry.name.startswith(".") or path in TRUTH_FOLDERS:
                 continue
             if printable(path) != path:
-                problems.append(Problem(printable(path), "file name", "not UTF-8: skipped"))
+                problems.append(Problem(printable(path), "file name", "not UTF-8 text: skipped"))
             elif entry.is_symlink() and (is_film or entry.is_dir()) and _leaves(root, path):
                 reason = "a link that leads out of the folder: not followed"
                 problems.append(Problem(path, "link", reason))

@@ -38,11 +38,5 @@ def pseudonymise(table: pd.DataFrame, salt: bytes) -> pd.DataFrame:
     return changed
 
 
-def copy_pseudonymised(source: Path, target: Path, salt: bytes) -> None:
-    """The same for a csv file; what is no id keeps its letters."""
-    table = pd.read_csv(source, dtype=str, keep_default_na=False)
-    pseudonymise(table, salt).to_csv(target, index=False)
-
-
 def _pseudonym(name: str, salt: bytes) -> str:
     return name and hmac.digest(salt, name.encode(), "sha256").hex()[:_DIGITS]

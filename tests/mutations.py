@@ -24,6 +24,7 @@ FIELDS = (
         "a;b",
         "a,b",
         "a\nb",
+        '"a\rb"',
         "\ufeff",
         "\u202e",
     ),

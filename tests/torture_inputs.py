@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from PIL import Image
 from pydicom import uid
 
@@ -116,6 +117,9 @@ def read_index(read: Callable[..., Any], *settings: Any) -> Callable[[Path], Any
         for name in found.images["path"]:
             assert resolve_inside(path.parent, name).is_file()
         assert found.images["image"].is_unique
+        for table in (found.images, found.problems):  # as the stages write and read them
+            again = pd.read_csv(io.StringIO(table.to_csv(index=False)), dtype=str)
+            assert len(again) == len(table)
         return found
 
     return index

@@ -4,6 +4,7 @@ Every module of ``TARGETS`` is changed in one place at a time (an operator, a nu
 statement), and its own tests are run against the change, in a process that has torch loaded
 already. A mutant is killed where a test fails or does not end. COUNT mutants of each module are
 drawn; 0 takes all. Exit code 1 where less than 80 % are killed. The survivors are printed.
+Hypothesis draws the same examples for every mutant, and shrinks none.
 """
 
 import ast
@@ -14,6 +15,7 @@ import io
 import multiprocessing
 import os
 import random
+import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -30,7 +32,16 @@ TARGETS = {
     "pipeline.store": ("tests/pipeline/test_store.py", "tests/pipeline/test_housekeeping.py"),
 }
 ENOUGH = 0.8
-SLOWER = 10  # times what the sound module takes, after which a mutant hangs
+SLOWER, AT_LEAST = 10, 60  # times what the sound module takes, or seconds: then a mutant hangs
+LOADED = (
+    "hypothesis",
+    "pandas",
+    "scipy.stats",
+    "sklearn.metrics",
+    "torch",
+    "torchvision",
+    "torchcam",
+)
 OTHER_COMPARISON = {
     ast.Lt: ast.LtE,
     ast.LtE: ast.Lt,
@@ -153,46 +164,51 @@ class _Source(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         exec(compile(self.source, self.path, "exec"), module.__dict__)
 
 
-def _run_tests(name: str, source: str, tests: tuple[str, ...]) -> None:
-    """In a process of its own: ends with pytest's exit code."""
+def _run_tests(name: str, source: str, tests: tuple[str, ...], seconds: int) -> None:
+    """In a process of its own: ends with pytest's exit code, or after its seconds of processor."""
+    import hypothesis
     import pytest
 
     os.chdir(ROOT)
     sys.meta_path.insert(0, _Source(name, source))
-    arguments = ["-x", "-q", "-n", "0", "-p", "no:cacheprovider", "-p", "no:randomly", *tests]
+    draws = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
+    hypothesis.settings.register_profile(
+        "mutants", derandomize=True, database=None, deadline=None, phases=draws
+    )
+    arguments = ["-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--hypothesis-profile=mutants"]
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-        code = pytest.main(arguments)
+        code = pytest.main([*arguments, *tests])
     os._exit(int(code))
 
 
-def survives(name: str, source: str, tests: tuple[str, ...], seconds: float | None) -> bool:
+def survives(name: str, source: str, tests: tuple[str, ...], seconds: int) -> bool:
     context = multiprocessing.get_context("fork")  # so that torch is not imported again
-    process = context.Process(target=_run_tests, args=(name, source, tests))
+    process = context.Process(target=_run_tests, args=(name, source, tests, seconds))
     process.start()
-    process.join(seconds)
-    if process.is_alive():
-        process.kill()
-        process.join()
+    for _ in range(seconds):  # one by one, so that time in which the machine stands does not count
+        process.join(1)
+        if not process.is_alive():
+            break
+    process.kill()
+    process.join()
     return process.exitcode == 0
 
 
 def torture_mutants(count: int, seed: int, only: list[str]) -> int:
     """Runs all modules, prints the survivors, and returns 1 where too many live."""
-    import hypothesis  # noqa: F401
-    import pandas  # noqa: F401
-    import scipy.stats  # noqa: F401
-    import torch  # noqa: F401
-
+    for name in LOADED:
+        importlib.import_module(name)
     worst = 1.0
     for name, tests in TARGETS.items():
         if only and name not in only:
             continue
         source = (ROOT / (name.replace(".", "/") + ".py")).read_text(encoding="utf-8")
         began = time.monotonic()
-        if not survives(name, ast.unparse(ast.parse(source)), tests, None):
+        if not survives(name, ast.unparse(ast.parse(source)), tests, 10 * AT_LEAST):
             print(f"{name}: its tests fail as it is")
             return 1
-        limit = SLOWER * (time.monotonic() - began)
+        limit = max(AT_LEAST, round(SLOWER * (time.monotonic() - began)))
         drawn = mutants(source)
         if count and count < len(drawn):
             drawn = sorted(random.Random(seed).sample(drawn, count))

@@ -7,7 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.config import PipelineConfig
-from pipeline.pseudonyms import copy_pseudonymised, pseudonymise, read_salt
+from pipeline.pseudonyms import pseudonymise, read_salt
+from pipeline.run_tables import copy_table, inert
 from pipeline.stages.report_content import Made, figure_stages, report_content
 
 _TABLES = ("tables", "claims", "evaluate shortcuts")  # stages whose tables the run folder holds
@@ -40,8 +41,8 @@ def write_report(config: PipelineConfig, made: Mapping[str, Made], folder: Path)
             for path in sorted(made[title].artifact.folder.iterdir()):
                 if path.suffix[1:] not in suffixes:
                     continue
-                if salt is not None and path.suffix == ".csv":
-                    copy_pseudonymised(path, folder / name / path.name, salt)
+                if path.suffix == ".csv":
+                    copy_table(path, folder / name / path.name, salt)
                 else:
                     shutil.copyfile(path, folder / name / path.name)
     problems = pd.concat(
@@ -54,7 +55,7 @@ def write_report(config: PipelineConfig, made: Mapping[str, Made], folder: Path)
     ).drop_duplicates()  # films packed at two sizes
     if salt is not None:
         problems = pseudonymise(problems.fillna(""), salt)
-    problems.to_csv(folder / "tables" / "problems.csv", index=False)
+    inert(problems).to_csv(folder / "tables" / "problems.csv", index=False)
     page = folder / "report.html"
     partial = page.with_suffix(".html.tmp")
     partial.write_text(

@@ -261,6 +261,12 @@ def test_tables_are_read_with_or_without_mark_and_carriage_returns(
     assert table["Note"].tolist() == ["", "x, y"]
 
 
+def test_control_characters_of_a_field_become_escapes(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes(b'Image Index,Patient ID,Note\n"a\r\nb\x7f.png",1,"x\ny"\n')
+    table = read_table(tmp_path / "t.csv", COLUMNS)
+    assert table.to_numpy().tolist() == [["a\\x0d\\x0ab\\x7f.png", "1", "x\ny"]]
+
+
 def test_fields_that_a_row_lacks_are_empty(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("Image Index,Patient ID\na.png\nNA,3\n")
     table = read_table(tmp_path / "t.csv", COLUMNS)

@@ -230,6 +230,29 @@ def test_names_that_are_not_utf8_are_listed_as_escapes(tmp_path: Path) -> None:
     index.problems.to_csv(tmp_path / "problems.csv")  # surrogates would raise here
 
 
+def test_no_text_of_the_files_ends_a_row_where_it_is_written_again(tmp_path: Path) -> None:
+    ends = "\r../../x.png,1\n"
+    layout = Layout(train_val=[*Layout().train_val, "a\rb.png"])
+    layout.rows[1] = f'"{ends}",Mass,1,1,58'
+    layout.rows[4] = "00000004_000.png,Mass|Nodule,0,4,31".replace("Mass|", f'"Mass{ends}|')
+    layout.rows[4] = layout.rows[4].replace("Nodule", 'Nodule"')
+    layout.boxes.append(f'"00000005_000.png","Infiltrate{ends}",1,2,3,4')
+    root = layout.write(tmp_path)
+    text = (root / layout.label_file).read_bytes()
+    text = text.replace(b"70,M,PA", b'70,"M\r../../x.png,1\n",PA')
+    (root / layout.label_file).write_bytes(text)
+    save(root / "images" / "c\rd.png")
+    index = read(root)
+    assert len(index.problems) >= 5
+    assert "M\\x0d../../x.png,1" in set(index.images["sex"])
+    for table in (index.images, index.boxes, index.problems):
+        table.to_csv(root / "again.csv", index=False)
+        again = pd.read_csv(root / "again.csv", dtype=str, keep_default_na=False)
+        assert len(again) == len(table)
+        texts = table.select_dtypes(exclude=["number", "bool"])
+        pd.testing.assert_frame_equal(again[texts.columns], texts, check_dtype=False)
+
+
 @pytest.mark.parametrize(
     ("row", "reason"),
     [

@@ -1,5 +1,6 @@
 """Both halves on 40 PNGs and 20 DICOMs that are read by path, as a user's own files are."""
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -28,6 +29,9 @@ SMALL = (
 )
 
 
+FORMULA = "=HYPERLINK(A1).png"  # what a spreadsheet would compute
+
+
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("files")
@@ -35,6 +39,13 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     render_nih(nih, root / "nih", 1)
     for folder in ("changes", "marks", "masks", "planted"):  # nobody has these of real films
         shutil.rmtree(root / "nih" / folder, ignore_errors=True)
+    film = (root / "nih" / "BBox_List_2017.csv").read_text().splitlines()[-1].split(",")[0]
+    for path in [*(root / "nih").glob("*.csv"), root / "nih" / "test_list.txt"]:
+        path.write_text(path.read_text().replace(film, FORMULA))
+    (found,) = (root / "nih").rglob(film)
+    found.rename(found.with_name(FORMULA))
+    with (root / "nih" / "test_list.txt").open("a") as names:
+        names.write("\n@SUM(1).png")
     render_brixia(BrixiaPhantomConfig(num_films=20, side=64), root / "brixia", 1)
     for name in ("cxr", "masks"):
         (root / "lungs" / name).mkdir(parents=True)
@@ -72,6 +83,14 @@ def test_an_experiment_on_files_makes_the_tables_of_both_halves(
     assert PHANTOM_STATEMENT[:30] not in page
     assert "learnt on 12 of BrixIA&#39;s 4,695, measured on 11 of BrixIA&#39;s 4,695" in page
     assert "Table 2" in page
+    if experiment == "paper":
+        samples = pd.read_csv(run / "tables" / "table1_samples.csv", dtype=str)
+        assert f"'{FORMULA}" in set(samples["image"])
+        problems = pd.read_csv(run / "tables" / "problems.csv", dtype=str)
+        assert "'@SUM(1).png" in set(problems["file"])
+        made = json.loads((run / "run.json").read_text())["stages"]["index"]
+        index = files / "outputs" / "store" / "index" / made["key"] / "images.csv"
+        assert FORMULA in set(pd.read_csv(index)["image"])
 
 
 def test_lung_masks_of_ones_own_stand_in_for_the_network(files: Path) -> None:
