@@ -91,6 +91,25 @@ def test_a_process_that_fails_or_dies_ends_all_and_is_named(
         run(what)
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_to_the_run_ends_all_with_its_code(
+    imported_once: None,
+    capsys: pytest.CaptureFixture[str],
+    number: signal.Signals,
+    code: int,
+) -> None:
+    handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    stop_on_signals()
+    try:
+        with pytest.raises(SystemExit) as caught:
+            run("waits", lambda *_: signal.raise_signal(number))
+    finally:
+        for each, handler in handlers.items():
+            signal.signal(each, handler)
+    assert caught.value.code == code
+    assert f"stopped by {number.name}" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(("device", "message"), [("cuda", "2 with a GPU each, but 1"), ("mps", "")])
 def test_more_processes_than_devices_are_refused(
     monkeypatch: pytest.MonkeyPatch, device: str, message: str
@@ -103,7 +122,10 @@ def test_more_processes_than_devices_are_refused(
 
 def make(outputs: Path, seen: Callable[[int, int], None] | None = None) -> Artifact:
     """The training of two processes, with what it needs."""
-    overrides = (*OVERRIDES, "train.processes=2", "executor.device=cpu", f"paths.outputs={outputs}")
+    overrides = (
+        *(*OVERRIDES, "train.epochs=2", "train.processes=2", "executor.device=cpu"),
+        f"paths.outputs={outputs}",
+    )
     config = compose_config(overrides)
     store = Store(outputs / "store")
     (stage,) = (s for s in plan_run(config, store.digests).order if s.title == TRAIN)
@@ -120,8 +142,8 @@ def make(outputs: Path, seen: Callable[[int, int], None] | None = None) -> Artif
     return artifact
 
 
-def test_a_stage_on_two_processes_killed_and_stopped_ends_in_the_same_bytes(
-    tmp_path: Path, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
+def test_a_stage_on_two_processes_of_which_one_is_killed_ends_in_the_same_bytes(
+    tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     undisturbed = make(tmp_path / "whole")  # by processes started as a run starts them
     request.getfixturevalue("imported_once")
@@ -131,30 +153,14 @@ def test_a_stage_on_two_processes_killed_and_stopped_ends_in_the_same_bytes(
 
     def kill_the_second(now: int, total: int) -> None:
         done.append(now)
-        if now > total // 3:
+        if now > total // 2:
             os.kill(multiprocessing.active_children()[0].pid or 0, signal.SIGKILL)
 
     named = r"train bce: rank [01] of train\.processes=2: its process ended with code -9"
     with pytest.raises(StageFailedError, match=named):
         make(tmp_path / "again", kill_the_second)
 
-    def terminate(now: int, total: int) -> None:
-        done.append(now)
-        if now > 2 * total // 3:
-            signal.raise_signal(signal.SIGTERM)
-
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    stop_on_signals()
-    try:
-        with pytest.raises(SystemExit) as caught:
-            make(tmp_path / "again", terminate)
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-    assert caught.value.code == 143
-    assert multiprocessing.active_children() == []
-    assert "stopped by SIGTERM" in capsys.readouterr().out
     resumed = make(tmp_path / "again", lambda now, total: done.append(now))
-    batches = done[-1] // 3
-    assert done[batches] == batches + 1
+    batches = done[-1] // 2
+    assert done == [*range(1, batches + 2), *range(batches + 1, 2 * batches + 1)]
     assert resumed.manifest["files"] == undisturbed.manifest["files"]
