@@ -1,5 +1,6 @@
 """Settings of the models wing. Nothing here imports torch, so that a command line composes fast."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -27,6 +28,20 @@ class Optimizer(Enum):
 class Schedule(Enum):
     constant = "constant"
     one_cycle = "one_cycle"
+
+
+class Precision(Enum):
+    """Of a training step's arithmetic; weights, loss and validation are float32 in any case."""
+
+    float32 = "float32"
+    bf16_mixed = "bf16_mixed"  # matrix products and convolutions in bfloat16
+
+
+class BatchNorm(Enum):
+    """What batch norms normalise by while a network is trained."""
+
+    learnt = "learnt"  # the films of one part of a step; running statistics follow
+    frozen = "frozen"  # the running statistics of the initial weights, which stay
 
 
 class LoggerName(Enum):
@@ -60,7 +75,7 @@ class TrainConfig:
     pretrain_epochs: int = 0  # ours: plain BCE that all losses start from; stands for ImageNet
     pretrain_learning_rate: float = 1e-3
     epochs: int = 10  # published code: up to 100, best epoch kept; val loss settles near 10
-    batch_size: int = 32  # published code
+    batch_size: int = 32  # published code; films of one step, over all processes and parts
     optimizer: Optimizer = Optimizer.sgd  # published code
     learning_rate: float = 1e-3  # published code; the peak where the schedule is one_cycle
     momentum: float = 0.9  # published code (SGD only)
@@ -69,4 +84,44 @@ class TrainConfig:
     horizontal_flip: bool = False  # published code: none; a flipped chest is situs inversus
     pos_weight: PosWeight = PosWeight.per_class
     pos_weight_max: float = 1000.0  # ours: bound of negatives/positives; 1000 clips no NIH class
+    accumulate: int = 1  # published code; parts that each process computes its films of a step in
+    precision: Precision = Precision.float32  # published code
+    batch_norm: BatchNorm = BatchNorm.learnt  # published code; pre-training learns in any case
     num_workers: int = 0
+
+
+@dataclass
+class ClassifierTrainConfig(TrainConfig):
+    """Training of the classifiers, which several processes can share (docs/scaling.md)."""
+
+    processes: int = 1  # published code
+
+
+def partition_problems(config: TrainConfig, processes: int) -> Iterator[tuple[str, str]]:
+    """(setting, what is wrong with it) where a step's films cannot be cut into parts.
+
+    ``batch_size`` is of a whole step, so that a recipe stays the same on any number of processes.
+    """
+    for name, value in {"processes": processes, "accumulate": config.accumulate}.items():
+        if value < 1:
+            yield name, f"at least 1, not {value}"
+            return
+    parts = processes * config.accumulate
+    if parts == 1:
+        return
+    size = config.batch_size
+    if size % parts:
+        yield (
+            "batch_size",
+            f"{size} films of a step do not divide into {parts} parts (processes x accumulate)",
+        )
+    elif config.batch_norm is BatchNorm.learnt and size < 2 * parts:
+        yield (
+            "batch_size",
+            f"{size} films of a step in {parts} parts: batch norm needs at least 2 in each",
+        )
+    if Loss.weighted_bce in config.losses and config.pos_weight is PosWeight.batchwise:
+        yield (
+            "pos_weight",
+            "batchwise weighs a batch by all its labels, of which a part knows its own",
+        )

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
+from models.process_group import ALONE, Rank
+
 FilmDataset = Dataset[tuple[Tensor, Tensor]]
 """Items (film uint8 (H, W), labels float32 (C,)); it has a length."""
 
@@ -30,23 +32,35 @@ def derived_seed(seed: int, stream: Stream, *keys: int) -> int:
 
 
 class EpochOrder(Sampler[tuple[int, int]]):
-    """Yields (epoch, film) over a permutation of ``num_films`` seeded by (seed, epoch)."""
+    """Yields (epoch, film) over a permutation of ``num_films`` seeded by (seed, epoch).
 
-    def __init__(self, num_films: int, seed: int) -> None:
-        self.num_films = num_films
+    Each ``step`` films in a row are one optimizer step's, whoever computes them. They are cut into
+    parts, which the processes take in turn; ``rank`` yields its own. The rest that fills no step
+    sits out.
+    """
+
+    def __init__(
+        self, num_films: int, seed: int, step: int, accumulate: int = 1, rank: Rank = ALONE
+    ) -> None:
+        self.num_films = num_films // step * step
+        self.total = num_films
+        self.part = step // (accumulate * rank.of)
         self.seed = seed
+        self.rank = rank
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return self.num_films
+        return self.num_films // self.rank.of
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         epoch = self.epoch
         generator = torch.Generator().manual_seed(derived_seed(self.seed, Stream.ORDER, epoch))
-        for film in torch.randperm(self.num_films, generator=generator).tolist():
+        films = torch.randperm(self.total, generator=generator)[: self.num_films]
+        parts = films.view(-1, self.rank.of, self.part)
+        for film in parts[:, self.rank.number].flatten().tolist():
             yield epoch, film
 
 

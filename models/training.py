@@ -14,23 +14,24 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import pandas as pd
 import pytorch_lightning as pl
 import safetensors.torch
 import torch
 from pytorch_lightning.loggers import Logger
-from pytorch_lightning.plugins.environments import LightningEnvironment
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.data import DataLoader, Subset
 
 from models.checkpoints import load_weights
-from models.config import TrainConfig
+from models.config import BatchNorm, Precision, TrainConfig, partition_problems
 from models.densenet import normalise
 from models.epoch_order import EpochFilms, EpochOrder, FilmDataset
 from models.losses import BinaryCrossEntropy
+from models.process_group import ALONE, Rank
 from models.training_loop import (
     BEST,
     LAST,
@@ -47,6 +48,10 @@ _NOT_OF_ONE_TRAINING = (
     *("num_workers", "losses", "primary", "pos_weight", "pos_weight_max"),
     *("pretrain_epochs", "pretrain_learning_rate"),
 )
+_PRECISION: dict[Precision, Literal["32-true", "bf16-mixed"]] = {
+    Precision.float32: "32-true",
+    Precision.bf16_mixed: "bf16-mixed",
+}
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,7 @@ def train(
     prepare: Callable[[Tensor], Tensor] = normalise,
     metric: Metric = MEAN_AUC,
     logger: Logger | None = None,
+    rank: Rank = ALONE,
 ) -> TrainResult:
     """Train ``model`` in place; leave it on the CPU with the weights of the lowest validation loss.
 
@@ -86,40 +92,54 @@ def train(
     ``prepare`` makes a batch of films the model's input; ``metric`` is told, and chooses nothing.
     ``logger`` gets each row of the history, those before a resume too.
 
+    ``rank`` is this process's where several train together: each calls it with the same arguments
+    but ``logger`` and ``on_progress``, which one of them needs, and gets the same weights. Equal
+    bytes then need the same number of processes. With frozen statistics another number, or another
+    ``accumulate``, differs by rounding alone; learnt ones are of the films of a part, and the
+    running ones the mean over the processes.
+
     Raises TrainingError for data or settings that cannot be trained with, for a folder that holds
     another training, and where the loss is no longer finite. Interrupts pass through.
     """
-    _check(train_data, val_data, config)
+    _check(train_data, val_data, config, rank)
+    device = rank.device(device)
     loss = loss if loss is not None else BinaryCrossEntropy()
     num_films = _length(train_data)
-    batch_size = min(config.batch_size, num_films)
-    order = EpochOrder(num_films, seed)
+    step = min(config.batch_size, num_films)
+    order = EpochOrder(num_films, seed, step, config.accumulate, rank)
     train_loader = DataLoader(
         cast(Any, EpochFilms(train_data, seed, config.horizontal_flip)),
-        batch_size=batch_size,
+        batch_size=order.part,
         sampler=cast(Any, order),
-        drop_last=True,
         num_workers=config.num_workers,
     )
-    val_loader = DataLoader(val_data, batch_size=config.batch_size, num_workers=config.num_workers)
+    val_loader = DataLoader(
+        Subset(val_data, rank.share(_length(val_data))),
+        batch_size=config.batch_size // (config.accumulate * rank.of),
+        num_workers=config.num_workers,
+    )
     settings = _settings(model, config, seed, num_films, _length(val_data), loss)
-    settings["metric"] = metric.name
+    settings |= {"metric": metric.name, "processes": rank.of}
     module = TrainingLoop(
-        model, config, seed, settings, order, len(train_loader), loss, on_progress, prepare, metric
+        *(model, config, seed, settings, order, len(train_loader), loss, on_progress, prepare),
+        *(metric, rank),
     )
     folder.mkdir(parents=True, exist_ok=True)
     resume = _resumable(folder, settings)
     was_training = model.training
     model.train()
+    if config.batch_norm is BatchNorm.frozen:
+        for norm in (each for each in model.modules() if isinstance(each, _BatchNorm)):
+            norm.eval()
     try:
-        with _quiet_lightning(), _reproducible(device):
+        with _quiet_lightning(), _reproducible(device), rank.joined(device):
             trainer = pl.Trainer(
-                accelerator="gpu" if device.type == "cuda" else device.type,
-                devices=[device.index or 0] if device.type == "cuda" else 1,
+                **rank.trainer_arguments(device),
+                precision=_PRECISION[config.precision],
+                accumulate_grad_batches=config.accumulate,
                 max_epochs=config.epochs,
                 callbacks=[KeepEpochs(folder)],
                 default_root_dir=folder,
-                plugins=[LightningEnvironment()],
                 logger=logger or False,
                 enable_progress_bar=False,
                 enable_model_summary=False,
@@ -144,10 +164,12 @@ def _length(data: FilmDataset) -> int:
     return len(cast(Any, data))
 
 
-def _check(train_data: FilmDataset, val_data: FilmDataset, config: TrainConfig) -> None:
+def _check(train_data: FilmDataset, val_data: FilmDataset, config: TrainConfig, rank: Rank) -> None:
+    for name, problem in partition_problems(config, rank.of):
+        raise TrainingError(f"train.{name}: {problem}")
     if config.epochs < 1:
         raise TrainingError(f"train.epochs is {config.epochs}: at least 1 is needed")
-    if config.batch_size < 2:
+    if config.batch_size < 2 and config.batch_norm is BatchNorm.learnt:
         raise TrainingError(f"train.batch_size is {config.batch_size}: batch norm needs at least 2")
     if _length(train_data) < 2:
         raise TrainingError(
@@ -157,6 +179,17 @@ def _check(train_data: FilmDataset, val_data: FilmDataset, config: TrainConfig) 
         raise TrainingError(
             "the validation fold is empty, so no epoch can be chosen: add images of more patients "
             "or raise the data set's validation fraction"
+        )
+    parts = rank.of * config.accumulate
+    if parts > 1 and _length(train_data) < config.batch_size:
+        raise TrainingError(
+            f"the train fold has {_length(train_data)} films, fewer than one step cut into {parts}"
+            f" parts: lower train.batch_size (now {config.batch_size})"
+        )
+    if _length(val_data) < rank.of:
+        raise TrainingError(
+            f"the validation fold has {_length(val_data)} films for {rank.of} processes: lower"
+            " train.processes"
         )
 
 

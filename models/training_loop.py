@@ -15,8 +15,9 @@ from pytorch_lightning.callbacks import Checkpoint
 from torch import Tensor, nn
 
 from models.checkpoints import save_weights
-from models.config import Optimizer, Schedule, TrainConfig
+from models.config import BatchNorm, Optimizer, Schedule, TrainConfig
 from models.epoch_order import EpochOrder, Stream, derived_seed
+from models.process_group import Rank
 from models.validation_metrics import Metric
 
 LAST = "last.ckpt"
@@ -25,7 +26,8 @@ BEST = "best.safetensors"
 OnProgress = Callable[[int, int, int, int, Mapping[str, float]], None]
 """(epoch from 1, epochs, batches done in it, batches an epoch, losses): after every batch.
 
-losses: `train_loss`, the mean over this epoch so far, and from epoch 2 on `val_loss`, the last.
+batches: of this process, each a part of a step. losses: `train_loss`, the mean over its films of
+this epoch so far, and from epoch 2 on `val_loss`, the last.
 """
 
 
@@ -48,6 +50,7 @@ class TrainingLoop(pl.LightningModule):
         on_progress: OnProgress | None,
         prepare: Callable[[Tensor], Tensor],
         metric: Metric,
+        rank: Rank,
     ) -> None:
         super().__init__()
         self.model = model
@@ -60,6 +63,7 @@ class TrainingLoop(pl.LightningModule):
         self.on_progress = on_progress
         self.prepare = prepare
         self.metric = metric
+        self.rank = rank
         self.history: list[dict[str, float]] = []
         self.train_losses: list[float] = []
         self.val_outputs: list[tuple[Tensor, Tensor]] = []
@@ -79,7 +83,7 @@ class TrainingLoop(pl.LightningModule):
             optimizer = torch.optim.AdamW(self.model.parameters(), rate, weight_decay=decay)
         if self.config.schedule is Schedule.constant:
             return optimizer
-        steps = self.config.epochs * self.batches
+        steps = self.config.epochs * self.batches // self.config.accumulate
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps)
         return {
             "optimizer": optimizer,
@@ -95,11 +99,13 @@ class TrainingLoop(pl.LightningModule):
         self.train_losses = []
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        torch.manual_seed(derived_seed(self.seed, Stream.STEP, self.global_step))
+        parts = self.config.accumulate * self.rank.of
+        part = batch_idx % self.config.accumulate * self.rank.of + self.rank.number
+        torch.manual_seed(derived_seed(self.seed, Stream.STEP, self.global_step * parts + part))
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         films, labels = batch
-        loss: Tensor = self.loss(self.model(self.prepare(films)), labels)
+        loss: Tensor = self.loss(self.model(self.prepare(films)).float(), labels)
         self.train_losses.append(self._finite(loss.item(), "training"))
         return loss
 
@@ -111,21 +117,28 @@ class TrainingLoop(pl.LightningModule):
             epoch, done = len(self.history) + 1, len(self.train_losses)
             self.on_progress(epoch, self.config.epochs, done, self.batches, losses)
 
+    def on_validation_epoch_start(self) -> None:
+        if self.config.batch_norm is BatchNorm.learnt:  # else each process would judge another net
+            statistics = (b for b in self.model.buffers() if b.is_floating_point())
+            self.rank.average(statistics)
+
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         films, labels = batch
-        self.val_outputs.append((self.model(self.prepare(films)).float().cpu(), labels.cpu()))
+        with torch.autocast(films.device.type, enabled=False):  # as whoever predicts later
+            self.val_outputs.append((self.model(self.prepare(films)).float().cpu(), labels.cpu()))
 
     def on_train_epoch_end(self) -> None:
-        logits, labels = (
-            torch.cat(parts).double() for parts in zip(*self.val_outputs, strict=True)
-        )
+        gathered = self.rank.gathered((self.val_outputs, self.train_losses))
+        outputs = [batch for val_outputs, _ in gathered for batch in val_outputs]
+        losses = [loss for _, train_losses in gathered for loss in train_losses]
+        logits, labels = (torch.cat(parts).double() for parts in zip(*outputs, strict=True))
         self.val_outputs = []
         exact = copy.deepcopy(self.loss).cpu().double()
         val_loss = self._finite(exact(logits, labels).item(), "validation")
         self.history.append(
             {
                 "epoch": len(self.history) + 1,
-                "train_loss": float(np.mean(self.train_losses)),
+                "train_loss": float(np.mean(losses)),
                 "val_loss": val_loss,
                 self.metric.name: self.metric.of(logits.numpy(), labels.numpy()),
                 "seconds": time.perf_counter() - self.started,
@@ -138,7 +151,8 @@ class TrainingLoop(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.history = checkpoint["training"]["history"]
-        self.order.set_epoch(checkpoint["global_step"] // self.batches)
+        steps = self.batches // self.config.accumulate
+        self.order.set_epoch(checkpoint["global_step"] // steps)
 
     def _tell(self, row: Mapping[str, float]) -> None:
         if self.logger is not None:
@@ -166,9 +180,10 @@ class KeepEpochs(Checkpoint):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         module = cast(TrainingLoop, pl_module)
-        if module.best_epoch == len(module.history):
+        if trainer.is_global_zero and module.best_epoch == len(module.history):
             save_weights(self.folder / BEST, module.model.state_dict())
         # Lightning writes to the final name; a kill in the middle would leave half a file there.
         temporary = self.folder / (LAST + ".tmp")
-        trainer.save_checkpoint(temporary)
-        os.replace(temporary, self.folder / LAST)
+        trainer.save_checkpoint(temporary)  # written by one process, waited for by all
+        if trainer.is_global_zero:
+            os.replace(temporary, self.folder / LAST)

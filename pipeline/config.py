@@ -15,7 +15,14 @@ from attribution.config import OWN_METHODS, AttributionConfig, BottleneckConfig
 from data.config import DatasetConfig, Source
 from evaluation.config import CurveRule, EvaluationConfig, ReportConfig
 from evaluation.own_metrics import OWN_METRICS
-from models.config import LOGGER_PACKAGES, LoggerName, ModelConfig, TrainConfig
+from models.config import (
+    LOGGER_PACKAGES,
+    BatchNorm,
+    ClassifierTrainConfig,
+    LoggerName,
+    ModelConfig,
+    partition_problems,
+)
 from pipeline.brixia_config import BrixiaStudyConfig, check_brixia
 from pipeline.executors.config import ExecutorConfig, ExecutorName, executor_problems
 
@@ -74,7 +81,7 @@ class PipelineConfig:
     paths: PathsConfig = field(default_factory=PathsConfig)
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
-    train: TrainConfig = field(default_factory=TrainConfig)
+    train: ClassifierTrainConfig = field(default_factory=ClassifierTrainConfig)
     attribution: AttributionConfig = field(default_factory=AttributionConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     brixia: BrixiaStudyConfig = field(default_factory=BrixiaStudyConfig)
@@ -172,6 +179,20 @@ def _check(config: PipelineConfig, named: set[str]) -> None:
         require(value >= 1, key, f"at least 1, not {value}")
     require(train.epochs >= 0, "train.epochs", "not negative (0 keeps the initial weights)")
     require(train.pretrain_epochs >= 0, "train.pretrain_epochs", "not negative (0 for none)")
+    for section_name, recipe, processes in (
+        ("train", train, train.processes),
+        ("brixia.detector", config.brixia.detector, 1),
+        ("brixia.regressor", config.brixia.regressor, 1),
+    ):
+        for name, problem in partition_problems(recipe, processes):
+            require(False, f"{section_name}.{name}", problem)
+    untrained = config.model.init == "random" and not train.pretrain_epochs and train.epochs
+    require(
+        train.batch_norm is BatchNorm.learnt or not untrained,
+        "train.batch_norm",
+        "frozen keeps the statistics of the initial weights, and random weights have none:"
+        " pre-train, or give model.init",
+    )
     require(config.seed >= 0, "seed", "not negative")
     multilayer = attribution.multilayer_iba
     for layer in multilayer.layers:

@@ -1,4 +1,4 @@
-"""``python -m tests.scaling {costs,films,shards,efficiency} ...``: what docs/scaling.md states.
+"""``python -m tests.scaling WHAT NUMBER ...``: what docs/scaling.md states.
 
 ``costs SIDE``: floating-point operations and CPU seconds of one film by each method, one thread.
 
@@ -7,6 +7,8 @@ a process of its own: CPU seconds per film of each stage, and the peak of the re
 ``shards N``: seconds of ``pipeline.status`` over an artifact of N shards with two files each.
 ``efficiency``: toy shards of 0.2 CPU seconds and matrix products, two workers of one thread
 against one process of two; and the seconds that an executor itself adds to a shard.
+``training N``: epochs of a DenseNet121 on N films of 112 px, by two processes of one thread and by
+one of two.
 """
 
 import argparse
@@ -18,7 +20,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.config import METHODS, PipelineConfig, compose_config
 from pipeline.executors.base import Job
@@ -30,6 +32,11 @@ from pipeline.runner import obtain_all
 from pipeline.shards import SHARDS
 from pipeline.status import run_status
 from pipeline.store import Store
+from pipeline.training_processes import train_in_processes
+
+if TYPE_CHECKING:  # torch is imported where something is trained
+    from models.training import TrainResult
+    from models.training_loop import OnProgress
 
 _WATCHED = ("index", "pack", "predict bce", "attribute gradient", "evaluate localization gradient")
 
@@ -182,12 +189,51 @@ def efficiency(outputs: Path, pieces: int) -> None:
         print(f"{name.value}, {what}: {1000 * seconds / pieces:.2f} ms a piece", flush=True)
 
 
+def train_on_noise(
+    folder: Path, number: int, threads: int, rank: Any, on_progress: "OnProgress | None"
+) -> "TrainResult":
+    """Three epochs; the first holds what torch does once in a process."""
+    import torch
+    from torch.utils.data import TensorDataset
+
+    from models.checkpoints import initial_model
+    from models.config import TrainConfig
+    from models.training import train
+
+    torch.set_num_threads(threads)
+    generator = torch.Generator().manual_seed(0)
+    films = torch.randint(0, 256, (number, 112, 112), generator=generator, dtype=torch.uint8)
+    data = TensorDataset(films, torch.ones(number, 8))
+    return train(
+        initial_model("random", 8, seed=0),
+        data,
+        TensorDataset(films[:2], torch.ones(2, 8)),
+        TrainConfig(epochs=3, batch_size=16),
+        seed=0,
+        folder=folder,
+        device=torch.device("cpu"),
+        on_progress=on_progress,
+        rank=rank,
+    )
+
+
+def training(outputs: Path, number: int) -> None:
+    """Prints milliseconds per film of the faster of two epochs; the ways take three turns."""
+    for turn in range(3):
+        for processes, threads in ((1, 2), (2, 1)):
+            config = compose_config([f"threads={threads}", "executor.device=cpu"])
+            work = partial(train_on_noise, outputs / f"{turn}{processes}", number, threads)
+            history = train_in_processes(work, processes, config, lambda *told: None).history
+            seconds = history["seconds"][1:].min() / number
+            print(f"{processes} x {threads} threads: {1000 * seconds:.0f} ms a film", flush=True)
+
+
 def main() -> None:
+    by_name = {what.__name__: what for what in (costs, films, shards, efficiency, training)}
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("costs", "films", "shards", "efficiency"))
+    parser.add_argument("what", choices=tuple(by_name))
     parser.add_argument("numbers", type=int, nargs="+")
     arguments = parser.parse_args()
-    by_name = {"costs": costs, "films": films, "shards": shards, "efficiency": efficiency}
     run = by_name[arguments.what]
     if len(arguments.numbers) > 1:  # a process's peak never falls again
         for number in arguments.numbers:

@@ -1,27 +1,36 @@
 """pretrain, train: a classifier per loss on the train fold, all from the same initial weights."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from models.config import Loss, TrainConfig
+from models.config import BatchNorm, ClassifierTrainConfig, Loss, TrainConfig
 from pipeline.config import ConfigError, PipelineConfig, section
-from pipeline.graph import Stage, Task
+from pipeline.graph import Stage, Task, WorkerTask
 from pipeline.keys import file_sha256
 from pipeline.store import RESUME
+from pipeline.training_processes import train_in_processes
 
 if TYPE_CHECKING:  # torch is imported when the stage runs
+    from torch import nn
+
+    from models.densenet import DenseNet121
+    from models.process_group import Rank
     from models.training import TrainResult
     from models.training_loop import OnProgress
+    from pipeline.films import LabelledFilms
 
 _NAMED_WEIGHTS = ("random", "imagenet")
 _SOURCES = ("models",)
 _NOT_OF_ONE_TRAINING = (
     *("num_workers", "losses", "primary", "pretrain_epochs", "pretrain_learning_rate"),
 )
+# They came later: with their defaults, keys are what they were without them.
+_ADDED = ("processes", "accumulate", "precision", "batch_norm")
 
 
 def pretrain_stage(config: PipelineConfig, index: Stage, pack: Stage) -> Stage:
@@ -30,6 +39,7 @@ def pretrain_stage(config: PipelineConfig, index: Stage, pack: Stage) -> Stage:
         config.train,
         epochs=config.train.pretrain_epochs,
         learning_rate=config.train.pretrain_learning_rate,
+        batch_norm=BatchNorm.learnt,
     )
     init, raw = _initial_weights(config)
     return Stage(
@@ -74,6 +84,10 @@ def training_settings(config: PipelineConfig, recipe: TrainConfig, loss: Loss) -
     settings = section(recipe)
     for name in _NOT_OF_ONE_TRAINING:
         del settings[name]
+    usual = section(ClassifierTrainConfig())
+    for name in _ADDED:
+        if settings.get(name) == usual[name]:
+            del settings[name]
     if loss is Loss.bce:
         del settings["pos_weight"], settings["pos_weight_max"]
     return {
@@ -101,53 +115,115 @@ def keep_history(task: Task, result: "TrainResult") -> pd.DataFrame:
     return history
 
 
-def run(task: Task, recipe: TrainConfig, loss: Loss) -> None:
-    from data.nih import FINDINGS
-    from data.packing import PackedFilms
-    from models.checkpoints import initial_model, load_checkpoint, save_checkpoint
-    from models.losses import BinaryCrossEntropy, weighted_loss
-    from models.training import train
-    from models.training_logs import training_logger
-    from pipeline.films import LabelledFilms, readable_images
-    from pipeline.torch_runtime import start_torch
+@dataclass(frozen=True)
+class _Training:
+    """What a training works on. Each of several processes reads it for itself."""
 
-    config = task.config
-    device = start_torch(config)
-    films = PackedFilms(task.inputs["pack"])
-    images = readable_images(task.inputs["index"], films)
-    labels = list(FINDINGS[: config.dataset.num_labels])
-    if "pretrain" in task.inputs:
-        model, _ = load_checkpoint(task.inputs["pretrain"] / "model.safetensors")
-    else:
-        model = initial_model(config.model.init, len(labels), config.seed, labels)
-    facts: dict[str, object] = {"side": films.side, "loss": loss.value, "epochs": recipe.epochs}
+    model: "DenseNet121"
+    labels: list[str]
+    folds: "dict[str, LabelledFilms]"
+    loss: "nn.Module"
+    clipped: list[int]  # classes whose positive weight the configuration bounds
+
+    @classmethod
+    def of(cls, task: WorkerTask, recipe: TrainConfig, loss: Loss) -> "_Training":
+        from data.nih import FINDINGS
+        from data.packing import PackedFilms
+        from models.checkpoints import initial_model, load_checkpoint
+        from models.losses import BinaryCrossEntropy, weighted_loss
+        from pipeline.films import LabelledFilms, readable_images
+
+        config = task.config
+        films = PackedFilms(task.inputs["pack"])
+        images = readable_images(task.inputs["index"], films)
+        labels = list(FINDINGS[: config.dataset.num_labels])
+        if "pretrain" in task.inputs:
+            model, _ = load_checkpoint(task.inputs["pretrain"] / "model.safetensors")
+        else:
+            model = initial_model(config.model.init, len(labels), config.seed, labels)
+        folds = {fold: LabelledFilms(films, images, fold, labels) for fold in ("train", "val")}
+        criterion: nn.Module = BinaryCrossEntropy()
+        clipped: list[int] = []
+        if loss is Loss.weighted_bce and recipe.epochs:
+            of_train = folds["train"].labels
+            criterion, clipped = weighted_loss(recipe.pos_weight, of_train, recipe.pos_weight_max)
+        return cls(model, labels, folds, criterion, clipped)
+
+    def train(
+        self,
+        task: WorkerTask,
+        recipe: TrainConfig,
+        folder: Path,
+        title: str,
+        rank: "Rank",
+        on_progress: "OnProgress | None",
+    ) -> "TrainResult":
+        """``folder``: of the checkpoints; ``title``: for the logger."""
+        from models.training import train
+        from models.training_logs import training_logger
+        from pipeline.torch_runtime import start_torch
+
+        config, logger = task.config, None
+        if rank.number == 0:
+            logger = training_logger(config.logger, Path(config.paths.outputs), title)
+        return train(
+            self.model,
+            self.folds["train"],
+            self.folds["val"],
+            recipe,
+            seed=config.seed,
+            folder=folder,
+            device=start_torch(config),
+            loss=self.loss,
+            on_progress=on_progress,
+            logger=logger,
+            rank=rank,
+        )
+
+
+def train_as(
+    task: WorkerTask,
+    recipe: TrainConfig,
+    loss: Loss,
+    folder: Path,
+    title: str,
+    rank: "Rank",
+    on_progress: "OnProgress | None",
+) -> "TrainResult":
+    """The training as one of its processes does it."""
+    training = _Training.of(task, recipe, loss)
+    return training.train(task, recipe, folder, title, rank, on_progress)
+
+
+def run(task: Task, recipe: ClassifierTrainConfig, loss: Loss) -> None:
+    from models.checkpoints import load_weights, save_checkpoint
+    from models.process_group import ALONE
+    from models.training_loop import BEST
+
+    training = _Training.of(task, recipe, loss)
+    model, labels, train_fold = training.model, training.labels, training.folds["train"]
+    facts: dict[str, object] = {
+        "side": train_fold.films.side,
+        "loss": loss.value,
+        "epochs": recipe.epochs,
+    }
     if recipe.epochs == 0:
         task.note("train.epochs=0: the initial weights are used as they are")
     else:
-        train_fold = LabelledFilms(films, images, "train", labels)
-        criterion: Any = BinaryCrossEntropy()
-        if loss is Loss.weighted_bce:
-            criterion, clipped = weighted_loss(
-                recipe.pos_weight, train_fold.labels, recipe.pos_weight_max
-            )
-            if clipped:
-                names = ", ".join(labels[position] for position in clipped)
-                task.note(f"positive weight clipped at {recipe.pos_weight_max:g}: {names}")
-
+        if training.clipped:
+            names = ", ".join(labels[position] for position in training.clipped)
+            task.note(f"positive weight clipped at {recipe.pos_weight_max:g}: {names}")
         # As the artifact is called in the store: stage, loss, the key's first digits.
         title = f"{task.folder.parent.name}-{loss.value}-{task.folder.stem}"
-        result = train(
-            model,
-            train_fold,
-            LabelledFilms(films, images, "val", labels),
-            recipe,
-            seed=config.seed,
-            folder=task.folder / RESUME,
-            device=device,
-            loss=criterion,
-            on_progress=batches_done(task),
-            logger=training_logger(task.config.logger, Path(task.config.paths.outputs), title),
-        )
+        folder = task.folder / RESUME
+        told = batches_done(task)
+        if recipe.processes == 1:
+            result = training.train(task, recipe, folder, title, ALONE, told)
+        else:
+            shared = WorkerTask(task.inputs, task.config)
+            work = partial(train_as, shared, recipe, loss, folder, title)
+            result = train_in_processes(work, recipe.processes, task.config, told)
+            model.load_state_dict(load_weights(folder / BEST))
         history = keep_history(task, result)
         best = history.loc[history["epoch"] == result.best_epoch].iloc[0]
         facts["best_epoch"] = result.best_epoch

@@ -62,6 +62,12 @@ def test_every_experiment_composes_with_every_option_of_every_group(experiment, 
         ("evaluation.max_images=1", "evaluation.max_images"),
         ("dataset.num_labels=9", "dataset.num_labels"),
         ("train.batch_size=0", "train.batch_size"),
+        ("train.processes=0", "train.processes: at least 1"),
+        ("train.processes=3", "train.batch_size: 16 films of a step do not divide into 3 parts"),
+        ("train.accumulate=16", "train.batch_size: .* batch norm needs at least 2"),
+        ("brixia.detector.accumulate=3", "brixia.detector.batch_size"),
+        ("brixia.detector.processes=2", "processes"),
+        ("experiment=nih paths.nih=/nih model.init=random train.batch_norm=frozen", "batch_norm"),
         ("threads=0", "threads"),
         ("seed=-1", "seed"),
         ("experiment=nih", "paths.nih"),
@@ -84,7 +90,7 @@ def test_every_experiment_composes_with_every_option_of_every_group(experiment, 
 )
 def test_a_wrong_setting_fails_at_once_and_is_named(override, named):
     with pytest.raises(Exception, match=named):
-        compose_config([override])
+        compose_config(override.split())
 
 
 def test_paths_in_files_may_be_more_than_an_experiment_reads():

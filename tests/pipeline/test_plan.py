@@ -72,6 +72,20 @@ def test_the_weight_of_positives_touches_the_weighted_model_alone(tmp_path):
     assert not {"pretrain", "train bce", "predict bce"} & touched
 
 
+def test_keys_hold_how_steps_are_computed_only_where_it_is_not_as_it_was_at_first(tmp_path: Path):
+    digests = DigestCache(tmp_path / "digests.sqlite")
+    plan = plan_run(compose_config([]), digests)
+    digests.close()
+    (stage,) = (each for each in plan.order if each.title == "train bce")
+    added = {"processes", "accumulate", "precision", "batch_norm"}
+    assert not added & stage.settings["train"].keys()
+    for override in ("processes=2", "accumulate=2", "precision=bf16_mixed", "batch_norm=frozen"):
+        touched = changed(tmp_path, f"train.{override}")
+        assert {"train bce", "train weighted_bce"} <= touched
+        assert ("pretrain" in touched) == (override != "batch_norm=frozen")
+        assert "pack" not in touched
+
+
 def test_both_losses_start_from_one_pretraining(tmp_path):
     touched = changed(tmp_path, "train.pretrain_epochs=9")
     assert {"pretrain", "train bce", "train weighted_bce"} <= touched

@@ -1,0 +1,166 @@
+"""The processes of a training that die, fail, fill the disk and are stopped; then a whole stage."""
+
+import errno
+import multiprocessing
+import os
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from models.process_group import Rank
+from models.training import TrainResult
+from models.training_loop import OnProgress
+from pipeline.config import ConfigError, compose_config
+from pipeline.disk import FullDiskError
+from pipeline.interrupts import stop_on_signals
+from pipeline.plan import Plan, plan_run
+from pipeline.runner import StageFailedError, obtain_all
+from pipeline.store import Artifact, Store
+from pipeline.training_processes import RankError, train_in_processes
+from tests.pipeline.test_interruptions import OVERRIDES
+
+TRAIN = "train bce"
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def imported_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes come from one that has imported torch, in place of each importing it."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["models.training"])
+    monkeypatch.setattr("pipeline.training_processes._CONTEXT", context)
+
+
+@pytest.fixture(autouse=True)
+def _none_is_left() -> Iterator[None]:
+    yield
+    assert multiprocessing.active_children() == []
+
+
+def work(what: str, rank: Rank, on_progress: OnProgress | None) -> TrainResult:
+    """Two processes; the second meets what ``what`` says while the first waits for it."""
+    second = rank.number == 1
+    if on_progress is not None:
+        on_progress(1, 2, 3, 4, {"train_loss": 0.5})
+    if what == "nothing":
+        return TrainResult(pd.DataFrame({"rank": [rank.number], "of": [rank.of]}), best_epoch=1)
+    if what == "fails" and second:
+        raise ValueError("no such film")
+    if what == "finds no room" and second:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    if what == "is killed":
+        with rank.joined(CPU):
+            if second:
+                os.kill(os.getpid(), signal.SIGKILL)
+            rank.gathered(0)  # which gloo ends with an error of its own
+    signal.pause()
+    raise AssertionError
+
+
+def run(what: str, told: OnProgress = lambda *_: None) -> TrainResult:
+    config = compose_config([*OVERRIDES, "executor.device=cpu"])
+    return train_in_processes(partial(work, what), 2, config, told)
+
+
+def test_the_first_process_tells_its_progress_and_the_result(imported_once: None) -> None:
+    seen: list[tuple[object, ...]] = []
+    result = run("nothing", lambda *told: seen.append(told))
+    assert seen == [(1, 2, 3, 4, {"train_loss": 0.5})]
+    assert result.history.to_dict("records") == [{"rank": 0, "of": 2}]
+
+
+@pytest.mark.parametrize(
+    ("what", "error", "message"),
+    [
+        ("fails", RankError, "rank 1 of train.processes=2: ValueError: no such film. Finished"),
+        ("is killed", RankError, "rank 1 of train.processes=2: its process ended with code -9"),
+        ("finds no room", FullDiskError, "cannot write to the disk of"),
+    ],
+)
+def test_a_process_that_fails_or_dies_ends_all_and_is_named(
+    imported_once: None, tmp_path: Path, what: str, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        run(what)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_to_the_run_ends_all_with_its_code(
+    imported_once: None,
+    capsys: pytest.CaptureFixture[str],
+    number: signal.Signals,
+    code: int,
+) -> None:
+    handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    stop_on_signals()
+    try:
+        with pytest.raises(SystemExit) as caught:
+            run("waits", lambda *_: signal.raise_signal(number))
+    finally:
+        for each, handler in handlers.items():
+            signal.signal(each, handler)
+    assert caught.value.code == code
+    assert f"stopped by {number.name}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("device", "message"), [("cuda", "2 with a GPU each, but 1"), ("mps", "")])
+def test_more_processes_than_devices_are_refused(
+    monkeypatch: pytest.MonkeyPatch, device: str, message: str
+) -> None:
+    monkeypatch.setattr("models.device.resolve_device", lambda name: torch.device(device))
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    with pytest.raises(ConfigError, match=f"train.processes: {message}"):
+        run("nothing")
+
+
+def make(outputs: Path, seen: Callable[[int, int], None] | None = None) -> Artifact:
+    """The training of two processes, with what it needs."""
+    overrides = (
+        *(*OVERRIDES, "train.epochs=2", "train.processes=2", "executor.device=cpu"),
+        f"paths.outputs={outputs}",
+    )
+    config = compose_config(overrides)
+    store = Store(outputs / "store")
+    (stage,) = (s for s in plan_run(config, store.digests).order if s.title == TRAIN)
+
+    @contextmanager
+    def stage_progress(title: str) -> Iterator[Callable[[int, int], None]]:
+        yield seen if seen and title == TRAIN else lambda done, total: None
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipeline.runner.stage_progress", stage_progress)
+        obtain_all(Plan.before(stage), store, config)
+    artifact = store.find(stage.name, stage.key)
+    assert artifact is not None
+    return artifact
+
+
+def test_a_stage_on_two_processes_of_which_one_is_killed_ends_in_the_same_bytes(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    undisturbed = make(tmp_path / "whole")  # by processes started as a run starts them
+    request.getfixturevalue("imported_once")
+    shutil.copytree(tmp_path / "whole", tmp_path / "again")
+    shutil.rmtree(tmp_path / "again" / "store" / "train")
+    done: list[int] = []
+
+    def kill_the_second(now: int, total: int) -> None:
+        done.append(now)
+        if now > total // 2:
+            os.kill(multiprocessing.active_children()[0].pid or 0, signal.SIGKILL)
+
+    named = r"train bce: rank [01] of train\.processes=2: its process ended with code -9"
+    with pytest.raises(StageFailedError, match=named):
+        make(tmp_path / "again", kill_the_second)
+
+    resumed = make(tmp_path / "again", lambda now, total: done.append(now))
+    batches = done[-1] // 2
+    assert done == [*range(1, batches + 2), *range(batches + 1, 2 * batches + 1)]
+    assert resumed.manifest["files"] == undisturbed.manifest["files"]
