@@ -185,7 +185,14 @@ def test_the_published_preset_runs_at_224():
     assert config.rule is CurveRule.published_code
 
 
-@pytest.mark.parametrize(("side", "states"), [(224, 49), (112, 25), (64, 15)])
+def test_maps_that_do_not_fit_the_films_are_refused():
+    score, images, contributions = weighted_sum()
+    for maps in (contributions[:1], contributions[:, :4]):
+        with pytest.raises(ValueError, match="do not fit images"):
+            insertion_deletion(score, images, TARGETS, maps, Baseline.zero, PIXEL_BY_PIXEL)
+
+
+@pytest.mark.parametrize(("side", "states"), [(224, 49), (112, 25), (64, 15), (2, 2), (1, 2)])
 def test_the_number_of_steps_scales_with_the_side(side, states):
     plan = schedule(InsertionDeletionConfig(steps=48), side)
     assert len(plan.counts) == states
