@@ -204,11 +204,11 @@ def test_per_sample_rows_hold_the_areas_and_drop_scores_below_the_filter():
     config = InsertionDeletionConfig(steps=2 * 224 // SIDE, min_score=0.6)
     states = schedule(config, SIDE)
     np.testing.assert_allclose(states.weights, [0.25, 0.5, 0.25])
-    curves = Curves(np.array([0.7, 0.5]), np.array([[0, 1, 1.0]] * 2), np.array([[1, 0, 0.0]] * 2))
+    curves = Curves(np.array([0.6, 0.5]), np.array([[0, 1, 1.0]] * 2), np.array([[1, 0, 0.0]] * 2))
     samples = pd.DataFrame({"sample": [4, 5], "patient": [1, 2]})
     frame = insertion_deletion_samples(samples, curves, config, SIDE)
     assert frame.to_dict("list") == {
-        "sample": [4], "patient": [1], "score": [0.7],
+        "sample": [4], "patient": [1], "score": [0.6],
         "insertion_auc": [0.75], "deletion_auc": [0.25],
     }  # fmt: skip
     with pytest.raises(ValueError, match="1 samples, but curves of 2"):
