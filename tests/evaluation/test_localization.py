@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from evaluation.config import BoxRounding
 from evaluation.localization import (
     BITS_PER_PIXEL,
+    best_threshold,
     box_mask,
     box_masks,
     cross_fit,
@@ -65,6 +66,8 @@ def test_a_box_thinner_than_a_pixel_covers_the_pixel_that_holds_its_middle():
     thin = box_mask(x=161, y=0, w=1, h=1024, side=64)
     assert thin.sum() == 64
     assert thin[:, 10].all()
+    between_centres = box_mask(x=9.6, y=0, w=12.8, h=1024, side=64)
+    assert np.argwhere(between_centres.any(axis=0)).tolist() == [[1]]
 
 
 def test_the_mask_is_row_then_column():
@@ -177,6 +180,7 @@ def test_absolute_thresholds_keep_the_unit_of_the_map():
     heat = 0.02 * np.random.default_rng(0).random((3, 9, 9)).astype(np.float32)
     truth = np.random.default_rng(1).random((3, 9, 9)) < 0.4
     levels = BITS_PER_PIXEL[::10]
+    np.testing.assert_allclose(levels[[0, 2, -1]], [1e-4, 1e-3, 10])
     expected = [
         [((m > t) & g).sum() / ((m > t) | g).sum() for t in levels]
         for m, g in zip(heat.astype(np.float64), truth, strict=True)
@@ -236,6 +240,11 @@ def test_folds_keep_patients_whole_and_balance_the_boxes(patients, seed):
     assert abs((folds == "a").sum() - (folds == "b").sum()) <= largest
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_patients_with_more_samples_are_placed_first_and_the_first_in_fold_a(seed):
+    assert patient_folds(["u", "v", "w", "w"], seed).tolist() == ["b", "b", "a", "a"]
+
+
 def test_folds_follow_the_seed_and_not_the_order_of_the_rows():
     patients = np.random.default_rng(0).integers(40, size=100)
     shuffle = np.random.default_rng(1).permutation(100)
@@ -263,6 +272,15 @@ def test_among_thresholds_that_tie_the_lowest_is_taken():
     assert set(cross_fit(curves, patients, THRESHOLDS, seed=0).thresholds) == {THRESHOLDS[30]}
     curves[:, 35] += 1e-10
     assert set(cross_fit(curves, patients, THRESHOLDS, seed=0).thresholds) == {THRESHOLDS[35]}
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_the_best_thresholds_of_many_curves_are_those_of_each_at_any_scale(scale):
+    curves = scale * random_curves(4)[0]
+    curves[:, 20] = curves.max() * (1 + 1e-10)
+    curves[:30, 10] = curves[0, 20] * (1 - 1e-14)
+    assert best_threshold(curves).tolist() == [10] * 30 + [20] * 30
+    assert [best_threshold(curve) for curve in curves] == best_threshold(curves).tolist()
 
 
 def test_a_samples_own_curve_has_no_say_in_its_threshold():
