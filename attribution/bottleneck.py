@@ -31,7 +31,7 @@ def smoothing_matrix(size: int, sigma: float) -> Tensor:
     period = max(2 * (size - 1), 1)
     rows = torch.arange(size)[:, None]
     folded = (rows + offsets).remainder(period)
-    columns = torch.minimum(folded, period - folded) if size > 1 else torch.zeros_like(folded)
+    columns = torch.minimum(folded, period - folded)
     matrix = torch.zeros(size, size, dtype=torch.float64)
     return matrix.index_put_((rows.expand_as(columns), columns), weights.expand_as(columns), True)
 

@@ -93,10 +93,13 @@ def two_sided_p(draws: NDArray[np.floating], num_patients: int) -> float:
 def patient_bootstrap(
     values: ArrayLike, patients: ArrayLike, config: BootstrapConfig, seed: int
 ) -> Interval:
-    """Interval of the mean of ``values`` (N,), all of one weight, resampling ``patients`` (N,)."""
+    """Interval of the mean of ``values`` (N,), all of one weight, resampling ``patients`` (N,).
+
+    ValueError for values that are not finite.
+    """
     numbers = np.asarray(values, dtype=np.float64)
-    if np.isnan(numbers).any():
-        raise ValueError(f"{np.isnan(numbers).sum()} of {len(numbers)} values are NaN")
+    if bad := (~np.isfinite(numbers)).sum():
+        raise ValueError(f"{bad} of {len(numbers)} values are NaN or infinite")
     index, num_patients = patient_index(patients)
     counts = patient_counts(num_patients, config.resamples, seed)
     sums = np.bincount(index, weights=numbers, minlength=num_patients)
@@ -147,9 +150,12 @@ def paired_difference(
 ) -> Difference:
     """Mean of a - b (N,), two values of each sample, resampling the patients.
 
-    Pairs with a NaN are left out; ``n`` counts the others.
+    Pairs with a NaN are left out; ``n`` counts the others. ValueError for an infinite value.
     """
-    values = np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64)
+    one, other = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    if np.isinf(one).any() or np.isinf(other).any():
+        raise ValueError("a value of a pair is infinite")
+    values = one - other
     known = ~np.isnan(values)
     values, owners = values[known], np.asarray(patients)[known]
     index, num_patients = patient_index(owners)

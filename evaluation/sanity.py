@@ -31,10 +31,12 @@ def ssim(a: NDArray[np.floating], b: NDArray[np.floating], window: int) -> NDArr
     """Structural similarity (N,) of maps (N, H, W), each scaled to [0, 1] by its own extremes.
 
     Wang et al. 2004 with a uniform window, K1 = 0.01, K2 = 0.03, over windows inside the map.
-    NaN where a map is constant.
+    NaN where a map is constant, ValueError for one that is not finite.
     """
     if min(a.shape[1:]) < window:
         raise ValueError(f"evaluation.sanity.ssim_window {window} is wider than the map {a.shape}")
+    check_finite(a)
+    check_finite(b)
     x, y = _unit_range(a), _unit_range(b)
 
     def mean(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -50,6 +50,8 @@ def severity_table(
     index, num_patients = patient_index(patients)
     if len(index) != len(known) or not len(known):
         raise ValueError(f"{len(known)} true scores for {len(index)} films (one at least)")
+    if not np.isfinite(known).all():
+        raise ValueError("a true score is NaN or infinite")
     counts = patient_counts(num_patients, bootstrap.resamples, seed)
     weights = np.vstack([np.ones(num_patients), counts])[:, index]
     rows = []

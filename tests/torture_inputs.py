@@ -471,8 +471,9 @@ def torture_inputs(count: int, seed: int, only: list[str]) -> int:
         total.update(counts)
         slowest = max(slowest, *(each.seconds for each in results))
         peak = max(peak, *(each.peak for each in results))
+        seconds, most = max(e.seconds for e in results), max(e.peak for e in results)
         print(
-            f"{name}: {dict(counts)}, {max(e.seconds for e in results):.2f} s at most", flush=True
+            f"{name}: {dict(counts)}, {seconds:.2f} s and {most / 1e9:.2f} GB at most", flush=True
         )
         seen = set()
         for number, each in enumerate(results):

@@ -144,3 +144,16 @@ def test_a_film_that_is_not_finite_is_named_and_not_explained(
     films[2, 0, 5, 5] = value
     with pytest.raises(ValueError, match=r"row\(s\) \[2\] hold NaN or infinity"):
         explain(name, model, config, statistics[id(model)], films)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("name", [name for name in METHODS if name != "random"])
+def test_a_model_that_computes_no_numbers_is_an_error_and_no_map(
+    name, model_of, config, statistics, images, value
+):
+    original = model_of(name)
+    net = copy.deepcopy(original)
+    with torch.no_grad():
+        net.final[1].weight[:] = value
+    with pytest.raises(FloatingPointError, match=r"sample\(s\) \[0, 1, 2, 3\]"):
+        explain(name, net, config, statistics[id(original)], images)

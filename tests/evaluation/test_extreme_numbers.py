@@ -53,6 +53,7 @@ BOOTSTRAP = BootstrapConfig(resamples=20)
 ZONES = (np.arange(SIDE * SIDE).reshape(1, SIDE, SIDE) % 7).astype(np.uint8)
 SCORES = np.array([[0, 1, 2, 3, 0, 1]])
 SENSITIVITY = SensitivityNConfig(points=2, masks=4)
+STEPS = InsertionDeletionConfig(steps=4 * 224 // SIDE)
 
 
 def score(films: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -63,9 +64,7 @@ def of_map(heat: np.ndarray, film: torch.Tensor) -> dict[str, object]:
     """Every metric of one map of one film."""
     maps = torch.from_numpy(heat)
     changes = output_changes(score, film, TARGET, SENSITIVITY)
-    config = InsertionDeletionConfig()
-    config.steps = 4
-    curves = insertion_deletion(score, film, TARGET, maps, Baseline.blur, config)
+    curves = insertion_deletion(score, film, TARGET, maps, Baseline.blur, STEPS)
     return {
         "iou": iou_curve(heat, TRUTH, [0.0, 0.5]),
         "localization": localization_metrics(heat, TRUTH, LocalizationMetricsConfig()).to_numpy(),
@@ -113,6 +112,11 @@ def test_a_map_at_the_edge_has_defined_metrics_without_a_warning(name: str, film
         lambda heat: weaker_share(heat, TRUTH, ~TRUTH),
         lambda heat: sensitivity_n(heat, np.zeros((1, 2, 4)), SENSITIVITY),
         lambda heat: spearman(heat, heat),
+        lambda heat: ssim(heat, MAPS["huge"], 7),
+        lambda heat: ssim(MAPS["huge"], heat, 7),
+        lambda heat: insertion_deletion(
+            score, FILMS["noise"], TARGET, torch.from_numpy(heat), Baseline.blur, STEPS
+        ),
         lambda heat: input_independence(heat, [0], [0]),
         lambda heat: pcc_samples(pd.DataFrame({"sample": [0]}), heat, ZONES, SCORES),
         lambda heat: equal_area_changes(
@@ -139,9 +143,35 @@ def test_a_model_that_answers_no_number_is_an_error_that_names_the_sample(value:
         lambda: equal_area_changes(broken, FILMS["noise"], TARGET, maps, EqualAreaConfig()),
         lambda: road(broken, FILMS["noise"], TARGET, maps, [0], config),
         lambda: output_changes(broken, FILMS["noise"], TARGET, SENSITIVITY),
+        lambda: insertion_deletion(broken, FILMS["noise"], TARGET, maps, Baseline.blur, STEPS),
     ):
         with pytest.raises(FloatingPointError, match=r"sample\(s\) \[0\]"):
             metric()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_number_that_is_not_finite_is_refused_before_it_is_averaged(value: float) -> None:
+    patients, labels = ["a", "b", "c"], np.array([[1], [0], [1]], np.uint8)
+    numbers = [0.5, value, 0.7]
+    scores = np.array(numbers)[:, None]
+    with pytest.raises(ValueError, match="1 of 3 values are NaN or infinite"):
+        patient_bootstrap(numbers, patients, BOOTSTRAP, 0)
+    with pytest.raises(ValueError, match="scores of Mass hold NaN or infinity"):
+        classification_table("nih", "bce", ["Mass"], labels, scores, patients, BOOTSTRAP, 0)
+    with pytest.raises(ValueError, match="p: needs 3 finite scores"):
+        severity_table("brixia", {"p": numbers}, [1.0, 2.0, 3.0], patients, BOOTSTRAP, 0)
+    with pytest.raises(ValueError, match="a true score is NaN or infinite"):
+        severity_table("brixia", {"p": [1.0, 2.0, 3.0]}, numbers, patients, BOOTSTRAP, 0)
+
+
+def test_of_pairs_those_with_a_nan_are_left_out_and_an_infinite_one_is_refused() -> None:
+    patients, other = ["a", "b", "c"], [0.4, 0.4, 0.4]
+    found = paired_difference([0.5, np.nan, 0.7], other, patients, BOOTSTRAP, 0)
+    assert found.value == pytest.approx(0.2)
+    assert (found.n, found.n_patients) == (2, 2)
+    for a, b in (([0.5, np.inf, 0.7], other), ([np.inf] * 3, [np.inf] * 3)):
+        with pytest.raises(ValueError, match="infinite"):
+            paired_difference(a, b, patients, BOOTSTRAP, 0)
 
 
 def test_one_patient_has_a_mean_and_no_interval() -> None:

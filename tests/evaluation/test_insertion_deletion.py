@@ -185,7 +185,14 @@ def test_the_published_preset_runs_at_224():
     assert config.rule is CurveRule.published_code
 
 
-@pytest.mark.parametrize(("side", "states"), [(224, 49), (112, 25), (64, 15)])
+def test_maps_that_do_not_fit_the_films_are_refused():
+    score, images, contributions = weighted_sum()
+    for maps in (contributions[:1], contributions[:, :4]):
+        with pytest.raises(ValueError, match="do not fit images"):
+            insertion_deletion(score, images, TARGETS, maps, Baseline.zero, PIXEL_BY_PIXEL)
+
+
+@pytest.mark.parametrize(("side", "states"), [(224, 49), (112, 25), (64, 15), (2, 2), (1, 2)])
 def test_the_number_of_steps_scales_with_the_side(side, states):
     plan = schedule(InsertionDeletionConfig(steps=48), side)
     assert len(plan.counts) == states
@@ -197,11 +204,11 @@ def test_per_sample_rows_hold_the_areas_and_drop_scores_below_the_filter():
     config = InsertionDeletionConfig(steps=2 * 224 // SIDE, min_score=0.6)
     states = schedule(config, SIDE)
     np.testing.assert_allclose(states.weights, [0.25, 0.5, 0.25])
-    curves = Curves(np.array([0.7, 0.5]), np.array([[0, 1, 1.0]] * 2), np.array([[1, 0, 0.0]] * 2))
+    curves = Curves(np.array([0.6, 0.5]), np.array([[0, 1, 1.0]] * 2), np.array([[1, 0, 0.0]] * 2))
     samples = pd.DataFrame({"sample": [4, 5], "patient": [1, 2]})
     frame = insertion_deletion_samples(samples, curves, config, SIDE)
     assert frame.to_dict("list") == {
-        "sample": [4], "patient": [1], "score": [0.7],
+        "sample": [4], "patient": [1], "score": [0.6],
         "insertion_auc": [0.75], "deletion_auc": [0.25],
     }  # fmt: skip
     with pytest.raises(ValueError, match="1 samples, but curves of 2"):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from evaluation.config import BoxRounding
 from evaluation.localization import (
     BITS_PER_PIXEL,
+    best_threshold,
     box_mask,
     box_masks,
     cross_fit,
@@ -65,6 +66,8 @@ def test_a_box_thinner_than_a_pixel_covers_the_pixel_that_holds_its_middle():
     thin = box_mask(x=161, y=0, w=1, h=1024, side=64)
     assert thin.sum() == 64
     assert thin[:, 10].all()
+    between_centres = box_mask(x=9.6, y=0, w=12.8, h=1024, side=64)
+    assert np.argwhere(between_centres.any(axis=0)).tolist() == [[1]]
 
 
 def test_the_mask_is_row_then_column():
@@ -76,8 +79,20 @@ def test_a_box_over_the_edge_is_cut_off_there():
     assert box_mask(x=-512, y=0, w=1024, h=4096, side=8).sum() == 4 * 8
 
 
+@pytest.mark.parametrize("rounding", list(BoxRounding))
+def test_a_box_that_ends_in_half_a_pixel_at_the_border_covers_the_pixel_there(rounding):
+    at_the_end = box_mask(1023, 1023, 5, 5, 8, rounding=rounding)
+    assert np.argwhere(at_the_end).tolist() == [[7, 7]]
+    at_the_start = box_mask(-100, -100, 110, 110, 8, rounding=rounding)
+    assert np.argwhere(at_the_start).tolist() == [[0, 0]]
+
+
 @pytest.mark.parametrize(
-    "box", [(0, 0, 0, 5), (0, 0, 5, -1), (1024, 0, 5, 5), (-9, 0, 5, 5), (np.nan, 0, 5, 5)]
+    "box",
+    [
+        *((0, 0, 0, 5), (0, 0, 5, 0), (0, 0, 5, -1), (1024, 0, 5, 5), (0, 1024, 5, 5)),
+        *((-5, 0, 5, 5), (0, -5, 5, 5), (np.nan, 0, 5, 5), (0, 0, np.inf, 5)),
+    ],
 )
 def test_a_box_without_area_or_outside_the_frame_is_refused_with_its_numbers(box):
     with pytest.raises(ValueError, match=r"box x="):
@@ -89,6 +104,28 @@ def test_truncated_boxes_are_never_larger_than_their_area():
     for x, y, w, h in rng.uniform(40, 500, size=(200, 4)):
         mask = box_mask(x, y, w, h, 224, rounding=BoxRounding.truncated)
         assert mask.sum() <= w * h * (224 / 1024) ** 2
+
+
+@settings(max_examples=60, deadline=None)
+@given(x=coordinate, y=coordinate, w=length, h=length, side=st.integers(4, 64))
+def test_a_truncated_box_has_its_numbers_cut_to_integers(x, y, w, h, side):
+    mask = box_mask(x, y, w, h, side, rounding=BoxRounding.truncated)
+    left, top, width, height = (int(value * side / 1024) for value in (x, y, w, h))
+    expected = np.zeros((side, side), bool)
+    expected[top : top + height, left : left + width] = True
+    if width and height:
+        np.testing.assert_array_equal(mask, expected)
+    assert mask.any()
+
+
+def test_masks_of_samples_are_those_of_their_boxes_in_order():
+    samples = pd.DataFrame([(100, 200, 300, 150), (700, 10, 90, 400)], columns=list("xywh"))
+    for rounding in BoxRounding:
+        expected = [box_mask(*box, 56, rounding=rounding) for box in samples.to_numpy()]
+        np.testing.assert_array_equal(box_masks(samples, 56, rounding), expected)
+    np.testing.assert_array_equal(
+        box_masks(samples, 56), box_masks(samples, 56, BoxRounding.centre)
+    )
 
 
 @settings(max_examples=60, deadline=None)
@@ -143,6 +180,7 @@ def test_absolute_thresholds_keep_the_unit_of_the_map():
     heat = 0.02 * np.random.default_rng(0).random((3, 9, 9)).astype(np.float32)
     truth = np.random.default_rng(1).random((3, 9, 9)) < 0.4
     levels = BITS_PER_PIXEL[::10]
+    np.testing.assert_allclose(levels[[0, 2, -1]], [1e-4, 1e-3, 10])
     expected = [
         [((m > t) & g).sum() / ((m > t) | g).sum() for t in levels]
         for m, g in zip(heat.astype(np.float64), truth, strict=True)
@@ -169,6 +207,18 @@ def test_an_empty_truth_mask_and_wrong_thresholds_are_refused():
             iou_curve(heat, ~truth, wrong)
 
 
+def test_maps_thresholds_and_truth_of_other_shapes_are_refused():
+    heat, truth = np.ones((1, 4, 4), np.float32), np.ones((1, 4, 4), bool)
+    with pytest.raises(ValueError, match="thresholds"):
+        iou_curve(heat, truth, [[0.1], [0.2]])
+    for maps, mask in ((heat, truth[:, :3]), (heat[0], truth[0])):
+        with pytest.raises(ValueError, match="must share one"):
+            iou_curve(maps, mask, THRESHOLDS)
+    assert iou_curve(heat, truth, [0.5, 1.5], scale=1).tolist() == [[1, 0]]
+    with pytest.raises(ValueError, match="thresholds"):
+        iou_curve(heat, truth, [0.5, np.inf], scale=1)
+
+
 def test_the_grid_of_99_is_one_hundredth_to_ninety_nine():
     np.testing.assert_allclose(THRESHOLDS, [k / 100 for k in range(1, 100)])
 
@@ -188,6 +238,11 @@ def test_folds_keep_patients_whole_and_balance_the_boxes(patients, seed):
         assert len(set(folds[patients == patient])) == 1
     largest = np.unique(patients, return_counts=True)[1].max()
     assert abs((folds == "a").sum() - (folds == "b").sum()) <= largest
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_patients_with_more_samples_are_placed_first_and_the_first_in_fold_a(seed):
+    assert patient_folds(["u", "v", "w", "w"], seed).tolist() == ["b", "b", "a", "a"]
 
 
 def test_folds_follow_the_seed_and_not_the_order_of_the_rows():
@@ -213,7 +268,19 @@ def test_the_threshold_of_a_fold_is_the_best_of_the_other_fold():
 def test_among_thresholds_that_tie_the_lowest_is_taken():
     curves, patients = np.zeros((10, 99)), np.arange(10)
     curves[:, 30:40] = 0.4
+    curves[:, 35] += 1e-14  # the last bits of a sum, which depend on the order of its terms
     assert set(cross_fit(curves, patients, THRESHOLDS, seed=0).thresholds) == {THRESHOLDS[30]}
+    curves[:, 35] += 1e-10
+    assert set(cross_fit(curves, patients, THRESHOLDS, seed=0).thresholds) == {THRESHOLDS[35]}
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_the_best_thresholds_of_many_curves_are_those_of_each_at_any_scale(scale):
+    curves = scale * random_curves(4)[0]
+    curves[:, 20] = curves.max() * (1 + 1e-10)
+    curves[:30, 10] = curves[0, 20] * (1 - 1e-14)
+    assert best_threshold(curves).tolist() == [10] * 30 + [20] * 30
+    assert [best_threshold(curve) for curve in curves] == best_threshold(curves).tolist()
 
 
 def test_a_samples_own_curve_has_no_say_in_its_threshold():

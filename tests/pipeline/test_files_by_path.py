@@ -1,6 +1,5 @@
 """Both halves on 40 PNGs and 20 DICOMs that are read by path, as a user's own files are."""
 
-import json
 import os
 import shutil
 from pathlib import Path
@@ -14,6 +13,7 @@ from data.dicom import read_dicom
 from data.phantom.brixia_layout import mask_path, render_brixia
 from data.phantom.nih_layout import render_nih
 from evaluation.report import PHANTOM_STATEMENT
+from pipeline.finished_run import FinishedRun
 from tests.pipeline.test_run import TINY, cli
 
 SMALL = (
@@ -88,9 +88,8 @@ def test_an_experiment_on_files_makes_the_tables_of_both_halves(
         assert f"'{FORMULA}" in set(samples["image"])
         problems = pd.read_csv(run / "tables" / "problems.csv", dtype=str)
         assert "'@SUM(1).png" in set(problems["file"])
-        made = json.loads((run / "run.json").read_text())["stages"]["index"]
-        index = files / "outputs" / "store" / "index" / made["key"] / "images.csv"
-        assert FORMULA in set(pd.read_csv(index)["image"])
+        index = FinishedRun.read(run).artifact("index")
+        assert FORMULA in set(pd.read_csv(index / "images.csv")["image"])
 
 
 def test_lung_masks_of_ones_own_stand_in_for_the_network(files: Path) -> None:

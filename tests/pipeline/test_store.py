@@ -6,7 +6,16 @@ from pathlib import Path
 import pytest
 
 from pipeline.keys import content_key
-from pipeline.store import MANIFEST, RESUME, BrokenArtifactError, LockedError, Store
+from pipeline.store import (
+    MANIFEST,
+    RESUME,
+    BrokenArtifactError,
+    LockedError,
+    Store,
+    outputs_above,
+    remove,
+    write_json,
+)
 
 KEY = content_key("an artifact")
 MADE = {"key_parts": {}, "variant": "", "code": "", "notes": [], "seconds": 0.0, "provenance": {}}
@@ -28,6 +37,69 @@ def test_a_published_artifact_is_found_with_what_its_manifest_was_given(tmp_path
     assert found.manifest["notes"] == []
     assert list(found.manifest["files"]) == ["sub/file.bin"]
     assert found.manifest["bytes"] == len(b"content")
+
+
+def test_a_folder_is_named_by_the_first_24_digits_of_the_key_below_a_root_that_is_made(tmp_path):
+    root = tmp_path / "outputs" / "store"
+    assert publish(Store(root)) == root / "stage" / KEY[:24]
+
+
+def test_artifacts_are_listed_newest_first_and_broken_ones_as_folders_only(tmp_path):
+    store = Store(tmp_path)
+    folders = []
+    for number in range(4):
+        key = content_key(number)
+        (store.workspace("stage", key) / "file").write_bytes(b"content")
+        folders.append(store.publish("stage", key, MADE).folder)
+    for number, folder in enumerate(folders):
+        os.utime(folder / MANIFEST, (number % 3, number % 3))  # the last as old as the first
+    (folders[3] / MANIFEST).write_text("{")
+    assert [each.folder for each in store.artifacts()] == [folders[2], folders[1], folders[0]]
+    assert store.folders() == sorted(folders)
+    assert store.workspaces() == []
+    workspace = store.workspace("other", KEY)
+    assert store.workspaces() == [workspace]
+
+
+def test_a_workspace_beside_a_published_artifact_is_left_and_so_is_the_artifact(tmp_path):
+    store = Store(tmp_path)
+    folder = publish(store)
+    made = (folder / "sub" / "file.bin").stat().st_ino
+    write_json(store.workspace("stage", KEY) / MANIFEST, {})
+    store.finish_publishing("stage", KEY)
+    assert (folder / "sub" / "file.bin").stat().st_ino == made
+    assert store.find("stage", KEY) is not None
+    assert store.workspaces() == [folder.with_suffix(".partial")]
+    store.discard("stage", KEY)
+    assert store.find("stage", KEY) is None
+
+
+def test_json_is_sorted_and_whole_or_the_file_before(tmp_path):
+    path = tmp_path / "run.json"
+    write_json(path, {"b": 1, "a": [2]})
+    assert path.read_bytes() == b'{\n "a": [\n  2\n ],\n "b": 1\n}\n'
+    for wrong, error in (({"c": float("nan")}, ValueError), ({"c": {1}}, TypeError)):
+        with pytest.raises(error):
+            write_json(path, wrong)
+        assert json.loads(path.read_text()) == {"a": [2], "b": 1}
+
+
+def test_what_is_removed_is_the_link_and_not_what_it_points_to(tmp_path):
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "kept")
+    for name in ("link", "absent"):
+        remove(tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+    remove(tmp_path / "kept")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_outputs_of_a_run_are_the_nearest_folder_above_with_a_store(tmp_path):
+    (tmp_path / "store").mkdir()
+    (tmp_path / "inner" / "store").mkdir(parents=True)
+    run = tmp_path / "inner" / "date" / "time" / "0"
+    assert outputs_above(run) == (tmp_path / "inner").resolve()
+    assert outputs_above(tmp_path / "date" / "time") == tmp_path.resolve()
 
 
 def test_a_workspace_that_was_never_published_is_not_an_artifact(tmp_path):
@@ -84,7 +156,10 @@ def test_a_manifest_of_another_key_is_not_believed(tmp_path):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        *(({name: None}, f"{name} is absent") for name in ("files", "notes", "seconds", "code")),
+        *(
+            ({name: None}, f"{name} is absent")
+            for name in ("stage", "key_parts", "files", "notes", "seconds", "code", "variant")
+        ),
         ({"notes": [1]}, "notes are not texts"),
         ({"files": {"../../secret": "0"}}, "'../../secret', which is not inside"),
         ({"files": {"/etc/passwd": "0"}}, "'/etc/passwd', which is not inside"),
@@ -133,6 +208,25 @@ def test_a_held_lock_is_refused_at_once_to_who_does_not_wait(tmp_path):
         Store(tmp_path).lock("stage", KEY, wait=False),
     ):
         pass
+
+
+def _wait_for_lock(root: Path, waits, got) -> None:
+    waits.set()
+    with Store(root).lock("stage", KEY, wait=True):
+        got.set()
+
+
+def test_who_waits_for_a_lock_gets_it_when_it_is_released(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    waits, got = context.Event(), context.Event()
+    with Store(tmp_path).lock("stage", KEY, wait=False):
+        process = context.Process(target=_wait_for_lock, args=(tmp_path, waits, got))
+        process.start()
+        assert waits.wait(60)
+        assert not got.is_set()
+    assert got.wait(60)
+    process.join(60)
+    assert process.exitcode == 0
 
 
 def test_what_a_stage_keeps_to_resume_from_is_not_published(tmp_path):
