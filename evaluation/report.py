@@ -115,7 +115,8 @@ class ReportContent:
 
     ``banner`` warns in the page's title and on top; ``statement`` says what was run and what may be
     concluded; ``problems`` has the columns of problems.csv (``summarise_problems`` shortens it) and
-    ``problem_count`` is the number of all; ``stages`` is one row per stage; ``next_commands`` maps
+    ``problem_count`` is the number of all; ``budget`` is one row per part of
+    the run, ``stages`` one per stage, in the chapter that ``stages`` opens; ``next_commands`` maps
     a command to what it does. What is None or empty has no chapter.
     """
 
@@ -130,6 +131,7 @@ class ReportContent:
     problem_count: int = 0
     notes: tuple[str, ...] = ()
     provenance: Mapping[str, object] = field(default_factory=dict)
+    budget: ReportTable | None = None
     stages: ReportTable | None = None
     next_commands: Mapping[str, str] = field(default_factory=dict)
 
@@ -209,7 +211,8 @@ def _with_interval(row: pd.Series) -> str:
 
 def _check_ids(content: ReportContent) -> None:
     blocks = [block for section in content.sections for block in section.blocks]
-    tables = [table for table in (content.problems, content.stages) if table is not None]
+    own = (content.problems, content.budget, content.stages)
+    tables = [table for table in own if table is not None]
     ids = [part.id for part in (*content.sections, *blocks, *tables)]
     ids += OWN_IDS
     for name in ids:

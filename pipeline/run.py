@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from pipeline.budget import budget_table
 from pipeline.config import PipelineConfig
 from pipeline.history import append_run
 from pipeline.plan import plan_run
@@ -44,5 +45,8 @@ def run_pipeline(config: PipelineConfig, folder: Path) -> None:
     stale = [outcome.stage.title for outcome in outcomes if outcome.stale_code]
     if stale:
         say(f"made by other code, and found in the store: {', '.join(stale)}; see make status")
+    took = {each.stage.title: each.artifact.manifest["seconds"] for each in outcomes}
+    table = budget_table(config.name, took)
+    say(f"when they were made they took\n{table.to_string(index=False, float_format='%.1f')}")
     say(f"tables: {folder / 'tables'}")
     say(f"report: {folder / 'report.html'}")

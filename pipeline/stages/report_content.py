@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from data.config import LungSource, ScoredFilms, Source, TestFilms
+from pipeline.budget import EXPERIMENT, budget_table
 from pipeline.config import PipelineConfig, section
 from pipeline.evaluated_films import EvaluatedFilms
 from pipeline.progress import seconds_text
@@ -28,6 +29,10 @@ _DEVIATIONS = "Where the paper, the published code and this project differ: docs
 _NOT_EMBEDDED = (
     "report.embed_images=false: no pixel of a film is in this file. Figures that show films are"
     " left out; they lie in figures/ of the run's folder."
+)
+_SECONDS = (
+    "Seconds of wall time, from start to end of the process that finished the result, whichever run"
+    " it was: of work in several processes not their sum, after a resume the last sitting alone."
 )
 _LUNGS = {
     LungSource.phantoms: "as a network outlines them that learnt the phantoms' own",
@@ -167,10 +172,11 @@ def report_content(
             for note in each.artifact.manifest["notes"]
         ),
         provenance=_provenance(made),
+        budget=_budget(config, made),
         stages=report.ReportTable(
             "stages",
             "Stages",
-            "Seconds are those of the run that made the result; the longest first.",
+            f"{_SECONDS} The longest first.",
             pd.DataFrame(
                 [
                     {
@@ -276,6 +282,19 @@ def _browser(config: PipelineConfig, made: Mapping[str, Made]) -> Any:
     chosen = choose_examples(evaluated.samples, evaluated.predicted, each)[:limit]
     rule = f"At most {each} of each finding, {len(chosen)} in all. {EXAMPLE_RULE}"
     return ImageBrowser(rule, evaluated.examples(chosen.tolist(), methods))
+
+
+def _budget(config: PipelineConfig, made: Mapping[str, Made]) -> Any:
+    from evaluation.report import ReportTable
+
+    caption = _SECONDS
+    if config.name == EXPERIMENT:
+        caption += (
+            " The budget is for two quiet cores and experiment=demo without further settings, 30"
+            " minutes in all with the report."
+        )
+    seconds = {title: each.artifact.manifest["seconds"] for title, each in made.items()}
+    return ReportTable("budget", "Parts of the run", caption, budget_table(config.name, seconds))
 
 
 def _provenance(made: Mapping[str, Made]) -> dict[str, object]:

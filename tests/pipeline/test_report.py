@@ -75,6 +75,18 @@ def test_a_run_draws_its_figures_as_png_and_pdf_and_shows_them(outputs):
     assert list(films(page)[0]["maps"]) == ["grad_cam", "iba", "inverse_iba"]
 
 
+def test_screen_and_report_say_what_each_part_of_a_run_took(outputs):
+    run = outputs / "latest"
+    page = (run / "report.html").read_text(encoding="utf-8")
+    stages = json.loads((run / "run.json").read_text(encoding="utf-8"))["stages"]
+    maps = [made for made in stages.values() if made["stage"] == "attribute"]
+    seconds = f"{sum(made['seconds_when_made'] for made in maps):.1f}"
+    said = (run / "pipeline.log").read_text(encoding="utf-8")
+    for text in (re.sub(r"<[^>]*>", " ", page), said):
+        assert re.search(rf"^\s*maps\s+{seconds}\s", text, re.MULTILINE)
+    assert "The budget is for" not in page  # which only the demo has
+
+
 def test_a_report_made_anew_has_the_same_bytes(run, capsys):
     before = (run / "report.html").read_bytes()
     for path in (run / "report.html", *(run / "figures").iterdir(), *(run / "tables").iterdir()):
