@@ -133,19 +133,38 @@ def cascading_randomisation(
 
 
 def input_independence(
-    maps: NDArray[np.floating], targets: ArrayLike, patients: ArrayLike
+    maps_of: Callable[[NDArray[np.intp]], NDArray[np.floating]],
+    targets: ArrayLike,
+    patients: ArrayLike,
 ) -> NDArray[np.float64]:
     """Mean Spearman correlation (N,) of each map with those of other patients' films for the same
-    target: 1 for a method that does not look at the film. NaN where there is no such film. Holds
-    all maps as float64 at once.
+    target: 1 for a method that does not look at the film. NaN where there is no such film.
+
+    ``maps_of`` gives the maps (n, H, W) of positions (n,). The mean of products with the others'
+    ranks is the product with their mean, so one patient's maps are held at a time, and each is
+    asked for twice.
     """
-    kinds, owners = np.asarray(targets), np.asarray(patients)
+    films = pd.DataFrame({"target": np.asarray(targets), "patient": np.asarray(patients)})
+    values = np.full(len(films), np.nan)
+    for _, of_target in films.groupby("target"):
+        own = [rows.to_numpy() for rows in of_target.groupby("patient").groups.values()]
+        total, count = np.zeros(()), 0
+        for rows in own:
+            ranks, known = _known_ranks(maps_of(rows))
+            total, count = total + ranks[known].sum(axis=0), count + known.sum()
+        for rows in own:
+            ranks, known = _known_ranks(maps_of(rows))
+            if others := count - known.sum():
+                values[rows] = ranks @ (total - ranks[known].sum(axis=0)) / others
+    return values
+
+
+def _known_ranks(
+    maps: NDArray[np.floating],
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """``standard_ranks``, and which of the maps are not constant."""
     ranks = standard_ranks(maps)
-    alike = ranks @ ranks.T
-    comparable = np.equal.outer(kinds, kinds) & np.not_equal.outer(owners, owners)
-    comparable &= ~np.isnan(alike)
-    with np.errstate(invalid="ignore"):
-        return np.where(comparable, alike, 0).sum(axis=1) / comparable.sum(axis=1)
+    return ranks, ~np.isnan(ranks[:, 0])
 
 
 def noise_sensitivity(

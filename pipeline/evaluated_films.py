@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.config import PipelineConfig
-from pipeline.stages.attribute import read_maps, read_samples
+from pipeline.stages.attribute import map_reader, read_samples
 from pipeline.stages.predict import read_logits
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class EvaluatedFilms:
         chosen = self.samples.iloc[list(positions)]
         films = PackedFilms(self.folders["pack"]).load(chosen["image"].tolist())
         maps = {
-            method: read_maps(self.folders[f"maps_{method}"], list(positions), self.shard_size)
+            method: map_reader(self.folders[f"maps_{method}"], self.shard_size)(positions)
             for method in methods
         }
         iou = self.iou.set_index(["method", "sample"])["iou"]

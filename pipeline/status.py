@@ -49,7 +49,9 @@ def run_status(order: list[Stage], store: Store) -> list[Status]:
             found[stage.key] = None
             broken[stage.key] = str(error)
     running = [key for key, artifact in found.items() if artifact is None]
-    history = KeyHistory(order, (artifact.manifest for artifact in store.artifacts()))
+    # A manifest may hold 200,000 names: others are read only where there is something to explain.
+    others = store.artifacts() if running else []
+    history = KeyHistory(order, (artifact.manifest for artifact in others))
     begun = {path.stem for path in store.workspaces()}
     result = []
     for stage in order:

@@ -25,6 +25,7 @@ import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 PARTIAL = ".partial"
+TRAINED = ("pretrain", "train", "lung_network", "finetune")  # stages that go on at an epoch
 
 
 def start(outputs: Path, overrides: list[str]) -> subprocess.Popen[bytes]:
@@ -54,7 +55,7 @@ def finished(outputs: Path) -> dict[tuple[str, str], float]:
         for kind, pattern in patterns.items():
             for piece in path.glob(pattern):
                 pieces[kind, f"{name}/{piece.name}"] = piece.stat().st_mtime
-        if path.parent.name == "train":
+        if path.parent.name in TRAINED:
             pieces["epoch", name] = epochs(path)
     return pieces
 

@@ -1,6 +1,6 @@
 """attribute: one method's maps on the selected samples, cut in shards."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -166,12 +166,18 @@ def map_shards(folder: Path) -> Iterator[np.ndarray]:
         yield np.load(shard / "maps.npy", mmap_mode="r")
 
 
-def read_maps(folder: Path, samples: list[int], shard_size: int) -> np.ndarray:
-    """float32 maps (n, side, side) of single samples."""
+def map_reader(folder: Path, shard_size: int) -> Callable[[Sequence[int]], np.ndarray]:
+    """(samples (n,)) -> their float32 maps (n, side, side), of a finished attribute stage."""
     shards = shard_folders(folder)
-    return np.stack(
-        [
-            np.load(shards[sample // shard_size] / "maps.npy", mmap_mode="r")[sample % shard_size]
-            for sample in samples
-        ]
-    )
+
+    def read(samples: Sequence[int]) -> np.ndarray:
+        return np.stack(
+            [
+                np.load(shards[sample // shard_size] / "maps.npy", mmap_mode="r")[
+                    sample % shard_size
+                ]
+                for sample in samples
+            ]
+        )
+
+    return read

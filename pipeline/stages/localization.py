@@ -43,17 +43,21 @@ def run(task: Task, method: str) -> None:
 
     config = task.config.evaluation
     samples = read_samples(task.inputs["select"])
-    masks = box_masks_of(task, samples)
     thresholds = localization.threshold_grid(config.localization.thresholds)
 
-    def batches() -> Iterator[np.ndarray]:
+    def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Maps and box masks of the next samples."""
         if method in PRIORS:
+            masks = box_masks_of(task, samples)
             patients, findings = samples["patient"].to_numpy(), samples["finding"].to_numpy()
             for start in range(0, len(samples), _ROWS):
                 rows = slice(start, start + _ROWS)
-                yield priors.PRIORS[method](masks, patients, findings, rows)
+                yield priors.PRIORS[method](masks, patients, findings, rows), masks[rows]
         else:
-            yield from map_shards(task.inputs["maps"])
+            start = 0
+            for maps in map_shards(task.inputs["maps"]):
+                yield maps, box_masks_of(task, samples[start : start + len(maps)])
+                start += len(maps)
 
     grids: dict[str, tuple[np.ndarray, float | None]] = {"curves": (thresholds, None)}
     if method in IN_BITS:
@@ -61,12 +65,12 @@ def run(task: Task, method: str) -> None:
     curves: dict[str, list[np.ndarray]] = {name: [] for name in grids}
     metrics: list[pd.DataFrame] = []
     done = 0
-    for maps in batches():
+    for maps, masks in batches():
         rows = slice(done, done + len(maps))
         names = batch_names(samples, rows)
         for name, (grid, scale) in grids.items():
-            curves[name].append(localization.iou_curve(maps, masks[rows], grid, names, scale))
-        metrics.append(localization_metrics(maps, masks[rows], config.localization_metrics, names))
+            curves[name].append(localization.iou_curve(maps, masks, grid, names, scale))
+        metrics.append(localization_metrics(maps, masks, config.localization_metrics, names))
         done += len(maps)
         task.progress(done, len(samples))
     for name, parts in curves.items():

@@ -10,7 +10,7 @@ import pandas as pd
 from pipeline.config import PipelineConfig
 from pipeline.graph import Stage, Task, WorkerTask
 from pipeline.shards import Compute, run_shards
-from pipeline.stages.attribute import read_maps, read_samples
+from pipeline.stages.attribute import map_reader, read_samples
 
 if TYPE_CHECKING:  # torch is imported when the stage runs
     from torch import Tensor
@@ -72,11 +72,11 @@ def _prepare(
     from pipeline.loaded_model import LoadedModel
 
     loaded, samples, measure = LoadedModel.of(task), samples_of(task), measure_of(task)
-    shard_size = task.config.attribution.shard_size
+    maps_of = map_reader(task.inputs["maps"], task.config.attribution.shard_size)
 
     def compute(folder: Path, rows: slice) -> None:
         part = samples.iloc[rows]
-        maps = read_maps(task.inputs["maps"], part["sample"].tolist(), shard_size)
+        maps = maps_of(part["sample"].tolist())
         frame = measure(loaded, part, torch.from_numpy(maps), folder)
         frame.to_csv(folder / "samples.csv", index=False)
 

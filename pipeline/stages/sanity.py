@@ -11,7 +11,7 @@ from attribution.config import required_taps
 from pipeline.config import PipelineConfig, section
 from pipeline.graph import Stage, Task, WorkerTask
 from pipeline.shards import Compute, run_shards
-from pipeline.stages.attribute import NAMES, method_settings, read_maps, read_samples
+from pipeline.stages.attribute import NAMES, map_reader, method_settings, read_samples
 from pipeline.stages.statistics import train_statistics
 
 _SHARD = 4  # samples; part of the key through the batches that it fills
@@ -57,8 +57,8 @@ def run(task: Task, method: str) -> None:
     samples = read_samples(task.inputs["select"])
     run_shards(task, len(_first_turns(task, samples)), _SHARD, partial(prepare, method=method))
     shard_size = task.config.attribution.shard_size
-    maps = read_maps(task.inputs["maps"], samples["sample"].tolist(), shard_size)
-    alike = input_independence(maps, samples["target"], samples["patient"])
+    maps_of = map_reader(task.inputs["maps"], shard_size)
+    alike = input_independence(maps_of, samples["target"], samples["patient"])
     named = samples[NAMES]
     named.assign(metric="input_independence", value=alike).to_csv(
         task.folder / "input_independence.csv", index=False

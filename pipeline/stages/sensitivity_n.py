@@ -8,7 +8,7 @@ import pandas as pd
 from pipeline.config import PipelineConfig, section
 from pipeline.graph import Stage, Task, WorkerTask
 from pipeline.shards import Compute, run_shards, shard_folders
-from pipeline.stages.attribute import NAMES, read_maps, read_samples
+from pipeline.stages.attribute import NAMES, map_reader, read_samples
 
 _SHARD = 2  # samples; part of the key through the batches that it fills
 
@@ -85,9 +85,8 @@ def run(task: Task) -> None:
     samples = _samples(task)
     shards = shard_folders(task.inputs["changes"])
     changes = np.concatenate([np.load(shard / "changes.npy") for shard in shards])
-    maps = read_maps(
-        task.inputs["maps"], samples["sample"].tolist(), task.config.attribution.shard_size
-    )
+    maps_of = map_reader(task.inputs["maps"], task.config.attribution.shard_size)
+    maps = maps_of(samples["sample"].tolist())
     named = samples[NAMES]
     frame = sensitivity_n_samples(
         named, sensitivity_n(maps, changes, config), config.points, task.config.dataset.side

@@ -75,7 +75,7 @@ def of_map(heat: np.ndarray, film: torch.Tensor) -> dict[str, object]:
         "sensitivity": sensitivity_n(heat, changes, SENSITIVITY),
         "ssim": ssim(heat, heat, 7),
         "spearman": spearman(heat, heat),
-        "independence": input_independence(heat, [0], [0]),
+        "independence": input_independence(heat.__getitem__, [0], [0]),
         "pcc": pcc_samples(pd.DataFrame({"sample": [0]}), heat, ZONES, SCORES)[0].to_numpy(float),
     }
 
@@ -117,7 +117,7 @@ def test_a_map_at_the_edge_has_defined_metrics_without_a_warning(name: str, film
         lambda heat: insertion_deletion(
             score, FILMS["noise"], TARGET, torch.from_numpy(heat), Baseline.blur, STEPS
         ),
-        lambda heat: input_independence(heat, [0], [0]),
+        lambda heat: input_independence(heat.__getitem__, [0], [0]),
         lambda heat: pcc_samples(pd.DataFrame({"sample": [0]}), heat, ZONES, SCORES),
         lambda heat: equal_area_changes(
             score, FILMS["noise"], TARGET, torch.from_numpy(heat), EqualAreaConfig()

@@ -141,15 +141,37 @@ def test_a_method_that_ignores_the_film_is_wholly_input_independent():
     rng = np.random.default_rng(0)
     same = np.repeat(rng.random((1, 12, 12)), 5, axis=0)
     targets, patients = [0, 0, 0, 1, 1], [1, 2, 2, 3, 3]
-    values = input_independence(same, targets, patients)
+    values = input_independence(same.__getitem__, targets, patients)
     np.testing.assert_allclose(values[:3], 1)
     assert np.isnan(values[3:]).all()  # no other patient has that target
-    noise = input_independence(rng.random((40, 12, 12)), np.zeros(40), np.arange(40))
+    films = rng.random((40, 12, 12))
+    noise = input_independence(films.__getitem__, np.zeros(40), np.arange(40))
     assert abs(noise.mean()) < 0.02
     pair = rng.random((2, 12, 12))
     np.testing.assert_allclose(
-        input_independence(pair, [0, 0], [1, 2])[0], spearman(*pair[:, None])
+        input_independence(pair.__getitem__, [0, 0], [1, 2])[0], spearman(*pair[:, None])
     )
+
+
+def test_input_independence_is_the_mean_over_all_pairs_and_holds_one_patients_maps():
+    rng = np.random.default_rng(1)
+    maps = rng.random((30, 6, 6)).round(1)  # with ties
+    maps[[4, 17]] = 0.5  # constant: no correlation
+    targets, patients = rng.integers(0, 3, 30), rng.integers(0, 7, 30)
+    asked = []
+
+    def maps_of(rows):
+        asked.append(rows)
+        return maps[rows]
+
+    values = input_independence(maps_of, targets, patients)
+    assert np.isnan(values[[4, 17]]).all()
+    for row in set(range(30)) - {4, 17}:
+        others = (targets == targets[row]) & (patients != patients[row])
+        others[[4, 17]] = False
+        pairs = [stats.spearmanr(maps[row].ravel(), other.ravel())[0] for other in maps[others]]
+        np.testing.assert_allclose(values[row], np.mean(pairs), atol=1e-12)
+    assert all(len(set(patients[rows])) == len(set(targets[rows])) == 1 for rows in asked)
 
 
 def test_the_largest_change_under_noise_is_captums_on_the_same_noise():
