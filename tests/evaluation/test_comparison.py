@@ -104,3 +104,11 @@ def test_table3_over_seeds_counts_the_boxes_that_every_run_has():
     assert table.set_index("pathology").loc["Mean", "n"] == 8
     with pytest.raises(ValueError, match="differ in the seed"):
         table3_over_seeds([trained(0, 0.1), trained(0, 0.1)], BOOTSTRAP, seed=0)
+    late = trained(1, 0.1).assign(patient=99)
+    with pytest.raises(ValueError, match="no box in common"):
+        table3_over_seeds([trained(0, 0.1), late], BOOTSTRAP, seed=0)
+
+
+def test_a_table_without_per_sample_rows_has_no_paired_differences():
+    with pytest.raises(ValueError, match="no per-sample rows to pair"):
+        paired_differences(SHAPES["classification"], {"a": samples(0)}, BOOTSTRAP, seed=0)

@@ -8,6 +8,7 @@ from evaluation.bootstrap import patient_bootstrap
 from evaluation.config import BootstrapConfig
 from evaluation.correlation import pcc_samples, pooled_correlation
 from evaluation.metric_tables import (
+    against_random,
     fig2_table,
     mean_table,
     pcc_table,
@@ -182,3 +183,27 @@ def test_the_correlation_table_has_means_and_pooled_values_of_both_areas():
     )
     assert own.loc["pooled_film", "pcc"] == pooled[0]
     assert (own["paper"] == 0.0004).all()
+
+
+def test_a_difference_from_random_is_paired_by_sample_and_undefined_where_random_was_not_run():
+    samples = long_rows().assign(truth="lesion")
+    random = samples["method"] == "random"
+    of_random = samples[random].set_index(["metric", "sample"])["value"]
+    keys = pd.MultiIndex.from_frame(samples.loc[~random, ["metric", "sample"]])
+    samples.loc[~random, "value"] = of_random.loc[keys].to_numpy() + 0.25
+    other = samples[~random].assign(truth="token")
+    table = against_random(pd.concat([samples, other]).sample(frac=1, random_state=0), CONFIG, 0)
+    table = table.set_index(["truth", "metric", "method"]).sort_index()
+    for metric in ("pointing", "mass_in_box"):
+        found = table.loc[("lesion", metric, "iba")]
+        columns = ["difference", "difference_ci_low", "difference_ci_high"]
+        np.testing.assert_allclose(found[columns].to_numpy(float), 0.25)
+        assert table.loc[("lesion", metric, "random"), "difference"] == 0
+        assert np.isnan(table.loc[("token", metric, "iba"), "difference"])
+
+
+def test_a_table_of_no_rows_is_refused():
+    with pytest.raises(ValueError, match="a table by method needs one per-sample row"):
+        mean_table(long_rows().head(0), ["method"], CONFIG, seed=0)
+    with pytest.raises(ValueError, match="no rule to make rows of"):
+        rule_table(long_rows(), CONFIG, seed=0)

@@ -75,3 +75,9 @@ def test_a_scorer_that_gives_more_than_one_number_a_film_is_refused():
         replaced_scores(
             lambda x, t: x.mean((2, 3)), images, rows, images, rows, lambda p: nothing[p], 8
         )
+
+
+@pytest.mark.parametrize("blur", [BlurConfig(sigma=0), BlurConfig(kernel=-3)])
+def test_a_blur_without_width_is_refused(blur):
+    with pytest.raises(ValueError, match="both must be > 0"):
+        baseline_images(torch.rand(1, 3, 8, 8), Baseline.blur, blur)

@@ -49,3 +49,8 @@ def test_first_turns_are_the_choice_of_that_size(count):
 def test_a_finding_without_an_output_is_refused():
     with pytest.raises(ValueError, match="no output for the boxed findings Effusion"):
         select_samples(boxes(1, 1, 1), LABELS[:2], None, seed=0)
+
+
+def test_no_box_at_all_is_an_error_that_names_the_file():
+    with pytest.raises(ValueError, match=r"nothing to explain: .*BBox_List_2017\.csv"):
+        select_samples(boxes(0, 0, 0), LABELS, None, seed=0)

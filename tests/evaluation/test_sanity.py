@@ -206,3 +206,8 @@ def test_a_films_noise_depends_on_its_own_seed_alone():
     # Noise of 0.05 a channel is 0.05 / sqrt(3) of the mean over three.
     expected = 0.05 / np.sqrt(3) * 16 / np.linalg.norm(IMAGES.mean(1).numpy(), axis=(1, 2))
     np.testing.assert_allclose(together["noise_mean"], expected, rtol=0.1)
+
+
+def test_a_cascade_over_no_layers_is_refused():
+    with pytest.raises(ValueError, match=r"evaluation\.sanity\.layers is empty"):
+        cascading_randomisation(toy(), gradient, IMAGES, TARGETS, SanityConfig(layers=[]))

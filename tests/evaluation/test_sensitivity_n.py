@@ -126,3 +126,5 @@ def test_per_sample_rows_hold_each_n_with_its_fraction():
     assert frame["n"].tolist() == [*sizes, *sizes]
     np.testing.assert_allclose(frame["fraction"], frame["n"] / 144)
     assert frame.loc[frame["sample"] == 4, "correlation"].tolist() == values[1].tolist()
+    with pytest.raises(ValueError, match=r"of 2 samples, \d+ n"):
+        sensitivity_n_samples(samples, values[:1], 4, SIDE)
