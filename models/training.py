@@ -127,7 +127,7 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     resume = _resumable(folder, settings)
     was_training = model.training
-    model.train()
+    model.train().to(memory_format=cast(Any, torch.channels_last))  # faster, on CPUs too
     if config.batch_norm is BatchNorm.frozen:
         for norm in (each for each in model.modules() if isinstance(each, _BatchNorm)):
             norm.eval()
@@ -155,7 +155,7 @@ def train(
             raise SystemExit(128 + signal.SIGTERM) from error
         raise
     finally:
-        model.train(was_training)
+        model.train(was_training).to(memory_format=cast(Any, torch.contiguous_format))
     model.cpu().load_state_dict(load_weights(folder / BEST))
     return TrainResult(pd.DataFrame(module.history), module.best_epoch)
 
@@ -251,16 +251,20 @@ def _reproducible(device: torch.device) -> Iterator[None]:
     """Deterministic kernels, and the caller's random and kernel state as it was afterwards."""
     cudnn = torch.backends.cudnn
     kernels = torch.are_deterministic_algorithms_enabled(), cudnn.deterministic, cudnn.benchmark
+    fills = torch.utils.deterministic.fill_uninitialized_memory
     on_cuda = device.type == "cuda"
     try:
         with torch.random.fork_rng(devices=[device.index or 0] if on_cuda else []):
             # On CUDA the strict switch needs an environment variable before the first kernel.
             torch.use_deterministic_algorithms(device.type == "cpu" or kernels[0])
             cudnn.deterministic, cudnn.benchmark = True, False
+            # Writing NaN into new memory first finds faults; it takes time and changes no result.
+            torch.utils.deterministic.fill_uninitialized_memory = False
             yield
     finally:
         torch.use_deterministic_algorithms(kernels[0])
         cudnn.deterministic, cudnn.benchmark = kernels[1:]
+        torch.utils.deterministic.fill_uninitialized_memory = fills
 
 
 @contextlib.contextmanager

@@ -78,9 +78,13 @@ class TrainingLoop(pl.LightningModule):
         optimizer: torch.optim.Optimizer
         if self.config.optimizer is Optimizer.sgd:
             momentum = self.config.momentum
-            optimizer = torch.optim.SGD(self.model.parameters(), rate, momentum, weight_decay=decay)
+            optimizer = torch.optim.SGD(
+                self.model.parameters(), rate, momentum, weight_decay=decay, fused=True
+            )
         else:
-            optimizer = torch.optim.AdamW(self.model.parameters(), rate, weight_decay=decay)
+            optimizer = torch.optim.AdamW(
+                self.model.parameters(), rate, weight_decay=decay, fused=True
+            )
         if self.config.schedule is Schedule.constant:
             return optimizer
         steps = self.config.epochs * self.batches // self.config.accumulate

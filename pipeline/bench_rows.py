@@ -34,6 +34,7 @@ from evaluation.sensitivity_n import output_changes, random_masks
 from models.densenet import TAPS, DenseNet121, SeverityRegressor, normalise
 from models.frozen_densenet import FrozenDenseNet
 from pipeline.bench_baseline import change_under_masks, fit_bottleneck, replaced_one_by_one
+from pipeline.bench_training import steps_alone, trained_epoch
 
 Result = Callable[[], NDArray[np.floating]]
 
@@ -43,6 +44,7 @@ _SENSITIVITY = SensitivityNConfig(points=4, masks=24)
 _QUICK_CURVES = InsertionDeletionConfig(steps=8)
 _QUICK_SENSITIVITY = SensitivityNConfig(points=2, masks=3)
 _LABELS = 14
+_FILMS, _QUICK_FILMS = (128, 16), (4, 2)  # of an epoch, and for validation after it
 _REFERENCE = 16  # films that the batch norms and the bottlenecks take their statistics of
 
 _METHOD_OF_ROW = {
@@ -57,7 +59,8 @@ _PUBLISHED = {*_METHOD_OF_ROW.values(), "multilayer_iba"}
 @dataclass(frozen=True)
 class Contender:
     """``ours`` gives an array per image of a batch; ``published`` that of its first image;
-    ``forwards`` runs the model alone on as many films as ours does, in as large batches."""
+    ``forwards`` runs the model alone on as many films as ours does, in as large batches; of a
+    training the steps alone."""
 
     name: str
     images: int
@@ -278,9 +281,20 @@ def _road(bench: _Bench) -> Contender:
     return bench.evaluator("road", run)
 
 
+def _training(bench: _Bench) -> Contender:
+    """Seconds per film that is learnt from, its share of the validation among them."""
+    num_train, num_val = _QUICK_FILMS if bench.quick else _FILMS
+    films = random_films(num_train + num_val, bench.images.shape[2], seed=4)
+    given = bench.model, films, num_val, bench.images.device
+    return Contender(
+        "training", num_train, lambda: trained_epoch(*given), forwards=steps_alone(*given)
+    )
+
+
 _EVALUATORS = {
     "insertion_deletion": _insertion_deletion,
     "sensitivity_n": _sensitivity_n,
     "equal_area": _equal_area,
     "road": _road,
+    "training": _training,
 }

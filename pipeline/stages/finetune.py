@@ -35,7 +35,7 @@ def detector_stage(
 ) -> Stage:
     return Stage(
         name="finetune",
-        version=1,
+        version=2,
         settings=training_settings(config, config.brixia.detector, loss),
         inputs={"train": train, "index": index, "features": features},
         run=lambda task: run_detector(task, loss),
@@ -48,7 +48,7 @@ def regressor_stage(config: PipelineConfig, train: Stage, index: Stage, features
     settings = training_settings(config, config.brixia.regressor, Loss.bce) | {"loss": "mse"}
     return Stage(
         name="finetune",
-        version=1,
+        version=2,
         settings=settings,
         inputs={"train": train, "index": index, "features": features},
         run=run_regressor,

@@ -39,7 +39,7 @@ def network_stage(
     own = {"index": index, "pack": pack} if index and pack else {}
     return Stage(
         name="lung_network",
-        version=2,
+        version=3,
         settings={"lungs": settings, "seed": config.seed, "threads": config.threads},
         inputs={"films": films, **own},
         run=run_network,

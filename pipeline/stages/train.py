@@ -44,7 +44,7 @@ def pretrain_stage(config: PipelineConfig, index: Stage, pack: Stage) -> Stage:
     init, raw = _initial_weights(config)
     return Stage(
         name="pretrain",
-        version=1,
+        version=2,
         settings={"init": init, **training_settings(config, recipe, Loss.bce)},
         inputs={"index": index, "pack": pack},
         run=lambda task: run(task, recipe, Loss.bce),
@@ -59,7 +59,7 @@ def stage(
     init, raw = ("pretrain", {}) if pretrain else _initial_weights(config)
     return Stage(
         name="train",
-        version=2,
+        version=3,
         settings={"init": init, **training_settings(config, config.train, loss)},
         inputs={"index": index, "pack": pack, **({"pretrain": pretrain} if pretrain else {})},
         run=lambda task: run(task, config.train, loss),

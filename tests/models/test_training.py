@@ -143,7 +143,8 @@ def test_history_and_weights_are_those_of_the_best_epoch(
     films, labels = VAL.tensors
     logits = torch.from_numpy(predict(model, films.split(4), CPU)).double()
     loss = binary_cross_entropy_with_logits(logits, labels.double()).item()
-    assert loss == pytest.approx(history["val_loss"].min(), rel=1e-12)
+    # Trained in another memory layout than it is used in: equal up to rounding.
+    assert loss == pytest.approx(history["val_loss"].min(), rel=1e-6)
     best = load_file(folder / "best.safetensors")
     assert all(torch.equal(value, best[key]) for key, value in model.state_dict().items())
     assert sorted(p.name for p in folder.iterdir()) == ["best.safetensors", "last.ckpt"]
