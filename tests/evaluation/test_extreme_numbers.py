@@ -63,8 +63,7 @@ def of_map(heat: np.ndarray, film: torch.Tensor) -> dict[str, object]:
     """Every metric of one map of one film."""
     maps = torch.from_numpy(heat)
     changes = output_changes(score, film, TARGET, SENSITIVITY)
-    config = InsertionDeletionConfig()
-    config.steps = 4
+    config = InsertionDeletionConfig(steps=4)
     curves = insertion_deletion(score, film, TARGET, maps, Baseline.blur, config)
     return {
         "iou": iou_curve(heat, TRUTH, [0.0, 0.5]),
