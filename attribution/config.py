@@ -40,7 +40,7 @@ class Intersection(Enum):
     soft = "soft"  # published code: the first map in bits/pixel, where all others are above
 
 
-@dataclass
+@dataclass(frozen=True)
 class StatisticsConfig:
     """Per-neuron mean and standard deviation of a feature map, from training films."""
 
@@ -48,22 +48,22 @@ class StatisticsConfig:
     batch_size: int = 16
 
 
-@dataclass
+@dataclass(frozen=True)
 class GradientConfig:
     reduction: Reduction = Reduction.max_abs
 
 
-@dataclass
+@dataclass(frozen=True)
 class GradCAMConfig:
     tap: str = "final"  # final = after the last ReLU (published: norm5, in effect post-ReLU)
 
 
-@dataclass
+@dataclass(frozen=True)
 class RandomConfig:
     """Independent uniform noise per pixel: the control row of every table."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class IntegratedGradientsConfig:
     """Gradients along the straight path from the mean-grey image (0 after normalisation)."""
 
@@ -72,21 +72,21 @@ class IntegratedGradientsConfig:
     reduction: PathReduction = PathReduction.abs_sum
 
 
-@dataclass
+@dataclass(frozen=True)
 class LRPConfig:
     """z+ on convolutions, flat on the first, epsilon on linear layers and average pools."""
 
     epsilon: float = 1e-6  # ours (zennit's default); the published code has no LRP
 
 
-@dataclass
+@dataclass(frozen=True)
 class ExcitationBackpropConfig:
     """alpha1-beta0 from the output down to a feature map, starting from 1."""
 
     tap: str = "final"  # published code: norm5, in effect after the ReLU
 
 
-@dataclass
+@dataclass(frozen=True)
 class BottleneckConfig:
     """A bottleneck at one tap, and how its mask is fitted.
 
@@ -104,26 +104,26 @@ class BottleneckConfig:
     active_threshold: float = 0.01  # published code: neurons non-zero less often carry nothing
 
 
-@dataclass
+@dataclass(frozen=True)
 class IBAConfig(BottleneckConfig):
     """Information bottleneck attribution (Eq. 1-4)."""
 
     model_loss: ModelLoss = ModelLoss.target
 
 
-@dataclass
+@dataclass(frozen=True)
 class InverseIBAConfig(IBAConfig):
     """Inverse IBA (Eq. 5-6)."""
 
     beta: float = 30.0  # published code
 
 
-@dataclass
+@dataclass(frozen=True)
 class RegressionIBAConfig(BottleneckConfig):
     """Regression IBA; its losses are in squared units of the score, published betas are unknown."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class MultilayerIBAConfig:
     """Multi-layer IBA (Eq. 7): the maps of IBA at several taps, from the finest to the coarsest."""
 
@@ -139,7 +139,7 @@ OWN_METHODS: dict[str, Any] = {}
 """Settings of the methods that ``methods.register_method`` added, by name."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class AttributionConfig:
     """Which methods, on which score, in which micro-batches."""
 

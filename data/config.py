@@ -18,7 +18,7 @@ class PlantedShortcut(Enum):
     marker = "marker"  # a token in a lower corner: data/phantom/markers.py
 
 
-@dataclass
+@dataclass(frozen=True)
 class PhantomConfig:
     """The embedded phantom films, written in the official NIH layout."""
 
@@ -33,7 +33,7 @@ class PhantomConfig:
     planted_shortcut: PlantedShortcut = PlantedShortcut.none
 
 
-@dataclass
+@dataclass(frozen=True)
 class DatasetConfig:
     """Which films, which labels, which split, and the size that the network sees."""
 
@@ -76,7 +76,7 @@ class LungSource(Enum):
     masks = "masks"  # read at paths.lungs: a mask for every test film, under the film's name
 
 
-@dataclass
+@dataclass(frozen=True)
 class BrixiaConfig:
     """How BrixIA's films are read and split."""
 
@@ -94,7 +94,7 @@ class CohenReader(Enum):
     junior = "junior"
 
 
-@dataclass
+@dataclass(frozen=True)
 class BrixiaPhantomConfig:
     """The embedded phantom films with zone scores, written in BrixIA's layout."""
 

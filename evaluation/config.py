@@ -25,7 +25,7 @@ class CurveRule(Enum):
     published_code = "published_code"  # 13 states up to half the pixels; 224 px only
 
 
-@dataclass
+@dataclass(frozen=True)
 class BootstrapConfig:
     """Resampling of patients, the unit that is independent."""
 
@@ -33,7 +33,7 @@ class BootstrapConfig:
     confidence: float = 0.95
 
 
-@dataclass
+@dataclass(frozen=True)
 class LocalizationConfig:
     """IoU of thresholded maps with boxes; relative thresholds are shares of a map's maximum."""
 
@@ -42,7 +42,7 @@ class LocalizationConfig:
     fold_seed: int = 0  # which patients choose the threshold for which others
 
 
-@dataclass
+@dataclass(frozen=True)
 class LocalizationMetricsConfig:
     """IoU under thresholds that nobody chose, and metrics without a threshold."""
 
@@ -54,7 +54,7 @@ class LocalizationMetricsConfig:
     heat_levels: int = 11  # published code: quantiles 0, 0.1, ..., 1 of the Effective Heat Ratio
 
 
-@dataclass
+@dataclass(frozen=True)
 class BlurConfig:
     """Gaussian blur in pixels at 224 px; lengths scale with the side."""
 
@@ -62,7 +62,7 @@ class BlurConfig:
     kernel: int = 81  # ours: 4 sigma to each side; published code 19, which is nearly a box
 
 
-@dataclass
+@dataclass(frozen=True)
 class InsertionDeletionConfig:
     """Pixels brought back into a baseline, or taken out of the film, the highest ranked first."""
 
@@ -85,7 +85,7 @@ def published_insertion_deletion() -> InsertionDeletionConfig:
     )
 
 
-@dataclass
+@dataclass(frozen=True)
 class EqualAreaConfig:
     """The same number of pixels removed by every map (Discussion of the paper)."""
 
@@ -95,7 +95,7 @@ class EqualAreaConfig:
     batch_size: int = 32
 
 
-@dataclass
+@dataclass(frozen=True)
 class SensitivityNConfig:
     """Output change under random masks of n pixels against the map's sum under them."""
 
@@ -108,7 +108,7 @@ class SensitivityNConfig:
     batch_size: int = 32
 
 
-@dataclass
+@dataclass(frozen=True)
 class SanityConfig:
     """Controls that no explanation of a model may fail."""
 
@@ -133,7 +133,7 @@ class SanityConfig:
     seed: int = 0
 
 
-@dataclass
+@dataclass(frozen=True)
 class ROADConfig:
     """Remove and debias (Rong et al. 2022): removed pixels are imputed from their neighbours."""
 
@@ -147,7 +147,7 @@ class ROADConfig:
     batch_size: int = 32
 
 
-@dataclass
+@dataclass(frozen=True)
 class TwinsConfig:
     """Phantoms with a lesion and its mirrored copy: which methods mark both (paper, Fig. 1)."""
 
@@ -159,7 +159,7 @@ class TwinsConfig:
     max_samples: int | None = 32  # of those findings
 
 
-@dataclass
+@dataclass(frozen=True)
 class ClaimsConfig:
     """What makes a claim hold, fail or stay undecided."""
 
@@ -169,7 +169,7 @@ class ClaimsConfig:
     equivalence_margin: float = 0.02  # ours, AUC or AP; the paper calls 0.002 and 0.007 equivalent
 
 
-@dataclass
+@dataclass(frozen=True)
 class ShortcutConfig:
     """What a linear model is given in place of a film, and how well it may do."""
 
@@ -180,7 +180,7 @@ class ShortcutConfig:
     limit: float = 0.65  # ours: AUC above which a class is given away
 
 
-@dataclass
+@dataclass(frozen=True)
 class EvaluationConfig:
     metrics: list[str] = field(default_factory=lambda: ["localization"])
     findings: list[str] | None = None  # whose boxes are explained and evaluated; null: all
@@ -200,7 +200,7 @@ class EvaluationConfig:
     claims: ClaimsConfig = field(default_factory=ClaimsConfig)
 
 
-@dataclass
+@dataclass(frozen=True)
 class ReportConfig:
     """How the report looks. Nothing here is part of a key of a computed number."""
 

@@ -56,14 +56,14 @@ LOGGER_PACKAGES = {LoggerName.tensorboard: "tensorboard", LoggerName.mlflow: "ml
 """What ``make setup EXTRAS=loggers`` installs for them."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class ModelConfig:
     """DenseNet121 and the weights it starts from."""
 
     init: str = "random"  # random | imagenet | path of weights, ours or others' (docs/data.md)
 
 
-@dataclass
+@dataclass(frozen=True)
 class TrainConfig:
     """Supervised training. The defaults are the published recipe (SGD, no decay, best val loss).
 
@@ -90,7 +90,7 @@ class TrainConfig:
     num_workers: int = 0
 
 
-@dataclass
+@dataclass(frozen=True)
 class ClassifierTrainConfig(TrainConfig):
     """Training of the classifiers, which several processes can share (docs/scaling.md)."""
 

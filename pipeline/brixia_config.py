@@ -14,7 +14,7 @@ from data.config import (
 from models.config import Optimizer, TrainConfig
 
 
-@dataclass
+@dataclass(frozen=True)
 class LungsConfig:
     """The lung masks that are cut into zones."""
 
@@ -38,7 +38,7 @@ def _regressor_training() -> TrainConfig:
     )
 
 
-@dataclass
+@dataclass(frozen=True)
 class BrixiaStudyConfig:
     """Detectors and a severity regressor on films with zone scores; none leaves all of it out."""
 

@@ -58,7 +58,7 @@ class ConfigError(ValueError):
     """A setting that cannot work; the message names the key."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class PathsConfig:
     """Folders of this machine. None of them is ever part of a key."""
 
@@ -69,7 +69,7 @@ class PathsConfig:
     outputs: str = "outputs"
 
 
-@dataclass
+@dataclass(frozen=True)
 class PipelineConfig:
     """Everything a run can be told."""
 
@@ -98,8 +98,22 @@ def available_cores() -> int:
 
 def register() -> None:
     """Makes the typed tree and the ``cores`` resolver known to Hydra."""
-    ConfigStore.instance().store(name="schema", node=PipelineConfig)
+    ConfigStore.instance().store(name="schema", node=open_schema())
     OmegaConf.register_new_resolver("cores", available_cores, replace=True)
+
+
+def open_schema() -> DictConfig:
+    """The typed tree to merge settings into: OmegaConf takes frozen dataclasses for read-only."""
+    schema = OmegaConf.structured(PipelineConfig)
+    _open(schema)
+    return cast(DictConfig, schema)
+
+
+def _open(node: DictConfig) -> None:
+    OmegaConf.set_readonly(node, None)
+    for child in node.values():
+        if isinstance(child, DictConfig):
+            _open(child)
 
 
 def to_dataclass(config: DictConfig, overrides: Sequence[str]) -> PipelineConfig:

@@ -10,7 +10,7 @@ from typing import Any, cast
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from pipeline.config import PipelineConfig
+from pipeline.config import PipelineConfig, open_schema
 from pipeline.runner import RECORD
 from pipeline.store import Store, outputs_above
 
@@ -40,7 +40,7 @@ class FinishedRun:
             record = json.loads(path.read_text(encoding="utf-8"))
             if "${" in json.dumps(record["config"]):  # would look up what this machine knows
                 raise ValueError("config refers to something outside the record")
-            merged = OmegaConf.merge(OmegaConf.structured(PipelineConfig), record["config"])
+            merged = OmegaConf.merge(open_schema(), record["config"])
             config = cast(PipelineConfig, OmegaConf.to_object(merged))
             stages = dict(record["stages"])
             for title, made in stages.items():

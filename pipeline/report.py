@@ -8,6 +8,7 @@ it was drawn.
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -47,7 +48,7 @@ def render(folder: Path, overrides: Sequence[str]) -> Path:
     override that is none of ``report``'s.
     """
     run = FinishedRun.read(folder)
-    run.config.report = _overridden(run.config.report, overrides)
+    config = replace(run.config, report=_overridden(run.config.report, overrides))
     store, made = Store(run.outputs / "store"), {}
     try:
         for title, record in run.stages.items():
@@ -60,7 +61,7 @@ def render(folder: Path, overrides: Sequence[str]) -> Path:
             made[title] = Made(record["key"], record["hit"], artifact)
     finally:
         store.digests.close()
-    return write_report(run.config, made, folder)
+    return write_report(config, made, folder)
 
 
 def _overridden(report: ReportConfig, overrides: Sequence[str]) -> ReportConfig:

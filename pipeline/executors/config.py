@@ -12,7 +12,7 @@ class ExecutorName(Enum):
     ray = "ray"  # actors of a Ray cluster, or of one that is started here
 
 
-@dataclass
+@dataclass(frozen=True)
 class ExecutorConfig:
     """Where shards are computed. All constants are ours."""
 

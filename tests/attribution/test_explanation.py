@@ -1,6 +1,7 @@
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -54,8 +55,7 @@ def test_explain_is_the_method_built_by_hand_with_the_statistics_of_the_referenc
     )
     tapped = TappedModule(model)
     statistics = estimate_statistics(tapped, "layer2", REFERENCE, StatisticsConfig())
-    settings.tap = "layer2"
-    by_hand = IBA(settings, statistics)(
+    by_hand = IBA(replace(settings, tap="layer2"), statistics)(
         tapped, IMAGES, torch.tensor([0, 3]), score=SCORES[Score.logit], seeds=[7, 8]
     )
     assert torch.equal(found.maps, by_hand.maps)

@@ -1,4 +1,5 @@
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,13 +14,17 @@ OF_REGRESSORS = ("regression_iba_mse", "regression_iba_rm", "regression_iba_dv")
 @pytest.fixture(scope="module")
 def config():
     settings = AttributionConfig()
-    for name in METHODS:
-        own = getattr(settings, name)
-        if isinstance(own, BottleneckConfig):
-            own.steps, own.noise_samples = 3, 2
-    settings.integrated_gradients.steps = 8
-    settings.multilayer_iba.thresholds = [0.5, 0.5, 0.5]
-    return settings
+    short = {
+        name: replace(own, steps=3, noise_samples=2)
+        for name in METHODS
+        if isinstance(own := getattr(settings, name), BottleneckConfig)
+    }
+    return replace(
+        settings,
+        **short,
+        integrated_gradients=replace(settings.integrated_gradients, steps=8),
+        multilayer_iba=replace(settings.multilayer_iba, thresholds=[0.5, 0.5, 0.5]),
+    )
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,8 @@ import importlib.util
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import FrozenInstanceError, fields, is_dataclass
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from pipeline.executors.config import ExecutorConfig, ExecutorName
 from pipeline.executors.local import core_groups
 from pipeline.executors.opening import open_executor
 from pipeline.executors.serial import SerialExecutor
+from pipeline.graph import WorkerTask
 from pipeline.runner import StageFailedError
 from pipeline.store import Store
 from tests.pipeline.test_runner import start, wait_for
@@ -169,6 +171,34 @@ def test_core_groups_share_out_every_core_once() -> None:
         assert sorted(core for group in groups for core in group) == cores
         assert max(map(len, groups)) - min(map(len, groups)) <= 1
     assert core_groups(len(cores) + 1) == [cores] * (len(cores) + 1)
+
+
+def sections(config: object) -> Iterator[object]:
+    """The configuration and all dataclasses in it."""
+    yield config
+    for field in fields(config):  # type: ignore[arg-type]
+        if is_dataclass(value := getattr(config, field.name)):
+            yield from sections(value)
+
+
+def meddle(task: WorkerTask) -> Callable[[int], None]:
+    for section in sections(task.config):
+        with pytest.raises(FrozenInstanceError):
+            section.threads = 8  # type: ignore[attr-defined]
+    return lambda number: None
+
+
+def is_never_there(number: int) -> bool:
+    return False
+
+
+def test_a_worker_in_another_process_cannot_change_what_it_was_told(tmp_path: Path) -> None:
+    task = WorkerTask({}, compose_config(["experiment=smoke", "threads=1"]))
+    assert len(list(sections(task.config))) > 30
+    job = Job(tmp_path, partial(meddle, task), is_never_there)
+    config = ExecutorConfig(name=ExecutorName.local, workers=1, device="cpu", retries=0)
+    with open_executor(config, 1, tmp_path) as executor:
+        executor.run(job, [0], lambda number: None)
 
 
 @pytest.mark.parametrize(

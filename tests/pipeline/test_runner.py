@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -217,7 +218,8 @@ def test_a_failing_stage_is_named_and_its_cause_kept(tmp_path: Path) -> None:
 def test_manifest_and_record_say_what_made_a_result_and_name_no_folder(tmp_path: Path) -> None:
     outcomes = make(tmp_path, graph())
     settings = config(tmp_path)
-    settings.model.init = str(Path.home() / "weights.safetensors")
+    weights = replace(settings.model, init=str(Path.home() / "weights.safetensors"))
+    settings = replace(settings, model=weights)
     record = run_record(settings, outcomes)
     assert record["config"]["seed"] == 0
     assert record["config"]["model"]["init"] == "weights.safetensors"
