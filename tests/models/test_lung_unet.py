@@ -7,8 +7,16 @@ import pytest
 import torch
 from torch.utils.data import TensorDataset
 
+from models.checkpoints import CheckpointError, save_weights
 from models.config import Optimizer, TrainConfig
-from models.lung_unet import DiceAndCrossEntropy, LungUNet, grey, predict_masks
+from models.lung_unet import (
+    DiceAndCrossEntropy,
+    LungUNet,
+    grey,
+    initial_lung_unet,
+    load_lung_unet,
+    predict_masks,
+)
 from models.training import train
 from models.validation_metrics import MEAN_DICE, dice_per_image
 
@@ -57,3 +65,23 @@ def test_dice_is_one_for_equal_masks_and_counts_overlap() -> None:
 def test_a_side_that_cannot_be_halved_four_times_is_refused() -> None:
     with pytest.raises(ValueError, match="divisible by 16"):
         LungUNet()(torch.zeros(1, 1, 40, 40))
+
+
+def test_a_network_comes_back_from_its_file_and_another_file_is_named(tmp_path: Path) -> None:
+    drawn, again, other = (initial_lung_unet(seed) for seed in (1, 1, 2))
+    films = torch.rand(2, 1, 16, 16)
+    with torch.no_grad():
+        expected = drawn.eval()(films)
+        assert torch.equal(again.eval()(films), expected)
+        assert not torch.equal(other.eval()(films), expected)
+        save_weights(tmp_path / "lungs.safetensors", drawn.state_dict())
+        assert torch.equal(load_lung_unet(tmp_path / "lungs.safetensors")(films), expected)
+    save_weights(tmp_path / "other.safetensors", torch.nn.Linear(2, 2).state_dict())
+    with pytest.raises(CheckpointError, match=r"other\.safetensors: not the weights of a lung"):
+        load_lung_unet(tmp_path / "other.safetensors")
+
+
+@pytest.mark.parametrize("films", [torch.zeros(2, 16, 16), torch.zeros(16, 16).byte()])
+def test_films_of_another_kind_are_refused(films: torch.Tensor) -> None:
+    with pytest.raises(ValueError, match="films must be uint8"):
+        grey(films)

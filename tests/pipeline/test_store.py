@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from pipeline.keys import content_key
 from pipeline.store import (
@@ -208,6 +209,19 @@ def test_a_held_lock_is_refused_at_once_to_who_does_not_wait(tmp_path):
         Store(tmp_path).lock("stage", KEY, wait=False),
     ):
         pass
+
+
+def test_a_lock_is_waited_for_without_end_or_not_at_all_and_released_at_once(tmp_path, monkeypatch):
+    asked = []
+    released = []  # not by __del__, which forces it
+    monkeypatch.setattr(FileLock, "acquire", lambda lock, timeout: asked.append(timeout))
+    monkeypatch.setattr(FileLock, "release", lambda lock, force=False: released.append(force))
+    for wait in (True, False):
+        with Store(tmp_path).lock("stage", KEY, wait=wait):
+            pass
+    assert asked[0] < 0  # filelock's word for never
+    assert asked[1] == 0
+    assert released.count(False) == 2
 
 
 def _wait_for_lock(root: Path, waits, got) -> None:
