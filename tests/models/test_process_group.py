@@ -223,7 +223,7 @@ def test_bfloat16_steps_learn_nearly_the_same_and_are_judged_in_float32(tmp_path
     pixels, labels = VAL.tensors
     logits = torch.from_numpy(predict(model, pixels.split(6), CPU)).double()
     loss = BinaryCrossEntropy(WEIGHTS).double()(logits, labels.double()).item()
-    assert loss == pytest.approx(history["val_loss"].min(), rel=1e-12)
+    assert loss == pytest.approx(history["val_loss"].min(), rel=1e-6)  # bfloat16: 1e-3
 
 
 @pytest.mark.parametrize(
