@@ -251,7 +251,8 @@ def _reproducible(device: torch.device) -> Iterator[None]:
     """Deterministic kernels, and the caller's random and kernel state as it was afterwards."""
     cudnn = torch.backends.cudnn
     kernels = torch.are_deterministic_algorithms_enabled(), cudnn.deterministic, cudnn.benchmark
-    fills = torch.utils.deterministic.fill_uninitialized_memory
+    deterministic: Any = torch.utils.deterministic  # its stubs leave the switch out
+    fills = deterministic.fill_uninitialized_memory
     on_cuda = device.type == "cuda"
     try:
         with torch.random.fork_rng(devices=[device.index or 0] if on_cuda else []):
@@ -259,12 +260,12 @@ def _reproducible(device: torch.device) -> Iterator[None]:
             torch.use_deterministic_algorithms(device.type == "cpu" or kernels[0])
             cudnn.deterministic, cudnn.benchmark = True, False
             # Writing NaN into new memory first finds faults; it takes time and changes no result.
-            torch.utils.deterministic.fill_uninitialized_memory = False
+            deterministic.fill_uninitialized_memory = False
             yield
     finally:
         torch.use_deterministic_algorithms(kernels[0])
         cudnn.deterministic, cudnn.benchmark = kernels[1:]
-        torch.utils.deterministic.fill_uninitialized_memory = fills
+        deterministic.fill_uninitialized_memory = fills
 
 
 @contextlib.contextmanager

@@ -61,7 +61,7 @@ def steps_alone(
 
     def run() -> None:
         network = deepcopy(model).to(device).train()
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network.to(memory_format=torch.channels_last)
         optimizer = torch.optim.AdamW(network.parameters(), RECIPE.learning_rate, fused=True)
         criterion = nn.BCEWithLogitsLoss()
         for start in range(0, num_train - size + 1, size):

@@ -57,8 +57,10 @@ def run(task: Task, method: str) -> None:
     samples = read_samples(task.inputs["select"])
     run_shards(task, len(_first_turns(task, samples)), _SHARD, partial(prepare, method=method))
     shard_size = task.config.attribution.shard_size
-    maps_of = map_reader(task.inputs["maps"], shard_size)
-    alike = input_independence(maps_of, samples["target"], samples["patient"])
+    read, numbers = map_reader(task.inputs["maps"], shard_size), samples["sample"].to_numpy()
+    alike = input_independence(
+        lambda rows: read(numbers[rows].tolist()), samples["target"], samples["patient"]
+    )
     named = samples[NAMES]
     named.assign(metric="input_independence", value=alike).to_csv(
         task.folder / "input_independence.csv", index=False
