@@ -5,8 +5,9 @@
 ``films N ...``: index, pack, predict, gradient and localization on N phantoms of 64 px, each N in
 a process of its own: CPU seconds per film of each stage, and the peak of the resident memory.
 ``shards N``: seconds of ``pipeline.status`` over an artifact of N shards with two files each.
-``efficiency``: toy shards of 0.2 CPU seconds and matrix products, two workers of one thread
-against one process of two; and the seconds that an executor itself adds to a shard.
+``efficiency SIDE``: wall seconds of attribution and insertion-deletion on 64 and 16 samples, one
+process of two threads against two workers of one; ``stored``: shards of the same files without
+the work, what the engine itself costs. For two idle cores and two minutes.
 ``training N``: epochs of a DenseNet121 on N films of 112 px, by two processes of one thread and by
 one of two.
 """
@@ -22,14 +23,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from pipeline.config import METHODS, PipelineConfig, compose_config
-from pipeline.executors.base import Job
-from pipeline.executors.config import ExecutorConfig, ExecutorName
 from pipeline.executors.opening import open_executor
-from pipeline.graph import Stage, Task
+from pipeline.graph import Stage, Task, WorkerTask
 from pipeline.plan import Plan, plan_run
-from pipeline.runner import obtain_all
-from pipeline.shards import SHARDS
+from pipeline.runner import obtain, obtain_all
+from pipeline.shards import SHARDS, Compute, run_shards, shard_folders
 from pipeline.status import run_status
 from pipeline.store import Store
 from pipeline.training_processes import train_in_processes
@@ -142,51 +143,62 @@ def shards(outputs: Path, number: int) -> None:
     print(f"{number} shards: {status.state.value} after {wall:.1f} s ({spent:.1f} CPU s)")
 
 
-def multiply(threads: int, folder: Path, number: int) -> None:
-    """A piece of about a second of one core, in torch."""
-    import torch
-
-    torch.set_num_threads(threads)
-    generator = torch.Generator().manual_seed(number)
-    images = torch.randn(8, 64, 56, 56, generator=generator)
-    weights = torch.randn(64, 64, 3, 3, generator=generator)
-    for _ in range(20):
-        images = torch.tanh(torch.nn.functional.conv2d(images, weights, padding=1))
-    (folder / f"{number}").touch()
+_WAYS = {
+    "one process of two threads": ["threads=2"],
+    "two workers of one thread": ["threads=1", "executor=local", "executor.workers=2"],
+}
+_TIMED = ("attribute gradient", "attribute iba", "evaluate insertion_deletion iba")
+_SAMPLES, _SHARD = 64, 8
 
 
-def nothing(folder: Path, number: int) -> None:
-    (folder / f"{number}").touch()
+def prepare_stored(_task: WorkerTask, side: int) -> Compute:
+    """A shard's files without the work."""
+    maps = np.zeros((_SHARD, side, side), dtype=np.float32)
+
+    def compute(folder: Path, _rows: slice) -> None:
+        np.save(folder / "maps.npy", maps)
+        (folder / "diagnostics.csv").write_bytes(b"sample\n" * _SHARD)
+
+    return compute
 
 
-def is_there(folder: Path, number: int) -> bool:
-    return (folder / f"{number}").exists()
+def efficiency(outputs: Path, side: int) -> None:
+    """Prints wall seconds of whole stages, whose workers were started by one before."""
+    store = Store(outputs / "store")
+    for way, overrides in _WAYS.items():
+        config = compose_config(
+            [
+                *("experiment=smoke", "executor.device=cpu", f"paths.outputs={outputs}"),
+                *("dataset.phantom.num_train_val=60", "dataset.phantom.num_test=120"),
+                *(f"dataset.side={side}", f"dataset.phantom.side={side}"),
+                *("train.pretrain_epochs=0", "train.epochs=0", "train.losses=[bce]"),
+                *("train.primary=bce", "attribution.methods=[gradient,iba]"),
+                *(f"evaluation.max_images={_SAMPLES}", f"attribution.shard_size={_SHARD}"),
+                "evaluation.metrics=[insertion_deletion]",
+                "evaluation.insertion_deletion.max_samples=16",
+                *overrides,
+            ]
+        )
 
+        def write(task: Task) -> None:
+            run_shards(task, _SAMPLES * _SHARD, _SHARD, partial(prepare_stored, side=side))
 
-def prepare(threads: int, folder: Path) -> partial[None]:
-    return partial(multiply if threads else nothing, *([threads] if threads else []), folder)
-
-
-def efficiency(outputs: Path, pieces: int) -> None:
-    """Prints wall seconds per piece; workers are started before the clock."""
-    for name, workers, threads in (
-        (ExecutorName.serial, None, 2),
-        (ExecutorName.local, 2, 1),
-        (ExecutorName.serial, None, 0),
-        (ExecutorName.local, 2, 0),
-        (ExecutorName.ray, 2, 0),
-    ):
-        config = ExecutorConfig(name=name, workers=workers, device="cpu")
-        with open_executor(config, max(1, threads), outputs) as executor:
-            for folder, count in ((outputs / "warm", 4), (outputs / "timed", pieces)):
-                here = folder / f"{name.value}{threads}"
-                here.mkdir(parents=True)
-                job = Job(here, partial(prepare, threads, here), partial(is_there, here))
+        stages = {stage.title: stage for stage in plan_run(config, store.digests).order}
+        stored = Stage("stored", 1, {"way": way}, {}, write, ("pipeline/shards.py",))
+        first = stages["predict bce"]  # starts the workers
+        order = [*Plan.before(first, *(stages[title] for title in _TIMED)), stored]
+        with open_executor(config.executor, config.threads, outputs) as executor:
+            for stage in order:
                 began = time.perf_counter()
-                executor.run(job, range(count), lambda number: None)
+                outcome = obtain(stage, store, config, executor, wait=True)
                 seconds = time.perf_counter() - began
-        what = f"conv, {threads} threads a worker" if threads else "empty"
-        print(f"{name.value}, {what}: {1000 * seconds / pieces:.2f} ms a piece", flush=True)
+                if stage.title in (*_TIMED, "stored"):
+                    shards = len(shard_folders(outcome.artifact.folder))
+                    print(
+                        f"{side} px, {way}: {stage.title}: {seconds:.2f} s,"
+                        f" {1000 * seconds / shards:.1f} ms a shard",
+                        flush=True,
+                    )
 
 
 def train_on_noise(
