@@ -1,8 +1,8 @@
 """Training on two and three gloo processes of this machine, beside the same training in one."""
 
-import dataclasses
 import multiprocessing
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ FROZEN = TrainConfig(
     horizontal_flip=True,
     batch_norm=BatchNorm.frozen,
 )
-LEARNT = dataclasses.replace(FROZEN, batch_norm=BatchNorm.learnt)
+LEARNT = replace(FROZEN, batch_norm=BatchNorm.learnt)
 ONCE = TrainConfig(epochs=1, batch_size=20)
 DENSENET = TrainConfig(epochs=1, batch_size=6, batch_norm=BatchNorm.frozen)
 WEIGHTS = torch.tensor([3.0, 0.5, 20.0])
@@ -90,7 +90,7 @@ def _serve(number: int, of: int, folder: Path, what: str) -> None:
 CASES: dict[str, dict[str, tuple[TrainConfig, StopIn | None]]] = {
     "two": {
         "frozen": (FROZEN, None),
-        "accumulated": (dataclasses.replace(FROZEN, batch_size=12, accumulate=3), None),
+        "accumulated": (replace(FROZEN, batch_size=12, accumulate=3), None),
         "once": (ONCE, None),
         "densenet": (DENSENET, None),
     },
@@ -142,7 +142,7 @@ def test_with_frozen_statistics_processes_learn_what_one_learns(
 ) -> None:
     what, name = case.split("/")
     config = CASES[what][name][0]
-    alone = config if config is DENSENET else dataclasses.replace(config, accumulate=1)
+    alone = config if config is DENSENET else replace(config, accumulate=1)
     assert_close(made(together / f"{case}.0"), trained(tmp_path, alone))
 
 
@@ -191,12 +191,12 @@ def test_every_film_is_validated_by_one_process() -> None:
 
 
 def test_an_accumulated_step_is_the_step_of_the_whole_batch(tmp_path: Path) -> None:
-    parts = dataclasses.replace(FROZEN, accumulate=3)
+    parts = replace(FROZEN, accumulate=3)
     assert_close(trained(tmp_path / "parts", parts), trained(tmp_path / "whole", FROZEN))
 
 
 def test_an_accumulated_training_resumes_to_the_same_bits(tmp_path: Path) -> None:
-    parts = dataclasses.replace(LEARNT, accumulate=3)
+    parts = replace(LEARNT, accumulate=3)
     whole = trained(tmp_path / "whole", parts)
     with pytest.raises(Stop):
         trained(tmp_path / "cut", parts, on_progress=StopIn(2, 4))
@@ -212,7 +212,7 @@ def test_frozen_statistics_stay_and_scale_and_shift_learn(tmp_path: Path) -> Non
 
 
 def test_bfloat16_steps_learn_nearly_the_same_and_are_judged_in_float32(tmp_path: Path) -> None:
-    mixed = dataclasses.replace(FROZEN, precision=Precision.bf16_mixed)
+    mixed = replace(FROZEN, precision=Precision.bf16_mixed)
     weights, history = trained(tmp_path / "mixed", mixed)
     whole, _ = trained(tmp_path / "whole", FROZEN)
     assert all(weights[name].dtype == value.dtype for name, value in whole.items())
@@ -240,7 +240,7 @@ def test_bfloat16_steps_learn_nearly_the_same_and_are_judged_in_float32(tmp_path
 def test_what_cannot_be_shared_out_is_refused(
     tmp_path: Path, settings: dict[str, Any], of: int, message: str
 ) -> None:
-    config = dataclasses.replace(LEARNT, **settings)
+    config = replace(LEARNT, **settings)
     with pytest.raises(TrainingError, match=message):
         trained(tmp_path, config, rank=Rank(0, of, tmp_path / "meeting"))
     assert list(tmp_path.iterdir()) == []
