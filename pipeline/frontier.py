@@ -3,8 +3,9 @@
 On the films of pipeline/calibrate.py, positives of the validation fold: seconds per image of IBA at
 each dense block for several numbers of steps and noise samples, and Spearman's correlation of the
 maps with those of the configured setting. The row of that setting itself is with other seeds: what
-noise alone changes. Writes ``frontier.csv`` beside the runs and changes no setting; what
-conf/attribution/fast.yaml says was chosen from it.
+noise alone changes. On phantoms also how well the maps find the lesions, whose masks are rendered
+anew: the published layout has them of test films alone. Writes ``frontier.csv`` beside the runs and
+changes no setting; what conf/attribution/fast.yaml says was chosen from it.
 """
 
 import sys
@@ -19,6 +20,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from attribution.config import BottleneckConfig
+from data.config import DatasetConfig, Source
 from pipeline.calibrate import explanations, of_classifier, validation_samples
 from pipeline.config import ConfigError, compose_config
 from pipeline.graph import Progress, WorkerTask
@@ -56,11 +58,15 @@ def main(overrides: list[str]) -> int:
 
 def frontier(task: WorkerTask, progress: Progress) -> pd.DataFrame:
     """Columns method, steps, noise_samples, learning_rate, seconds_per_image, speed (times that of
-    the configured setting), rank_correlation (mean over the films) and its lowest."""
+    the configured setting), rank_correlation (mean over the films) and its lowest; on phantoms iou
+    (of as many highest pixels as the lesion has) and average_precision, means over the films."""
+    from evaluation.localization_metrics import localization_metrics
     from evaluation.sanity import spearman
     from pipeline.loaded_model import LoadedModel
 
     loaded, samples = LoadedModel.of(task), validation_samples(task)
+    of_phantoms = task.config.dataset.source is Source.phantoms
+    lesions = lesion_masks(task.config.dataset, samples) if of_phantoms else None
     rows = []
     methods = [name for name in METHODS if name in task.config.attribution.methods]
     for number, name in enumerate(methods):
@@ -82,6 +88,12 @@ def frontier(task: WorkerTask, progress: Progress) -> pd.DataFrame:
         for settings, seeds in trials:
             maps, seconds = _explain(task, loaded, samples, name, settings, seeds)
             alike = spearman(maps, reference)
+            found: dict[str, float] = {}
+            if lesions is not None:
+                of_lesions = task.config.evaluation.localization_metrics
+                metrics = localization_metrics(maps, lesions, of_lesions)
+                found["iou"] = metrics["iou_box_area"].mean()
+                found["average_precision"] = metrics["average_precision"].mean()
             rows.append(
                 {
                     "method": name,
@@ -92,10 +104,27 @@ def frontier(task: WorkerTask, progress: Progress) -> pd.DataFrame:
                     "speed": unit / seconds,
                     "rank_correlation": float(np.nanmean(alike)),
                     "lowest": float(np.nanmin(alike)),
+                    **found,
                 }
             )
         progress(number + 1, len(methods))
     return pd.DataFrame(rows)
+
+
+def lesion_masks(dataset: DatasetConfig, samples: pd.DataFrame) -> NDArray[np.bool_]:
+    """bool (N, side, side) of the findings of phantoms; columns image and finding."""
+    from data.packing import resize_and_crop
+    from data.phantom.cohort import cohort
+    from data.phantom.film import render_film
+
+    cases = {case.image: case for case in cohort(dataset.phantom)}
+    masks = []
+    for image, finding in zip(samples["image"], samples["finding"], strict=True):
+        case = cases[image]
+        film = render_film(case.patient, case.visit, case.findings, dataset.phantom)
+        whole = film.masks[finding].astype(np.uint8) * 255
+        masks.append(resize_and_crop(whole, dataset.side) >= 128)
+    return np.stack(masks)
 
 
 def _explain(

@@ -150,6 +150,7 @@ def test_the_frontier_measures_every_setting_against_the_configured_one(outputs)
         assert (rows["steps"] * rows["learning_rate"]).to_numpy() == pytest.approx(2, rel=1e-3)
         assert rows["rank_correlation"].between(-1, 1).all()
         assert (rows["lowest"] <= rows["rank_correlation"] + 1e-6).all()
+        assert rows[["iou", "average_precision"]].stack().between(0, 1).all()
     assert set(table["method"]) == {"iba", "iba_block1", "iba_block2", "inverse_iba"}
 
 
