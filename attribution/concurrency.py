@@ -1,7 +1,8 @@
 """Images of a batch explained at the same time, each by its share of torch's threads."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import pairwise
 from threading import Event
 from typing import TypeVar
@@ -43,14 +44,21 @@ def side_by_side(
 
     ends = [num_images * part // parts for part in range(parts + 1)]
     rows = [slice(*each) for each in pairwise(ends)]
-    threads = torch.get_num_threads()
-    torch.set_num_threads(threads // parts)  # new threads take it over
+    # The pool's threads are new, so they take the number over.
+    with torch_threads(torch.get_num_threads() // parts), ThreadPoolExecutor(parts) as pool:
+        futures = [pool.submit(explain, each, check) for each in rows]
+        try:
+            return [future.result() for future in futures]
+        finally:
+            ended.set()
+
+
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """In the block torch computes with ``count`` threads; afterwards with as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
     try:
-        with ThreadPoolExecutor(parts) as pool:
-            futures = [pool.submit(explain, each, check) for each in rows]
-            try:
-                return [future.result() for future in futures]
-            finally:
-                ended.set()
+        yield
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(before)

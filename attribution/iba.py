@@ -243,11 +243,14 @@ class BottleneckMethod(ABC):
         seeds: Sequence[int],
     ) -> Information:
         """The same from features (N, C, h, w) at the tap and outputs of a model already frozen."""
-        batch = (features, outputs, targets)
 
         def fit_rows(rows: slice, check: Callable[[], None]) -> Information:
-            part = [values[rows] for values in batch]
-            return self._fit_rows(model, *part, score=score, seeds=seeds[rows], check=check)
+            def tail(z: Tensor) -> Tensor:
+                check()
+                return model.forward_from(self.config.tap, z)
+
+            part = features[rows], outputs[rows], targets[rows]
+            return self._fit_part(tail, *part, score, seeds[rows])
 
         parts = num_concurrent(model, features.device, len(features))
         found = side_by_side(fit_rows, len(features), parts)
@@ -259,16 +262,14 @@ class BottleneckMethod(ABC):
             },
         )
 
-    def _fit_rows(
+    def _fit_part(
         self,
-        model: TappedModel,
+        tail: Callable[[Tensor], Tensor],
         features: Tensor,
         outputs: Tensor,
         targets: Tensor,
-        *,
         score: ScoreFunction,
         seeds: Sequence[int],
-        check: Callable[[], None],
     ) -> Information:
         config = self.config
         bottleneck = Bottleneck(
@@ -278,11 +279,6 @@ class BottleneckMethod(ABC):
             min_std=config.min_std,
             active_threshold=config.active_threshold,
         )
-
-        def tail(z: Tensor) -> Tensor:
-            check()
-            return model.forward_from(config.tap, z)
-
         objective = Objective(
             tail=tail,
             model_loss=self.model_loss(outputs, targets),

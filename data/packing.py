@@ -194,6 +194,11 @@ def resize_and_crop(film: np.ndarray, side: int) -> np.ndarray:
     return np.asarray(image)[top : top + side, left : left + side]
 
 
+def resize_mask(mask: np.ndarray, side: int) -> np.ndarray:
+    """The same of a mask, bool (H, W): a pixel belongs to it if half of its area or more does."""
+    return resize_and_crop(mask.astype(np.uint8) * 255, side) >= 128
+
+
 def squash(film: np.ndarray, side: int) -> np.ndarray:
     """The whole film (H, W) uint8 scaled to a square, losing its proportions; as published."""
     image = Image.fromarray(film).resize((side, side), Image.Resampling.BILINEAR)

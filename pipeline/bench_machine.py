@@ -14,6 +14,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from attribution.concurrency import torch_threads
+
 
 def gemm_rate(device: torch.device, size: int = 512, repeats: int = 20) -> float:
     """Float32 operations a second in the product of square matrices: the best of ``repeats``."""
@@ -36,13 +38,8 @@ def operations(call: Callable[[], object]) -> int:
 
     With one thread, since the counter sees its own thread's operations only.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with _OperationCounter() as counter:
-            call()
-    finally:
-        torch.set_num_threads(threads)
+    with torch_threads(1), _OperationCounter() as counter:
+        call()
     return counter.total
 
 

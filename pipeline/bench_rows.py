@@ -72,7 +72,7 @@ class Contender:
 def names(chosen: Sequence[str] | None) -> list[str]:
     """All rows in the table's order, or those chosen; ValueError for an unknown one."""
     methods = [*_METHOD_OF_ROW, *(m for m in METHODS if m not in _METHOD_OF_ROW.values())]
-    known = [*methods, *_EVALUATORS]
+    known = [*methods, *_OTHER_ROWS]
     unknown = sorted(set(chosen or ()) - set(known))
     if unknown:
         raise ValueError(f"--methods: unknown {', '.join(unknown)}; known: {', '.join(known)}")
@@ -85,8 +85,8 @@ def contenders(
     """The rows of those names, one after the other, on ``images`` random films of ``side``."""
     bench = _Bench.of(side, images, device, quick)
     for name in chosen:
-        if name in _EVALUATORS:
-            yield _EVALUATORS[name](bench)
+        if name in _OTHER_ROWS:
+            yield _OTHER_ROWS[name](bench)
         else:
             yield bench.method(name)
 
@@ -291,7 +291,7 @@ def _training(bench: _Bench) -> Contender:
     )
 
 
-_EVALUATORS = {
+_OTHER_ROWS = {
     "insertion_deletion": _insertion_deletion,
     "sensitivity_n": _sensitivity_n,
     "equal_area": _equal_area,

@@ -67,6 +67,7 @@ def frontier(task: WorkerTask, progress: Progress) -> pd.DataFrame:
     loaded, samples = LoadedModel.of(task), validation_samples(task)
     of_phantoms = task.config.dataset.source is Source.phantoms
     lesions = lesion_masks(task.config.dataset, samples) if of_phantoms else None
+    of_lesions = task.config.evaluation.localization_metrics
     rows = []
     methods = [name for name in METHODS if name in task.config.attribution.methods]
     for number, name in enumerate(methods):
@@ -88,12 +89,13 @@ def frontier(task: WorkerTask, progress: Progress) -> pd.DataFrame:
         for settings, seeds in trials:
             maps, seconds = _explain(task, loaded, samples, name, settings, seeds)
             alike = spearman(maps, reference)
-            found: dict[str, float] = {}
+            hits: dict[str, float] = {}
             if lesions is not None:
-                of_lesions = task.config.evaluation.localization_metrics
-                metrics = localization_metrics(maps, lesions, of_lesions)
-                found["iou"] = metrics["iou_box_area"].mean()
-                found["average_precision"] = metrics["average_precision"].mean()
+                means = localization_metrics(maps, lesions, of_lesions).mean()
+                hits = {
+                    "iou": means["iou_box_area"],
+                    "average_precision": means["average_precision"],
+                }
             rows.append(
                 {
                     "method": name,
@@ -104,7 +106,7 @@ def frontier(task: WorkerTask, progress: Progress) -> pd.DataFrame:
                     "speed": unit / seconds,
                     "rank_correlation": float(np.nanmean(alike)),
                     "lowest": float(np.nanmin(alike)),
-                    **found,
+                    **hits,
                 }
             )
         progress(number + 1, len(methods))
@@ -113,7 +115,7 @@ def frontier(task: WorkerTask, progress: Progress) -> pd.DataFrame:
 
 def lesion_masks(dataset: DatasetConfig, samples: pd.DataFrame) -> NDArray[np.bool_]:
     """bool (N, side, side) of the findings of phantoms; columns image and finding."""
-    from data.packing import resize_and_crop
+    from data.packing import resize_mask
     from data.phantom.cohort import cohort
     from data.phantom.film import render_film
 
@@ -122,8 +124,7 @@ def lesion_masks(dataset: DatasetConfig, samples: pd.DataFrame) -> NDArray[np.bo
     for image, finding in zip(samples["image"], samples["finding"], strict=True):
         case = cases[image]
         film = render_film(case.patient, case.visit, case.findings, dataset.phantom)
-        whole = film.masks[finding].astype(np.uint8) * 255
-        masks.append(resize_and_crop(whole, dataset.side) >= 128)
+        masks.append(resize_mask(film.masks[finding], dataset.side))
     return np.stack(masks)
 
 

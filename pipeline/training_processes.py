@@ -19,11 +19,10 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data.workers import follow_parent
 from pipeline.config import ConfigError, PipelineConfig
 from pipeline.disk import FullDiskError, disk_trouble
 from pipeline.executors.base import Failure
-from pipeline.executors.local import core_groups
+from pipeline.executors.local import core_groups, follow_parent_on
 from pipeline.progress import log
 
 if TYPE_CHECKING:  # torch is imported where something is trained
@@ -181,11 +180,9 @@ def _check_devices(processes: int, config: PipelineConfig) -> None:
 def _serve(
     connection: Connection, place: _Place, cores: list[int], config: PipelineConfig, work: "Work"
 ) -> None:
-    follow_parent()
+    follow_parent_on(cores)
     # As Ctrl-C it is the parent's to answer, and Lightning would reach for the others at once.
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, cores)
     os.environ["OMP_NUM_THREADS"] = str(config.threads)  # else Lightning chooses
     # DDP's word on parameters that are all used (models/process_group.py says why it is told so).
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # read when torch is imported

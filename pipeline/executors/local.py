@@ -83,10 +83,15 @@ def visible_gpus(device: str) -> list[str]:
     return everything[: torch.cuda.device_count()]
 
 
-def _serve(connection: Connection, cores: list[int], gpu: str | None) -> None:
+def follow_parent_on(cores: list[int]) -> None:
+    """In a worker: as ``follow_parent``, on these cores where the system can bind a process."""
     follow_parent()
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cores)
+
+
+def _serve(connection: Connection, cores: list[int], gpu: str | None) -> None:
+    follow_parent_on(cores)
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu  # before torch is imported
     workplace, started = Workplace(), False

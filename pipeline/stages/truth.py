@@ -55,12 +55,9 @@ def run(task: Task) -> None:
 
 
 def _masks(task: Task, truth: str, samples: pd.DataFrame) -> np.ndarray:
-    """bool (n, side, side); empty where a film has no such truth.
-
-    A pixel belongs to it where at least half of its area does.
-    """
+    """bool (n, side, side); empty where a film has no such truth."""
     from data.integrity import read_grey
-    from data.packing import resize_and_crop
+    from data.packing import resize_mask
     from data.phantom.counterfactual import read_pair
     from data.phantom.markers import PLANTED_FINDING
     from data.phantom.nih_layout import PLANTED
@@ -69,11 +66,11 @@ def _masks(task: Task, truth: str, samples: pd.DataFrame) -> np.ndarray:
     masks = np.zeros((len(samples), side, side), dtype=bool)
     for mask, image, finding in zip(masks, samples["image"], samples["finding"], strict=True):
         if truth == "causal":
-            full = read_pair(folder, image, finding).causal.astype(np.uint8) * 255
+            whole = read_pair(folder, image, finding).causal
         else:
             path = folder / PLANTED / image
             if finding != PLANTED_FINDING or not path.exists():
                 continue
-            full = read_grey(path)
-        mask[:] = resize_and_crop(full, side) >= 128
+            whole = read_grey(path) >= 128
+        mask[:] = resize_mask(whole, side)
     return masks

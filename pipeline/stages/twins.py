@@ -66,7 +66,7 @@ def prepare(task: WorkerTask, method: str) -> Compute:
 
     from attribution.base import SCORES
     from attribution.methods import build_method
-    from data.packing import resize_and_crop
+    from data.packing import resize_and_crop, resize_mask
     from data.phantom.counterfactual import read_pair, twin_of
     from evaluation.localization_metrics import weaker_share
     from models.densenet import normalise
@@ -81,9 +81,6 @@ def prepare(task: WorkerTask, method: str) -> Compute:
         method, attribution, read_statistics(task, required_taps(method, attribution))
     )
 
-    def at_side(mask: np.ndarray) -> np.ndarray:
-        return resize_and_crop(mask.astype(np.uint8) * 255, side) >= 128
-
     def compute(folder: Path, rows: slice) -> None:
         part = samples.iloc[rows]
         films, lesions, copies = [], [], []
@@ -91,8 +88,8 @@ def prepare(task: WorkerTask, method: str) -> Compute:
             pair = read_pair(task.inputs["phantoms"], image, finding)
             twin, copy = twin_of(pair)
             films.append(resize_and_crop(twin, side))
-            lesions.append(at_side(pair.causal))
-            copies.append(at_side(copy))
+            lesions.append(resize_mask(pair.causal, side))
+            copies.append(resize_mask(copy, side))
         result = explain(
             loaded.explained_by(method),
             normalise(torch.from_numpy(np.stack(films)).to(loaded.device)),

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from attribution.base import SCORES
-from attribution.concurrency import num_concurrent, side_by_side
+from attribution.concurrency import num_concurrent, side_by_side, torch_threads
 from attribution.config import IBAConfig, Score
 from attribution.iba import IBA
 
@@ -13,10 +13,8 @@ from attribution.iba import IBA
 @pytest.fixture
 def threads():
     """4, and those of the caller afterwards."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(4)
-    yield 4
-    torch.set_num_threads(before)
+    with torch_threads(4):
+        yield 4
 
 
 class Concurrent(torch.nn.Module):

@@ -1,7 +1,6 @@
 """Training on two and three gloo processes of this machine, beside the same training in one."""
 
 import multiprocessing
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,8 @@ import torch
 from models.checkpoints import initial_model, load_weights
 from models.config import (
     BatchNorm,
-    Optimizer,
     PosWeight,
     Precision,
-    Schedule,
     TrainConfig,
 )
 from models.densenet import normalise
@@ -26,30 +23,17 @@ from models.prediction import predict
 from models.process_group import Rank
 from models.training import TrainingError
 from models.training_loop import BEST
-from tests.models.test_training import CPU, Stop, StopIn, Tiny, films, run
+from tests.models.test_training import CPU, PHANTOM, Stop, StopIn, Tiny, films, run
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 TRAIN, VAL = films(20, seed=0), films(7, seed=1)  # two films sit out; 7 is no multiple of 2 or 3
-FROZEN = TrainConfig(
-    epochs=3,
-    batch_size=6,
-    optimizer=Optimizer.adamw,
-    schedule=Schedule.one_cycle,
-    horizontal_flip=True,
-    batch_norm=BatchNorm.frozen,
-)
+FROZEN = replace(PHANTOM, batch_size=6, batch_norm=BatchNorm.frozen)
 LEARNT = replace(FROZEN, batch_norm=BatchNorm.learnt)
 ONCE = TrainConfig(epochs=1, batch_size=20)
 DENSENET = TrainConfig(epochs=1, batch_size=6, batch_norm=BatchNorm.frozen)
 WEIGHTS = torch.tensor([3.0, 0.5, 20.0])
 Trained = tuple[dict[str, torch.Tensor], pd.DataFrame]
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def trained(folder: Path, config: TrainConfig, **others: Any) -> Trained:

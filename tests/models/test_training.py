@@ -5,7 +5,7 @@ import logging
 import math
 import random
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,8 @@ from models.losses import BinaryCrossEntropy
 from models.prediction import predict
 from models.training import TrainingError, TrainResult, train
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CPU = torch.device("cpu")
 Trained = tuple[nn.Module, TrainResult]
 TrainedIn = tuple[nn.Module, TrainResult, Path]
@@ -35,14 +37,6 @@ PHANTOM = TrainConfig(
     schedule=Schedule.one_cycle,
     horizontal_flip=True,
 )
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def films(count: int, seed: int) -> TensorDataset:
