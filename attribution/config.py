@@ -97,6 +97,7 @@ class BottleneckConfig:
     beta: float = 10.0  # published code
     steps: int = 10  # published code
     noise_samples: int = 10  # published code
+    antithetic: bool = False  # ours: half of the samples are the negatives of the other half
     learning_rate: float = 1.0  # published code (Adam)
     initial_alpha: float = 5.0  # published code
     sigma: float = 1.0  # published code: Gaussian smoothing of lambda, in feature-map pixels

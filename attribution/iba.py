@@ -3,7 +3,7 @@ that must go to lose it (Inverse IBA, Eq. 6)."""
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -130,13 +130,9 @@ def fit_mask(
     alpha = torch.full_like(features, config.initial_alpha, memory_format=layout).requires_grad_()
     optimiser = torch.optim.Adam([alpha], lr=config.learning_rate, fused=True)
     at_once = max(TAIL_NEURONS // features.numel(), 1)
-    parts = [
-        min(at_once, config.noise_samples - start)
-        for start in range(0, config.noise_samples, at_once)
-    ]
     reported: dict[str, Tensor] = {}
     for step in range(config.steps):
-        noise = (draw_normal(features, samples, generators) for samples in parts)
+        noise = noise_parts(features, config, at_once, generators)
         losses = mask_losses(alpha, noise, bottleneck, objective)
         # The fused update walks through the memory of both, whatever their strides.
         alpha.grad = losses.gradient.contiguous(memory_format=layout)
@@ -146,6 +142,26 @@ def fit_mask(
             reported[f"information_{when}"] = losses.information
     with torch.no_grad():
         return FittedMask(bottleneck.noise_share(alpha), losses.outputs, reported)
+
+
+def noise_parts(
+    features: Tensor, config: BottleneckConfig, at_once: int, generators: Sequence[torch.Generator]
+) -> Iterator[Tensor]:
+    """A step's ``config.noise_samples`` of noise, at most ``at_once`` of an image in a part.
+
+    Antithetic (Hammersley and Morton 1956): for each noise drawn its negative too, so that what is
+    odd in the noise cancels out of the gradient. A pair that fits no part makes two of one sample.
+    """
+    drawn = config.noise_samples // 2 if config.antithetic else config.noise_samples
+    in_part = max(at_once // 2, 1) if config.antithetic else at_once
+    for start in range(0, drawn, in_part):
+        noise = draw_normal(features, min(in_part, drawn - start), generators)
+        if config.antithetic and at_once > 1:
+            yield torch.cat([noise, -noise], 1)
+        else:
+            yield noise
+            if config.antithetic:
+                yield -noise
 
 
 def draw_normal(features: Tensor, samples: int, generators: Sequence[torch.Generator]) -> Tensor:
@@ -192,6 +208,11 @@ class BottleneckMethod(ABC):
             raise ValueError(
                 "steps and noise_samples of a bottleneck must be at least 1, got "
                 f"{config.steps} and {config.noise_samples}"
+            )
+        if config.antithetic and config.noise_samples % 2:
+            raise ValueError(
+                "antithetic noise comes in pairs: noise_samples of a bottleneck must be even, got "
+                f"{config.noise_samples}"
             )
         self.config = config
         self.statistics = statistics

@@ -191,6 +191,13 @@ def _check(config: PipelineConfig, named: set[str]) -> None:
         "report.max_images": config.report.max_images,
     }.items():
         require(value >= 1, key, f"at least 1, not {value}")
+    for method in METHODS:
+        bottleneck = getattr(attribution, method)
+        require(
+            not getattr(bottleneck, "antithetic", False) or bottleneck.noise_samples % 2 == 0,
+            f"attribution.{method}.noise_samples",
+            "even: antithetic noise comes in pairs",
+        )
     require(train.epochs >= 0, "train.epochs", "not negative (0 keeps the initial weights)")
     require(train.pretrain_epochs >= 0, "train.pretrain_epochs", "not negative (0 for none)")
     for section_name, recipe, processes in (

@@ -34,8 +34,14 @@ if TYPE_CHECKING:
     from pipeline.loaded_model import LoadedModel
 
 METHODS = ("iba", "iba_block2", "iba_block1", "inverse_iba")
-SETTINGS = ((10, 5), (10, 2), (5, 10), (5, 5), (5, 2), (3, 4))
-"""(steps, noise samples); the learning rate times the steps stays what it is."""
+SETTINGS = (
+    *(
+        (steps, count, False)
+        for steps, count in ((10, 5), (10, 2), (5, 10), (5, 5), (5, 2), (3, 4))
+    ),
+    *((steps, 2, True) for steps in (10, 5)),
+)
+"""(steps, noise samples, antithetic); the learning rate times the steps stays what it is."""
 OTHER_SEED = 1
 
 
@@ -57,9 +63,10 @@ def main(overrides: list[str]) -> int:
 
 
 def frontier(task: WorkerTask, progress: Progress) -> pd.DataFrame:
-    """Columns method, steps, noise_samples, learning_rate, seconds_per_image, speed (times that of
-    the configured setting), rank_correlation (mean over the films) and its lowest; on phantoms iou
-    (of as many highest pixels as the lesion has) and average_precision, means over the films."""
+    """Columns method, steps, noise_samples, antithetic, learning_rate, seconds_per_image, speed
+    (times that of the configured setting), rank_correlation (mean over the films) and its lowest;
+    on phantoms iou (of as many highest pixels as the lesion has) and average_precision, means over
+    the films."""
     from evaluation.localization_metrics import localization_metrics
     from evaluation.sanity import spearman
     from pipeline.loaded_model import LoadedModel
@@ -80,11 +87,12 @@ def frontier(task: WorkerTask, progress: Progress) -> pd.DataFrame:
                     full,
                     steps=steps,
                     noise_samples=count,
+                    antithetic=antithetic,
                     learning_rate=full.learning_rate * full.steps / steps,
                 ),
                 own + OTHER_SEED,
             )
-            for steps, count in SETTINGS
+            for steps, count, antithetic in SETTINGS
         ]
         for settings, seeds in trials:
             maps, seconds = _explain(task, loaded, samples, name, settings, seeds)
@@ -101,6 +109,7 @@ def frontier(task: WorkerTask, progress: Progress) -> pd.DataFrame:
                     "method": name,
                     "steps": settings.steps,
                     "noise_samples": settings.noise_samples,
+                    "antithetic": settings.antithetic,
                     "learning_rate": settings.learning_rate,
                     "seconds_per_image": seconds,
                     "speed": unit / seconds,

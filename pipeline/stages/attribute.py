@@ -69,9 +69,12 @@ def joined_stage(
 def method_settings(config: PipelineConfig, method: str, score: Score) -> dict[str, Any]:
     """What a method's maps depend on, beside model, films and samples."""
     attribution = config.attribution
+    settings = section(getattr(attribution, method))
+    if not settings.get("antithetic"):  # maps from before it was a setting keep their keys
+        settings.pop("antithetic", None)
     return {
         "method": method,
-        "settings": section(getattr(attribution, method)),
+        "settings": settings,
         "score": score.value,
         "threads": config.threads,
     }

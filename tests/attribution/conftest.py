@@ -125,10 +125,10 @@ def plain_loop():
             lam = mask()
             loss = config.beta * capacity(lam).mean()
             shape = (r.shape[1], r.shape[2], r.shape[0])
-            noise = [
-                torch.randn(shape, generator=generator).permute(2, 0, 1)
-                for _ in range(config.noise_samples)
-            ]
+            drawn = config.noise_samples // (2 if config.antithetic else 1)
+            noise = [torch.randn(shape, generator=generator).permute(2, 0, 1) for _ in range(drawn)]
+            if config.antithetic:
+                noise += [-standard for standard in noise]
             for standard in noise:
                 eps = mu + sigma * standard
                 z = lam * eps + (1 - lam) * r if inverse else lam * r + (1 - lam) * eps

@@ -6,10 +6,17 @@ from scipy.stats import spearmanr
 from torch import nn
 from torch.nn import functional as F
 
-from attribution.base import SCORES
+from attribution.base import SCORES, generators
 from attribution.bottleneck import Bottleneck
 from attribution.config import IBAConfig, InverseIBAConfig, ModelLoss, Score, StatisticsConfig
-from attribution.iba import IBA, InverseIBA, Objective, mask_losses
+from attribution.iba import (
+    IBA,
+    InverseIBA,
+    Objective,
+    draw_normal,
+    mask_losses,
+    noise_parts,
+)
 from attribution.statistics import FeatureStatistics, estimate_statistics
 
 LOGIT = SCORES[Score.logit]
@@ -82,12 +89,14 @@ PLAIN_LOSSES = {
 }
 
 
+@pytest.mark.parametrize("antithetic", [False, True])
 @pytest.mark.parametrize("method", [IBA, InverseIBA])
 @pytest.mark.parametrize("model_loss", list(ModelLoss))
 def test_equals_a_plain_loop_over_the_equations_with_the_same_noise(
-    model, images, statistics, plain_loop, model_loss, method
+    model, images, statistics, plain_loop, model_loss, method, antithetic
 ):
-    settings = {"model_loss": model_loss, "noise_samples": 4, "beta": BETA}
+    settings = {"noise_samples": 4, "antithetic": antithetic, "beta": BETA}
+    settings["model_loss"] = model_loss
     config = (InverseIBAConfig if method is InverseIBA else IBAConfig)(**settings)
     found = method(config, statistics)(
         model, images[:3], targets_of(images[:3]), score=LOGIT, seeds=[11, 12, 13]
@@ -146,11 +155,53 @@ def test_the_gradient_of_the_loss_equals_finite_differences(inverse):
     torch.testing.assert_close(found, expected.view_as(alpha), rtol=1e-6, atol=1e-9)
 
 
-def test_noise_in_parts_gives_the_map_that_it_gives_at_once(model, images, statistics, monkeypatch):
-    whole = explain(model, images, statistics, seeds=range(6)).maps
-    monkeypatch.setattr("attribution.iba.TAIL_NEURONS", 3 * 6 * 8 * 10 * 8)  # 3, 3, 3 and 1 sample
-    parts = explain(model, images, statistics, seeds=range(6)).maps
+@pytest.mark.parametrize("antithetic", [False, True])
+@pytest.mark.parametrize("at_once", [1, 3, 4])  # of 10 samples
+def test_noise_in_parts_gives_the_map_that_it_gives_at_once(
+    model, images, statistics, monkeypatch, at_once, antithetic
+):
+    whole = explain(model, images, statistics, seeds=range(6), antithetic=antithetic).maps
+    monkeypatch.setattr("attribution.iba.TAIL_NEURONS", at_once * 6 * 8 * 10 * 8)
+    parts = explain(model, images, statistics, seeds=range(6), antithetic=antithetic).maps
     torch.testing.assert_close(parts, whole, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3, 5, 100])
+def test_antithetic_noise_is_normal_noise_and_its_negative_never_more_at_once_than_fits(at_once):
+    features, config = torch.zeros(2, 3, 5, 4), IBAConfig(noise_samples=8, antithetic=True)
+    parts = list(noise_parts(features, config, at_once, generators([3, 4])))
+    assert max(part.shape[1] for part in parts) <= at_once
+    noise = torch.cat(parts, 1)
+    assert noise.shape == (2, 8, 3, 5, 4)
+    assert (noise.sum(1) == 0).all()
+    drawn = draw_normal(features, 4, generators([3, 4]))
+    for of_image, expected in zip(noise, drawn, strict=True):
+        for sample in expected:  # once as drawn, once negated
+            assert (of_image == sample).flatten(1).all(1).sum() == 1
+            assert (of_image == -sample).flatten(1).all(1).sum() == 1
+
+
+def test_the_gradient_of_a_linear_model_is_the_same_under_every_antithetic_pair():
+    """What is odd in the noise cancels: only even terms of the loss are left to chance."""
+    statistics = FeatureStatistics(
+        "block3", torch.zeros(2, 4, 3), torch.ones(2, 4, 3), torch.ones(2, 4, 3), 1000
+    )
+    features = torch.linspace(-1, 1, 24, dtype=torch.float64).view(1, 2, 4, 3)
+    bottleneck = Bottleneck(features, statistics, sigma=1, min_std=0.01, active_threshold=0.01)
+    objective = Objective(
+        tail=lambda z: z.flatten(1).sum(1, keepdim=True),
+        model_loss=lambda outputs: outputs[:, 0],
+        beta=0.0,
+        inverse=False,
+    )
+
+    def gradient(seed, antithetic):
+        config = IBAConfig(noise_samples=2, antithetic=antithetic)
+        noise = noise_parts(features, config, 2, generators([seed]))
+        return mask_losses(torch.zeros_like(features), noise, bottleneck, objective).gradient
+
+    torch.testing.assert_close(gradient(1, True), gradient(2, True), rtol=1e-12, atol=1e-15)
+    assert (gradient(1, False) - gradient(2, False)).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize("inverse", [False, True])
@@ -364,6 +415,8 @@ def test_statistics_of_another_tap_and_empty_optimisations_are_refused(statistic
         IBA(IBAConfig(steps=0), statistics)
     with pytest.raises(ValueError, match="noise_samples"):
         IBA(IBAConfig(noise_samples=0), statistics)
+    with pytest.raises(ValueError, match=r"noise_samples.*even, got 3"):
+        IBA(IBAConfig(noise_samples=3, antithetic=True), statistics)
 
 
 def test_a_regressors_targets_are_refused_with_what_to_use(model, images, statistics):
