@@ -76,34 +76,33 @@ def insertion_deletion(
     """Both curves of ``maps`` (N, H, W) on normalised ``images`` (N, 3, H, W), at ``schedule``.
 
     Deletion replaces the highest-ranked pixels of the film by the baseline's, insertion those of
-    the baseline by the film's.
+    the baseline by the film's. Film and baseline, where both games begin or end, are scored once.
     """
     check_images(images, targets, maps)
     base = baseline_images(images, baseline, config.blur)
     ranks = pixel_ranks(maps.to(images.device))
-    counts = torch.as_tensor(schedule(config, images.shape[2]).counts, device=images.device)
-    num, states = len(images), len(counts)
-    rows = torch.arange(num, device=images.device).repeat_interleave(states)
-    count = counts.repeat(num)[:, None]
+    num, pixels = ranks.shape
 
-    def curve(deleting: bool) -> NDArray[np.float64]:
+    def states(counts: NDArray[np.intp], *, deleting: bool) -> NDArray[np.float64]:
+        rows = torch.arange(num, device=images.device).repeat_interleave(len(counts))
+        count = torch.as_tensor(counts, device=images.device).repeat(num)[:, None]
+
         def replaced(part: slice) -> Tensor:
             return (ranks[rows[part]] < count[part]) == deleting
 
         scores = replaced_scores(score, images, targets, base, rows, replaced, config.batch_size)
-        return scores.view(num, states).numpy()
+        return scores.view(num, len(counts)).numpy()
 
-    nothing = torch.zeros(1, dtype=torch.bool, device=images.device).expand(ranks.shape[1])
-    original = replaced_scores(
-        score,
-        images,
-        targets,
-        base,
-        torch.arange(num, device=images.device),
-        lambda part: nothing,
-        config.batch_size,
-    )
-    return Curves(original.numpy(), curve(deleting=False), curve(deleting=True))
+    counts = schedule(config, images.shape[2]).counts
+    between = (counts > 0) & (counts < pixels)
+    film, blank = states(np.array([0, pixels]), deleting=True).T
+
+    def curve(*, deleting: bool) -> NDArray[np.float64]:
+        scores = np.where((counts == 0) == deleting, film[:, None], blank[:, None])
+        scores[:, between] = states(counts[between], deleting=deleting)
+        return scores
+
+    return Curves(film, curve(deleting=False), curve(deleting=True))
 
 
 def insertion_deletion_samples(

@@ -23,7 +23,8 @@ from scipy.stats import spearmanr
 
 from models.device import DEVICES, resolve_device
 from pipeline.bench_machine import gemm_rate, operations, peak_mib, seconds, spread
-from pipeline.bench_rows import Contender, contenders, names
+from pipeline.bench_rows import contenders, names
+from pipeline.bench_subjects import Contender
 from pipeline.progress import say
 from pipeline.provenance import provenance
 

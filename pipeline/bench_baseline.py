@@ -8,7 +8,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -115,6 +117,14 @@ def change_under_masks(
             for mask in masks
         ]
         return original - torch.cat(changed)
+
+
+def iou_by_thresholds(
+    attribution: NDArray[np.floating], truth: NDArray[np.bool_], thresholds: NDArray[np.floating]
+) -> NDArray[np.float64]:
+    """IoU (T,) with ``truth`` of where the map (H, W) is above each share of its maximum."""
+    share = attribution / attribution.max()
+    return np.array([((share > t) & truth).sum() / ((share > t) | truth).sum() for t in thresholds])
 
 
 @contextmanager

@@ -34,7 +34,7 @@ def perturbing_stage(
     """``shard``: samples; part of the key through the batches that it fills."""
     return Stage(
         name="evaluate",
-        version=2,
+        version=3,
         settings={"metric": metric, metric: settings, "shard": shard, "threads": config.threads},
         inputs=inputs,
         run=run,
