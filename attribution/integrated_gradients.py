@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from attribution.base import Attribution, ScoreFunction, TappedModel, check_batch, frozen
+from attribution.concurrency import num_concurrent, side_by_side
 from attribution.config import IntegratedGradientsConfig, PathReduction
 
 REDUCTIONS: Mapping[PathReduction, Callable[[Tensor], Tensor]] = {
@@ -45,13 +46,14 @@ class IntegratedGradients:
         def scores(points: Tensor, repeated: Tensor) -> Tensor:
             return score(model(points), repeated)
 
-        with frozen(model):
-            with torch.no_grad():
-                ends = scores(images, targets)
-                starts = scores(torch.zeros_like(images), targets)
-            path = captum.attr.IntegratedGradients(scores)
+        def along_paths(rows: slice, check: Callable[[], None]) -> Tensor:
+            def checked(points: Tensor, repeated: Tensor) -> Tensor:
+                check()
+                return scores(points, repeated)
+
+            path = captum.attr.IntegratedGradients(checked)
             # Image by image: captum cuts the points of a batch across its images.
-            attribution = torch.cat(
+            return torch.cat(
                 [
                     path.attribute(
                         image,
@@ -60,9 +62,18 @@ class IntegratedGradients:
                         n_steps=self.config.steps,
                         internal_batch_size=self.config.internal_batch_size,
                     )
-                    for image, target in zip(images.split(1), targets.split(1), strict=True)
+                    for image, target in zip(
+                        images[rows].split(1), targets[rows].split(1), strict=True
+                    )
                 ]
             ).detach()
+
+        with frozen(model):
+            with torch.no_grad():
+                ends = scores(images, targets)
+                starts = scores(torch.zeros_like(images), targets)
+            parts = num_concurrent(model, images.device, len(images))
+            attribution = torch.cat(side_by_side(along_paths, len(images), parts))
         error = attribution.double().sum((1, 2, 3)) - (ends - starts).double()
         diagnostics = {"score": ends, "baseline_score": starts, "completeness_error": error}
         return Attribution(

@@ -29,7 +29,7 @@ def stage(
     score = score or config.attribution.score
     return Stage(
         name="attribute",
-        version=4,
+        version=5,
         settings={
             **method_settings(config, method, score),
             "batch_size": config.attribution.batch_size,
@@ -69,12 +69,9 @@ def joined_stage(
 def method_settings(config: PipelineConfig, method: str, score: Score) -> dict[str, Any]:
     """What a method's maps depend on, beside model, films and samples."""
     attribution = config.attribution
-    settings = section(getattr(attribution, method))
-    if not settings.get("antithetic"):  # maps from before it was a setting keep their keys
-        settings.pop("antithetic", None)
     return {
         "method": method,
-        "settings": settings,
+        "settings": section(getattr(attribution, method)),
         "score": score.value,
         "threads": config.threads,
     }

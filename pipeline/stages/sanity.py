@@ -30,7 +30,7 @@ def stage(
     del settings["methods"]
     return Stage(
         name="evaluate",
-        version=3,
+        version=4,
         settings={
             "metric": "sanity",
             "sanity": settings,

@@ -6,8 +6,9 @@ import torch
 
 from attribution.base import SCORES
 from attribution.concurrency import num_concurrent, side_by_side, torch_threads
-from attribution.config import IBAConfig, Score
+from attribution.config import IBAConfig, IntegratedGradientsConfig, Score
 from attribution.iba import IBA
+from attribution.integrated_gradients import IntegratedGradients
 
 
 @pytest.fixture
@@ -92,3 +93,22 @@ def test_images_explained_side_by_side_get_the_bytes_that_each_gets_alone(
         assert torch.equal(alone.capacity[0], together.capacity[row])
         for name, values in alone.diagnostics.items():
             assert values[0] == together.diagnostics[name][row]
+
+
+def test_paths_walked_side_by_side_get_the_bytes_that_each_gets_alone(
+    classifier, images, threads, monkeypatch
+):
+    monkeypatch.setattr(classifier, "concurrent", True, raising=False)
+    method = IntegratedGradients(IntegratedGradientsConfig(steps=5))
+    targets = torch.tensor([0, 1, 2, 1])
+
+    def explain(rows):
+        seeds = range(4)[rows]
+        return method(
+            classifier, images[rows], targets[rows], score=SCORES[Score.logit], seeds=seeds
+        ).maps
+
+    together = explain(slice(0, 4))
+    torch.set_num_threads(1)
+    for row in range(4):
+        assert torch.equal(explain(slice(row, row + 1))[0], together[row])
