@@ -18,7 +18,8 @@ from evaluation.perturbation import (
     replaced_scores,
 )
 
-PUBLISHED_BATCH = 80 * 25  # pixels: 80 references to one live tensor, 25 px a step: one state
+PUBLISHED_STEP = 25  # pixels
+PUBLISHED_BATCH = 80 * PUBLISHED_STEP  # 80 references to one live tensor: one state
 PUBLISHED_STATES, PUBLISHED_LAST = 12, 44  # 12 full batches, then 44 steps to half the pixels
 
 
@@ -46,7 +47,9 @@ def schedule(config: InsertionDeletionConfig, side: int) -> Schedule:
                 f"px, not at {side}: take rule=full, whose lengths scale"
             )
         counts = np.r_[PUBLISHED_BATCH * np.arange(1, PUBLISHED_STATES + 1), pixels // 2]
-        repeats = np.r_[np.full(PUBLISHED_STATES, PUBLISHED_BATCH // 25), PUBLISHED_LAST]
+        repeats = np.r_[
+            np.full(PUBLISHED_STATES, PUBLISHED_BATCH // PUBLISHED_STEP), PUBLISHED_LAST
+        ]
         weights = repeats.astype(np.float64)
         weights[[0, -1]] -= 0.5  # the trapezoid halves the first and the last score
         return Schedule(counts, weights / repeats.sum())

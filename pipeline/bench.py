@@ -55,7 +55,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         torch.set_num_threads(options.threads)
         device = resolve_device(options.device)
-        chosen = names(options.methods.split(",") if options.methods else None)
+        chosen = names(options.methods.split(",") if options.methods else None, options.side)
         rate = gemm_rate(device)
         options.out.parent.mkdir(parents=True, exist_ok=True)
         rows: list[Row] = []

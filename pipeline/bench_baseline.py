@@ -4,6 +4,7 @@ One image at a time; every step of a bottleneck runs the whole model, whose para
 the backward pass; pixels are replaced one by one, and each state is a forward pass of its own.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -90,17 +91,23 @@ def replaced_one_by_one(
     order: Sequence[int],
     counts: Sequence[int],
     target: int,
+    pixels_a_step: int | None = None,
 ) -> Tensor:
     """Probabilities (S,) of ``start`` (3, H, W) with the first counts[s] pixels of ``order`` taken
-    from ``source``; counts ascend."""
+    from ``source``; counts ascend.
+
+    The published code scores a film for each step of so many pixels, but the films of a batch are
+    references to one tensor, which has all of the batch's pixels by then.
+    """
     with _evaluation(model):
         film, width, done, scores = start.clone(), start.shape[2], 0, []
         for count in counts:
             for pixel in order[done:count]:
                 row, column = divmod(int(pixel), width)
                 film[:, row, column] = source[:, row, column]
+            steps = math.ceil((count - done) / pixels_a_step) if pixels_a_step else 1
             done = count
-            scores.append(model(film[None])[0, target].sigmoid())
+            scores.append(model(torch.stack([film] * steps))[0, target].sigmoid())
         return torch.stack(scores)
 
 

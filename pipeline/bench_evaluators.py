@@ -12,6 +12,7 @@ from attribution.base import SCORES
 from attribution.config import Score
 from attribution.methods import build_method
 from evaluation.config import (
+    CurveRule,
     EqualAreaConfig,
     InsertionDeletionConfig,
     LocalizationConfig,
@@ -21,7 +22,7 @@ from evaluation.config import (
     SensitivityNConfig,
 )
 from evaluation.equal_area import equal_area_changes
-from evaluation.insertion_deletion import insertion_deletion, schedule
+from evaluation.insertion_deletion import PUBLISHED_STEP, insertion_deletion, schedule
 from evaluation.localization import iou_curve, threshold_grid
 from evaluation.localization_metrics import localization_metrics
 from evaluation.perturbation import baseline_images
@@ -36,6 +37,7 @@ from pipeline.bench_subjects import Bench, Contender
 _CURVES = InsertionDeletionConfig(steps=24)
 _SENSITIVITY = SensitivityNConfig(points=4, masks=24)
 _SANITY = SanityConfig(noise_draws=4)
+PUBLISHED_CURVES = "insertion_deletion@published_code"  # defined at REFERENCE_SIDE alone
 _QUICK_CURVES = InsertionDeletionConfig(steps=8)
 _QUICK_SENSITIVITY = SensitivityNConfig(points=2, masks=3)
 _QUICK_SANITY = SanityConfig(layers=["classifier"], noise_draws=1)
@@ -47,7 +49,18 @@ def _maps(bench: Bench) -> Tensor:
 
 
 def _insertion_deletion(bench: Bench) -> Contender:
-    config = _QUICK_CURVES if bench.quick else _CURVES
+    return _curves(bench, "insertion_deletion", _QUICK_CURVES if bench.quick else _CURVES)
+
+
+def _published_curves(bench: Bench) -> Contender:
+    """The published code's own 1,004 steps a game, which are 13 different films."""
+    config = InsertionDeletionConfig(rule=CurveRule.published_code)
+    return _curves(bench, PUBLISHED_CURVES, config, pixels_a_step=PUBLISHED_STEP)
+
+
+def _curves(
+    bench: Bench, name: str, config: InsertionDeletionConfig, pixels_a_step: int | None = None
+) -> Contender:
     images, targets, maps = bench.images, bench.targets, _maps(bench)
     baseline = config.baselines[0]
 
@@ -61,12 +74,14 @@ def _insertion_deletion(bench: Bench) -> Contender:
         counts = schedule(config, images.shape[2]).counts.tolist()
         games = [(base, images[0]), (images[0], base)]
         curves = [
-            replaced_one_by_one(bench.model, start, source, order, counts, int(targets[0]))
+            replaced_one_by_one(
+                bench.model, start, source, order, counts, int(targets[0]), pixels_a_step
+            )
             for start, source in games
         ]
         return torch.stack(curves).cpu().numpy()
 
-    return bench.evaluator("insertion_deletion", run, published)
+    return bench.evaluator(name, run, published)
 
 
 def _sensitivity_n(bench: Bench) -> Contender:
@@ -153,6 +168,7 @@ def _sanity(bench: Bench) -> Contender:
 EVALUATORS: Mapping[str, Callable[[Bench], Contender]] = {
     "localization": _localization,
     "insertion_deletion": _insertion_deletion,
+    PUBLISHED_CURVES: _published_curves,
     "sensitivity_n": _sensitivity_n,
     "equal_area": _equal_area,
     "road": _road,

@@ -5,17 +5,21 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from attribution.methods import METHODS
-from pipeline.bench_evaluators import EVALUATORS
+from evaluation.perturbation import REFERENCE_SIDE
+from pipeline.bench_evaluators import EVALUATORS, PUBLISHED_CURVES
 from pipeline.bench_subjects import METHOD_OF_ROW, Bench, Contender, random_films
 from pipeline.bench_training import steps_alone, trained_epoch
 
 _FILMS, _QUICK_FILMS = (128, 16), (4, 2)  # of an epoch, and for validation after it
 
 
-def names(chosen: Sequence[str] | None) -> list[str]:
-    """All rows in the table's order, or those chosen; ValueError for an unknown one."""
+def names(chosen: Sequence[str] | None, side: int = REFERENCE_SIDE) -> list[str]:
+    """All rows in the table's order that films of ``side`` have, or those chosen; ValueError for
+    an unknown one."""
     methods = [*METHOD_OF_ROW, *(m for m in METHODS if m not in METHOD_OF_ROW.values())]
     known = [*methods, *_OTHER_ROWS]
+    if side != REFERENCE_SIDE:
+        known.remove(PUBLISHED_CURVES)
     unknown = sorted(set(chosen or ()) - set(known))
     if unknown:
         raise ValueError(f"--methods: unknown {', '.join(unknown)}; known: {', '.join(known)}")

@@ -1,10 +1,14 @@
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 
 from pipeline.bench import main
+from pipeline.bench_evaluators import EVALUATORS, PUBLISHED_CURVES
 from pipeline.bench_machine import operations, peak_mib
+from pipeline.bench_rows import names
+from pipeline.bench_subjects import Bench
 
 CPU = torch.device("cpu")
 
@@ -37,6 +41,23 @@ def test_a_row_says_time_memory_share_of_the_bound_and_ratio(rows):
     assert rows["iba@block3"]["ratio_to_published"] > 1
     for name in ("insertion_deletion", "sensitivity_n", "sanity", "training"):
         assert rows[name]["ratio_to_forwards"] > 0, name
+
+
+def test_the_published_steps_have_the_scores_of_the_published_preset():
+    """On its own 13 states a game; a film is scored for each of 1,004 steps, 80 at a time."""
+    bench, sizes = Bench.of(48, 1, CPU, quick=True), []
+
+    class Bright(torch.nn.Module):
+        def forward(self, films):
+            sizes.append(len(films))
+            return films.mean((1, 2, 3))[:, None].expand(-1, 14)
+
+    at_224 = {"images": torch.randn(1, 3, 224, 224), "model": Bright(), "frozen": Bright()}
+    row = EVALUATORS[PUBLISHED_CURVES](replace(bench, **at_224))
+    published, ours = row.published(), row.ours()[0]
+    assert ours == pytest.approx(published, abs=1e-6)
+    assert sizes[:26] == 2 * [*12 * [80], 44]
+    assert PUBLISHED_CURVES not in names(None, side=112)
 
 
 def test_an_unknown_row_is_named(tmp_path, capsys):
