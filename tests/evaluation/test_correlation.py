@@ -46,14 +46,14 @@ def test_each_zone_is_painted_with_its_own_score(scene):
 
 
 def test_the_mean_severity_of_a_film_is_that_of_the_other_patients_films(scene):
-    _, zones, scores, samples = scene
-    maps = mean_severity(zones, scores, samples["patient"])
+    _, _, scores, samples = scene
+    painted = mean_severity(scores, samples["patient"])
     expected = [scores[2:].mean(axis=0)] * 2 + [
         np.delete(scores, i, 0).mean(axis=0) for i in (2, 3, 4)
     ]
-    np.testing.assert_allclose(maps, severity_maps(zones, np.array(expected)))
+    np.testing.assert_allclose(painted, expected)
     with pytest.raises(ValueError, match="films of other patients"):
-        mean_severity(zones[:2], scores[:2], [0, 0])
+        mean_severity(scores[:2], [0, 0])
 
 
 def test_the_correlation_of_each_film_is_numpys_with_and_without_background(scene):
