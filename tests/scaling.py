@@ -215,10 +215,12 @@ def efficiency(outputs: Path, side: int) -> None:
                 seconds = time.perf_counter() - began
                 if stage.title in (first.title, *_TIMED, "stored"):
                     at = watched.done_at
-                    rest = f", then {1000 * (at[-1] - at[0]) / (len(at) - 1):.1f} ms a shard"
+                    rest = ""
+                    if len(at) > 1:
+                        rest = f", then {1000 * (at[-1] - at[0]) / (len(at) - 1):.1f} ms a shard"
                     print(
                         f"{side} px, {way}: {stage.title}: {seconds:.2f} s; first of {len(at)}"
-                        f" shards after {at[0] - began:.2f} s{rest if len(at) > 1 else ''}",
+                        f" shards after {at[0] - began:.2f} s{rest}",
                         flush=True,
                     )
 
