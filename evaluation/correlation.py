@@ -25,11 +25,9 @@ def severity_maps(zones: NDArray[np.integer], scores: NDArray[np.number]) -> NDA
     return np.take_along_axis(palette, zones.reshape(len(zones), -1), axis=1).reshape(zones.shape)
 
 
-def mean_severity(
-    zones: NDArray[np.integer], scores: NDArray[np.number], patients: ArrayLike
-) -> NDArray[np.float64]:
-    """The baseline that knows no film: each zone painted with its mean score over the films of all
-    other patients, (N, H, W). ValueError for fewer than two patients.
+def mean_severity(scores: NDArray[np.number], patients: ArrayLike) -> NDArray[np.float64]:
+    """What the baseline that knows no film paints with ``severity_maps``: the mean score (N, Z) of
+    each zone over the films of all other patients. ValueError for fewer than two patients.
     """
     index, num_patients = patient_index(patients)
     if num_patients < 2:
@@ -38,7 +36,7 @@ def mean_severity(
     np.add.at(own, index, scores)
     films = np.bincount(index)[:, None]
     others = (own.sum(axis=0) - own) / (films.sum() - films)
-    return severity_maps(zones, others[index])
+    return np.asarray(others[index])
 
 
 def moments(

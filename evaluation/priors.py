@@ -5,77 +5,76 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-PriorMaps = NDArray[np.float32]
+Masks = Callable[[NDArray[np.intp]], NDArray[np.bool_]]
+"""(rows (n,) of all N boxes) -> their masks (n, H, W)."""
+PriorMaps = Callable[[NDArray[np.intp]], NDArray[np.float32]]
+"""(rows (n,)) -> maps (n, H, W)."""
+_AT_ONCE = 64  # masks
 
 
-def whole_image(
-    masks: NDArray[np.bool_],
-    patients: ArrayLike,
-    findings: ArrayLike,
-    rows: slice = slice(None),
-) -> PriorMaps:
+def whole_image(masks: Masks, patients: ArrayLike, findings: ArrayLike) -> PriorMaps:
     """Constant one: its IoU is the share of the film that the box covers."""
-    return np.ones(masks[rows].shape, dtype=np.float32)
+    return lambda rows: np.ones(masks(rows).shape, dtype=np.float32)
 
 
-def location_prior(
-    masks: NDArray[np.bool_],
-    patients: ArrayLike,
-    findings: ArrayLike,
-    rows: slice = slice(None),
-) -> PriorMaps:
+def location_prior(masks: Masks, patients: ArrayLike, findings: ArrayLike) -> PriorMaps:
     """Mean mask over the boxes of all other patients, whatever the finding."""
-    return _others_mean(masks, np.asarray(patients), np.arange(len(masks)), rows)
+    owners = np.asarray(patients)
+    return _others_mean(masks, owners, np.zeros(len(owners), dtype=np.intp))
 
 
-def class_prior(
-    masks: NDArray[np.bool_],
-    patients: ArrayLike,
-    findings: ArrayLike,
-    rows: slice = slice(None),
-) -> PriorMaps:
+def class_prior(masks: Masks, patients: ArrayLike, findings: ArrayLike) -> PriorMaps:
     """Mean mask over the other patients' boxes of the same finding.
 
     Where no other patient has a box of that finding, ``location_prior`` stands in.
     """
-    owners, kinds = np.asarray(patients), np.asarray(findings)
-    wanted = np.arange(len(masks))[rows]
-    maps = np.empty((len(wanted), *masks.shape[1:]), dtype=np.float32)
-    for kind in np.unique(kinds[wanted]):
-        here = kinds[wanted] == kind
-        pool = np.flatnonzero(kinds == kind)
-        if len(np.unique(owners[pool])) < 2:
-            pool = np.arange(len(masks))
-        maps[here] = _others_mean(masks, owners, pool, wanted[here])
+    owners = np.asarray(patients)
+    names, kinds = np.unique(np.asarray(findings), return_inverse=True)
+    alone = np.array([len(np.unique(owners[kinds == k])) < 2 for k in range(len(names))])
+    of_kind = _others_mean(masks, owners, kinds)
+    of_all = location_prior(masks, patients, findings) if alone.any() else of_kind
+
+    def maps(rows: NDArray[np.intp]) -> NDArray[np.float32]:
+        falls_back = alone[kinds[rows]]
+        parts = ((of_kind, ~falls_back), (of_all, falls_back))
+        found = [(here, prior(rows[here])) for prior, here in parts if here.any()]
+        result = np.empty((len(rows), *found[0][1].shape[1:]), dtype=np.float32)
+        for here, values in found:
+            result[here] = values
+        return result
+
     return maps
 
 
-PRIORS: dict[str, Callable[[NDArray[np.bool_], ArrayLike, ArrayLike, slice], PriorMaps]] = {
+PRIORS: dict[str, Callable[[Masks, ArrayLike, ArrayLike], PriorMaps]] = {
     "whole_image": whole_image,
     "location_prior": location_prior,
     "class_prior": class_prior,
 }
-"""Masks (N, H, W) bool of all boxes, their patients (N,) and findings (N,), and which rows are
-wanted (n of N) -> maps (n, H, W) float32. Ask for a slice of rows at a time to bound the memory."""
+"""Masks, patients (N,) and findings (N,) of all boxes -> maps of the rows asked for.
+However many boxes there are, few masks are held at a time."""
 
 
-def _others_mean(
-    masks: NDArray[np.bool_],
-    patients: NDArray[np.generic],
-    pool: NDArray[np.intp],
-    rows: slice | NDArray[np.intp],
-) -> PriorMaps:
-    """Mean over the masks in ``pool`` of other patients: the sum of all, less the patient's own."""
-    total = masks[pool].sum(axis=0, dtype=np.int32)
-    owners = patients[pool]
-    asked = patients[rows]
-    maps = np.empty((len(asked), *masks.shape[1:]), dtype=np.float32)
-    for patient in np.unique(asked):
-        own = pool[owners == patient]
-        others = len(pool) - len(own)
+def _others_mean(masks: Masks, patients: NDArray[np.generic], kinds: NDArray[np.intp]) -> PriorMaps:
+    """Mean over other patients' masks of the row's kind: the sum of all, less the patient's own."""
+    _, owners = np.unique(patients, return_inverse=True)
+    totals: dict[int, NDArray[np.int32]] = {}
+    for start in range(0, len(kinds), _AT_ONCE):
+        rows = np.arange(start, min(start + _AT_ONCE, len(kinds)))
+        part = masks(rows)
+        for kind in np.unique(kinds[rows]):
+            total = part[kinds[rows] == kind].sum(axis=0, dtype=np.int32)
+            totals[kind] = totals[kind] + total if kind in totals else total
+
+    def mean(row: np.intp) -> NDArray[np.float64]:
+        pool = kinds == kinds[row]
+        own = np.flatnonzero(pool & (owners == owners[row]))
+        others = np.count_nonzero(pool) - len(own)
         if not others:
             raise ValueError(
-                f"a prior for patient {patient} needs boxes of other patients, and there are none"
+                f"a prior for patient {patients[row]} needs boxes of other patients, and there are"
+                " none"
             )
-        maps[asked == patient] = (total - masks[own].sum(axis=0, dtype=np.int32)) / others
-    return maps
+        return (totals[kinds[row]] - masks(own).sum(axis=0, dtype=np.int32)) / others
+
+    return lambda rows: np.stack([mean(row) for row in rows]).astype(np.float32)

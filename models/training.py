@@ -48,6 +48,13 @@ _NOT_OF_ONE_TRAINING = (
     *("num_workers", "losses", "primary", "pos_weight", "pos_weight_max"),
     *("pretrain_epochs", "pretrain_learning_rate"),
 )
+# What a checkpoint trained with that was left before these settings came, and does not name them.
+_OF_OLDER_CODE = {
+    "accumulate": 1,
+    "precision": Precision.float32.value,
+    "batch_norm": BatchNorm.learnt.value,
+    "processes": 1,
+}
 _PRECISION: dict[Precision, Literal["32-true", "bf16-mixed"]] = {
     Precision.float32: "32-true",
     Precision.bf16_mixed: "bf16-mixed",
@@ -236,11 +243,12 @@ def _resumable(folder: Path, settings: dict[str, Any]) -> Path | None:
             reason,
         )
         return None
-    other = [name for name, value in settings.items() if saved["settings"].get(name) != value]
+    before = {**_OF_OLDER_CODE, **saved["settings"]}
+    other = [name for name, value in settings.items() if before.get(name) != value]
     if other:
         raise TrainingError(
-            f"{last} belongs to another training (other {', '.join(other)}): delete it or choose "
-            "another folder"
+            f"{last} belongs to another training (other {', '.join(other)}): go on with its "
+            "settings, or delete it to train anew"
         )
     log.info("resuming from %s after epoch %d", last, len(saved["history"]))
     return last

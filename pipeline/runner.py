@@ -61,8 +61,14 @@ def obtain_all(order: list[Stage], store: Store, config: PipelineConfig) -> list
         Where a stage's function raised; what it finished stays in its workspace.
     """
     folder = store.root.absolute().parent / "slurm"
-    with open_executor(config.executor, config.threads, folder) as executor:
+    imports = imports_of_workers(order)
+    with open_executor(config.executor, config.threads, folder, imports) as executor:
         return _obtain_all(order, store, config, executor)
+
+
+def imports_of_workers(order: list[Stage]) -> list[str]:
+    """Modules that workers will need for the stages, imported once for all where that can be."""
+    return ["pipeline.loaded_model"] if any("train" in stage.inputs for stage in order) else []
 
 
 def _obtain_all(

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,11 +26,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.config import METHODS, PipelineConfig, compose_config
+from pipeline.executors.base import Done, Executor, Job
 from pipeline.executors.opening import open_executor
 from pipeline.graph import Stage, Task, WorkerTask
 from pipeline.plan import Plan, plan_run
-from pipeline.runner import obtain, obtain_all
-from pipeline.shards import SHARDS, Compute, run_shards, shard_folders
+from pipeline.runner import imports_of_workers, obtain, obtain_all
+from pipeline.shards import SHARDS, Compute, run_shards
 from pipeline.status import run_status
 from pipeline.store import Store
 from pipeline.training_processes import train_in_processes
@@ -162,8 +163,26 @@ def prepare_stored(_task: WorkerTask, side: int) -> Compute:
     return compute
 
 
+class _Watched:
+    """An executor that notes when each shard of the last job was there."""
+
+    def __init__(self, engine: Executor) -> None:
+        self._engine = engine
+        self.done_at: list[float] = []
+        self.close = engine.close
+
+    def run(self, job: Job, numbers: Iterable[int], done: Done) -> None:
+        self.done_at = []
+
+        def noted(number: int) -> None:
+            self.done_at.append(time.perf_counter())
+            done(number)
+
+        self._engine.run(job, numbers, noted)
+
+
 def efficiency(outputs: Path, side: int) -> None:
-    """Prints wall seconds of whole stages, whose workers were started by one before."""
+    """Prints wall seconds of whole stages: until the first shard was there, and after it."""
     store = Store(outputs / "store")
     for way, overrides in _WAYS.items():
         config = compose_config(
@@ -187,16 +206,21 @@ def efficiency(outputs: Path, side: int) -> None:
         stored = Stage("stored", 1, {"way": way}, {}, write, ("pipeline/shards.py",))
         first = stages["predict bce"]  # starts the workers
         order = [*Plan.before(first, *(stages[title] for title in _TIMED)), stored]
-        with open_executor(config.executor, config.threads, outputs) as executor:
+        imports = imports_of_workers(order)
+        with open_executor(config.executor, config.threads, outputs, imports) as engine:
+            watched = _Watched(engine)
             for stage in order:
                 began = time.perf_counter()
-                outcome = obtain(stage, store, config, executor, wait=True)
+                obtain(stage, store, config, watched, wait=True)
                 seconds = time.perf_counter() - began
-                if stage.title in (*_TIMED, "stored"):
-                    shards = len(shard_folders(outcome.artifact.folder))
+                if stage.title in (first.title, *_TIMED, "stored"):
+                    at = watched.done_at
+                    rest = ""
+                    if len(at) > 1:
+                        rest = f", then {1000 * (at[-1] - at[0]) / (len(at) - 1):.1f} ms a shard"
                     print(
-                        f"{side} px, {way}: {stage.title}: {seconds:.2f} s,"
-                        f" {1000 * seconds / shards:.1f} ms a shard",
+                        f"{side} px, {way}: {stage.title}: {seconds:.2f} s; first of {len(at)}"
+                        f" shards after {at[0] - began:.2f} s{rest}",
                         flush=True,
                     )
 

@@ -1,7 +1,12 @@
-"""Processes of this machine, each bound to its own cores or GPU."""
+"""Processes of this machine, each bound to its own cores or GPU.
+
+They come from a server that has imported what they need and does nothing else: torch is imported
+once a run, not once a worker, and a worker that replaces a dead one is there at once.
+"""
 
 import multiprocessing
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from itertools import pairwise
 from multiprocessing.connection import Connection, wait
@@ -14,10 +19,10 @@ from pipeline.executors.workers import Started, WarmWorkers, Worker, WorkerDiedE
 
 
 class LocalWorker(Worker):
-    """A spawned process; ``cores`` and ``gpu`` as in ``core_groups`` and ``visible_gpus``."""
+    """A process of the fork server; ``cores``, ``gpu``: see ``core_groups``, ``visible_gpus``."""
 
     def __init__(self, cores: list[int], gpu: str | None) -> None:
-        context = multiprocessing.get_context("spawn")
+        context = multiprocessing.get_context("forkserver")
         self.connection, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, cores, gpu), daemon=True)
         self._process.start()
@@ -44,9 +49,10 @@ class LocalWorker(Worker):
 
 
 class LocalExecutor(WarmWorkers):
-    """``threads``: of each worker."""
+    """``threads``: of each worker; ``imports``: modules that a new one finds imported."""
 
-    def __init__(self, config: ExecutorConfig, threads: int) -> None:
+    def __init__(self, config: ExecutorConfig, threads: int, imports: Sequence[str] = ()) -> None:
+        multiprocessing.set_forkserver_preload(list(imports))  # once there, the server stays
         self._gpus = visible_gpus(config.device)
         count = config.workers or len(self._gpus) or max(1, len(core_groups(1)[0]) // threads)
         self._cores = core_groups(count)
@@ -93,7 +99,7 @@ def follow_parent_on(cores: list[int]) -> None:
 def _serve(connection: Connection, cores: list[int], gpu: str | None) -> None:
     follow_parent_on(cores)
     if gpu is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = gpu  # before torch is imported
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu  # before torch asks for GPUs
     workplace, started = Workplace(), False
     with suppress(EOFError):  # the run is over
         while True:

@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from math import ceil
 from pathlib import Path
@@ -20,14 +20,17 @@ _POLL = 0.5  # seconds; a look at files, Slurm itself is asked once a minute (su
 
 
 class SlurmExecutor:
-    """``folder``: for submitit's files, seen by all nodes; ``threads``: of each worker."""
+    """``folder``: for submitit's files, seen by all nodes; ``threads`` and ``imports``: of each
+    worker, as of ``LocalExecutor``."""
 
-    def __init__(self, config: ExecutorConfig, threads: int, folder: Path) -> None:
+    def __init__(
+        self, config: ExecutorConfig, threads: int, folder: Path, imports: Sequence[str]
+    ) -> None:
         gpus = ceil(config.gpus)
         workers = config.workers or max(1, gpus)
         # A piece that failed is tried again by another job, perhaps on another node.
         self._there = replace(config, workers=workers, retries=0, max_failed=1 << 60)
-        self._config, self._threads = config, threads
+        self._config, self._threads, self._imports = config, threads, imports
         self._engine = submitit.AutoExecutor(folder=folder / "%j", cluster=config.cluster)
         settings: dict[str, Any] = {
             "name": "chest-xray",
@@ -57,7 +60,9 @@ class SlurmExecutor:
         chunks = [wanted[first::count] for first in range(count)]
         with self._engine.batch():
             submitted = [
-                self._engine.submit(run_chunk, job, chunk, self._there, self._threads)
+                self._engine.submit(
+                    run_chunk, job, chunk, self._there, self._threads, self._imports
+                )
                 for chunk in chunks
             ]
         running = {each: deque(chunk) for each, chunk in zip(submitted, chunks, strict=True)}
@@ -79,10 +84,10 @@ class SlurmExecutor:
 
 
 def run_chunk(
-    job: Job, numbers: list[int], config: ExecutorConfig, threads: int
+    job: Job, numbers: list[int], config: ExecutorConfig, threads: int, imports: Sequence[str]
 ) -> dict[int, Failure]:
     """In a Slurm job: does the pieces with local workers, and returns why some are missing."""
-    executor = LocalExecutor(config, threads)
+    executor = LocalExecutor(config, threads, imports)
     try:
         executor.run(job, numbers, lambda number: None)
     except PiecesMissingError as error:

@@ -10,7 +10,7 @@ from pipeline.config import PRIORS, PipelineConfig, section
 from pipeline.graph import Stage, Task
 from pipeline.stages.attribute import NAMES, map_shards, read_samples
 
-_ROWS = 64  # prior maps held at a time
+_ROWS = 64  # maps of a prior held at a time
 
 
 def stage(config: PipelineConfig, method: str, select: Stage, maps: Stage | None) -> Stage:
@@ -45,14 +45,16 @@ def run(task: Task, method: str) -> None:
     samples = read_samples(task.inputs["select"])
     thresholds = localization.threshold_grid(config.localization.thresholds)
 
+    def masks_of(rows: np.ndarray) -> np.ndarray:
+        return box_masks_of(task, samples.iloc[rows])
+
     def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Maps and box masks of the next samples."""
         if method in PRIORS:
-            masks = box_masks_of(task, samples)
-            patients, findings = samples["patient"].to_numpy(), samples["finding"].to_numpy()
+            maps_of = priors.PRIORS[method](masks_of, samples["patient"], samples["finding"])
             for start in range(0, len(samples), _ROWS):
-                rows = slice(start, start + _ROWS)
-                yield priors.PRIORS[method](masks, patients, findings, rows), masks[rows]
+                rows = np.arange(start, min(start + _ROWS, len(samples)))
+                yield maps_of(rows), masks_of(rows)
         else:
             start = 0
             for maps in map_shards(task.inputs["maps"]):

@@ -11,6 +11,7 @@ from pipeline.shards import Compute, run_shards, shard_folders
 from pipeline.stages.attribute import NAMES, map_reader, read_samples
 
 _SHARD = 2  # samples; part of the key through the batches that it fills
+_BATCH = 128  # samples whose maps are held at a time, in whole shards
 
 
 def changes_stage(
@@ -43,7 +44,7 @@ def stage(
     """``model`` names it on screen, and is empty for the one of Table 1."""
     return Stage(
         name="evaluate",
-        version=1,
+        version=2,
         settings={
             "metric": "sensitivity_n",
             "sensitivity_n": section(config.evaluation.sensitivity_n),
@@ -84,13 +85,16 @@ def run(task: Task) -> None:
     config = task.config.evaluation.sensitivity_n
     samples = _samples(task)
     shards = shard_folders(task.inputs["changes"])
-    changes = np.concatenate([np.load(shard / "changes.npy") for shard in shards])
     maps_of = map_reader(task.inputs["maps"], task.config.attribution.shard_size)
-    maps = maps_of(samples["sample"].tolist())
-    named = samples[NAMES]
-    frame = sensitivity_n_samples(
-        named, sensitivity_n(maps, changes, config), config.points, task.config.dataset.side
-    )
+    correlations = []
+    for start in range(0, len(samples), _BATCH):
+        maps = maps_of(samples["sample"].iloc[start : start + _BATCH].tolist())
+        asked = shards[start // _SHARD : -(-(start + len(maps)) // _SHARD)]
+        changes = np.concatenate([np.load(shard / "changes.npy") for shard in asked])
+        correlations.append(sensitivity_n(maps, changes, config))
+        task.progress(start + len(maps), len(samples))
+    named, side = samples[NAMES], task.config.dataset.side
+    frame = sensitivity_n_samples(named, np.concatenate(correlations), config.points, side)
     frame.to_csv(task.folder / "samples.csv", index=False)
 
 

@@ -1,18 +1,21 @@
 """evaluate: one method's maps on the regressor against the severity of the zones (PCC)."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from data.brixia_score import ZONES
 from pipeline.graph import Stage, Task
 from pipeline.stages.attribute import map_shards, read_samples
 from pipeline.stages.zone_localization import LUNG_MASK
-from pipeline.stages.zones import read_zones
+from pipeline.stages.zones import FilmZones, read_zones
 
 MEAN_SEVERITY = "mean_severity"
 SEVERITY_PRIORS = (LUNG_MASK, MEAN_SEVERITY)
+_ROWS = 32  # maps of a prior held at a time
 _NAMES = ["sample", "image", "patient"]
 
 
@@ -29,25 +32,52 @@ def stage(method: str, select: Stage, zones: Stage, maps: Stage | None) -> Stage
 
 
 def run(task: Task, method: str) -> None:
-    from evaluation.correlation import mean_severity, pcc_samples
+    from evaluation.correlation import pcc_samples
 
     samples = read_samples(task.inputs["select"])
     zones = read_zones(task.inputs["zones"])
-    labels = zones.of(samples["image"].tolist())
-    there = np.flatnonzero(labels.any(axis=(1, 2)))
-    labels, samples = labels[there], samples.iloc[there].reset_index(drop=True)
-    scores = samples[list(ZONES)].to_numpy()
-    if method == LUNG_MASK:
-        maps = (labels > 0).astype(np.float64)
-    elif method == MEAN_SEVERITY:
-        maps = mean_severity(labels, scores, samples["patient"].to_numpy())
-    else:
-        maps = np.concatenate(list(map_shards(task.inputs["maps"])))[there]
-    named = samples[_NAMES].assign(severity=samples["score"])
-    frame, sums = pcc_samples(named, maps, labels, scores)
-    frame.to_csv(task.folder / "samples.csv", index=False)
-    stored: dict[str, Any] = dict(sums)
+    frames: list[pd.DataFrame] = []
+    sums: dict[str, list[np.ndarray]] = {}
+    for rows, labels, maps in _batches(task, method, samples, zones):
+        asked = samples.iloc[rows]
+        named = asked[_NAMES].assign(severity=asked["score"])
+        frame, of_part = pcc_samples(named, maps, labels, asked[list(ZONES)].to_numpy())
+        frames.append(frame)
+        for place, values in of_part.items():
+            sums.setdefault(place, []).append(values)
+        task.progress(int(rows[-1]) + 1, len(samples))
+    pd.concat(frames).to_csv(task.folder / "samples.csv", index=False)
+    stored: dict[str, Any] = {place: np.concatenate(parts) for place, parts in sums.items()}
     np.savez(task.folder / "sums.npz", **stored)
+
+
+def _batches(
+    task: Task, method: str, samples: pd.DataFrame, zones: FilmZones
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Rows of the next samples whose zones are known, the zones, and the method's maps."""
+    from evaluation.correlation import mean_severity, severity_maps
+
+    there = np.flatnonzero(samples["image"].isin(zones.images))
+    images = samples["image"].to_numpy()
+    if method in SEVERITY_PRIORS:
+        known = samples.iloc[there]
+        scores = known[list(ZONES)].to_numpy()
+        if method == MEAN_SEVERITY:
+            scores = mean_severity(scores, known["patient"])
+        for start in range(0, len(there), _ROWS):
+            part = slice(start, start + _ROWS)
+            labels = zones.of(images[there[part]].tolist())
+            if method == LUNG_MASK:
+                yield there[part], labels, (labels > 0).astype(np.float64)
+            else:
+                yield there[part], labels, severity_maps(labels, scores[part])
+        return
+    done = 0
+    for maps in map_shards(task.inputs["maps"]):
+        rows = there[(there >= done) & (there < done + len(maps))]
+        if len(rows):
+            yield rows, zones.of(images[rows].tolist()), maps[rows - done]
+        done += len(maps)
 
 
 def read_sums(folder: Path) -> dict[str, np.ndarray]:

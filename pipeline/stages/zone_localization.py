@@ -1,6 +1,7 @@
 """evaluate: IoU of one method's maps on the detectors with the zones that they look for."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from pipeline.stages.zones import FilmZones, read_zones
 LUNG_MASK = "lung_mask"
 SCORED_PRIORS = (*PRIORS, LUNG_MASK)
 REGIONS = ("mask", "box")
-_ROWS = 32
+_ROWS = 32  # masks and maps held at a time
+Masks = Callable[[np.ndarray], np.ndarray]
 
 
 def stage(
@@ -65,14 +67,15 @@ def run(task: Task, method: str, lungs: tuple[str, ...]) -> None:
     for of_lungs in lungs:
         zones = read_zones(task.inputs[f"zones_{of_lungs}"])
         for region in REGIONS:
-            truth, there = zone_masks(samples, zones, region)
+            truth_of = partial(zone_masks, samples, zones, region)
+            there = _with_a_zone(truth_of, len(samples))
             place = np.full((len(samples), len(thresholds)), np.nan)
-            for rows, maps in _maps(task, method, samples, truth, zones, there):
-                names = batch_names(samples.iloc[rows], slice(None))
-                place[rows] = iou_curve(maps, truth[rows], thresholds, names)
+            for rows, maps in _maps(task, method, samples, truth_of, zones, there):
+                names, truth = batch_names(samples.iloc[rows], slice(None)), truth_of(rows)
+                place[rows] = iou_curve(maps, truth, thresholds, names)
                 if not curves:  # the first place, which is the paper's
                     settings = config.localization_metrics
-                    frame = localization_metrics(maps, truth[rows], settings, names)
+                    frame = localization_metrics(maps, truth, settings, names)
                     metrics.append(frame.set_index(rows))
             curves[f"{region}_{of_lungs}"] = place
             task.progress(len(curves), len(lungs) * len(REGIONS))
@@ -82,28 +85,34 @@ def run(task: Task, method: str, lungs: tuple[str, ...]) -> None:
 
 
 def zone_masks(
-    samples: pd.DataFrame, zones: FilmZones, region: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """Truth bool (N, side, side) of the samples, and the rows where it is not empty.
+    samples: pd.DataFrame, zones: FilmZones, region: str, rows: np.ndarray
+) -> np.ndarray:
+    """Truth bool (n, side, side) of the samples in ``rows`` (n,).
 
     It is empty where the lungs, or the one that shows what the detector looks for, were not found.
     """
-    scores = samples[list(ZONES)].to_numpy()
+    asked = samples.iloc[rows]
+    scores = asked[list(ZONES)].to_numpy()
     wanted = np.stack(
-        [zones_of(detector, row) for detector, row in zip(samples["finding"], scores, strict=True)]
+        [zones_of(detector, row) for detector, row in zip(asked["finding"], scores, strict=True)]
     )
-    truth = zones.union(samples["image"].tolist(), wanted, region)
-    there = np.flatnonzero(truth.any(axis=(1, 2)))
+    return zones.union(asked["image"].tolist(), wanted, region)
+
+
+def _with_a_zone(truth_of: Masks, count: int) -> np.ndarray:
+    """The rows whose truth is not empty."""
+    parts = (np.arange(start, min(start + _ROWS, count)) for start in range(0, count, _ROWS))
+    there = np.concatenate([rows[truth_of(rows).any(axis=(1, 2))] for rows in parts])
     if not len(there):
         raise ValueError("no sample has a zone to be compared with: see the lungs' problems.csv")
-    return truth, there
+    return there
 
 
 def _maps(
     task: Task,
     method: str,
     samples: pd.DataFrame,
-    truth: np.ndarray,
+    truth_of: Masks,
     zones: FilmZones,
     there: np.ndarray,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -112,10 +121,10 @@ def _maps(
 
     if method in PRIORS:
         patients, findings = (samples[name].to_numpy()[there] for name in ("patient", "finding"))
-        known = truth[there]
+        maps_of = priors.PRIORS[method](lambda part: truth_of(there[part]), patients, findings)
         for start in range(0, len(there), _ROWS):
-            part = slice(start, start + _ROWS)
-            yield there[part], priors.PRIORS[method](known, patients, findings, part)
+            part = np.arange(start, min(start + _ROWS, len(there)))
+            yield there[part], maps_of(part)
     elif method == LUNG_MASK:
         images = samples["image"].to_numpy()
         for start in range(0, len(there), _ROWS):

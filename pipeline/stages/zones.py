@@ -86,4 +86,5 @@ def run(task: Task, which: str) -> None:
 
 def read_zones(folder: Path) -> FilmZones:
     images = pd.read_csv(folder / "films.csv", dtype={"image": str})["image"].tolist()
-    return FilmZones(images, np.load(folder / "labels.npy"), np.load(folder / "boxes.npy"))
+    labels = np.load(folder / "labels.npy", mmap_mode="r")
+    return FilmZones(images, labels, np.load(folder / "boxes.npy"))

@@ -46,14 +46,14 @@ def test_each_zone_is_painted_with_its_own_score(scene):
 
 
 def test_the_mean_severity_of_a_film_is_that_of_the_other_patients_films(scene):
-    _, zones, scores, samples = scene
-    maps = mean_severity(zones, scores, samples["patient"])
+    _, _, scores, samples = scene
+    painted = mean_severity(scores, samples["patient"])
     expected = [scores[2:].mean(axis=0)] * 2 + [
         np.delete(scores, i, 0).mean(axis=0) for i in (2, 3, 4)
     ]
-    np.testing.assert_allclose(maps, severity_maps(zones, np.array(expected)))
+    np.testing.assert_allclose(painted, expected)
     with pytest.raises(ValueError, match="films of other patients"):
-        mean_severity(zones[:2], scores[:2], [0, 0])
+        mean_severity(scores[:2], [0, 0])
 
 
 def test_the_correlation_of_each_film_is_numpys_with_and_without_background(scene):
@@ -128,3 +128,15 @@ def test_zones_of_a_score_are_compared_with_all_zones_of_their_film():
     # The fifth zone of the second film is missing, and with it the only one of score 1.
     np.testing.assert_allclose(groups[1], [np.nan, np.nan, 1, 1])
     assert np.isnan(groups[2]).all()
+
+
+def test_films_measured_in_parts_give_the_bytes_of_all_together(scene):
+    maps, zones, scores, samples = scene
+    frame, sums = pcc_samples(samples, maps, zones, scores)
+    parts = [
+        pcc_samples(samples.iloc[rows], maps[rows], zones[rows], scores[rows])
+        for rows in (slice(0, 2), slice(2, 3), slice(3, None))
+    ]
+    pd.testing.assert_frame_equal(pd.concat([part for part, _ in parts]), frame, check_exact=True)
+    for place, values in sums.items():
+        np.testing.assert_array_equal(np.concatenate([part[place] for _, part in parts]), values)

@@ -186,7 +186,7 @@ def test_what_needs_a_second_patient_says_so() -> None:
     with pytest.raises(ValueError, match="two patients"):
         cross_fit(np.ones((1, 2)), ["a"], [0.0, 0.5], 0)
     with pytest.raises(ValueError, match="other patients"):
-        class_prior(TRUTH, ["a"], ["Mass"])
+        class_prior(lambda rows: TRUTH[rows], ["a"], ["Mass"])(np.arange(1))
 
 
 @pytest.mark.filterwarnings("error")

@@ -341,14 +341,9 @@ def micro_and_macro(frame):
 
 
 def prior_iou(official, masks, name, step=64):
-    curves = [
-        iou_curve(
-            PRIORS[name](masks, official["patient"], official["finding"], rows),
-            masks[rows],
-            THRESHOLDS,
-        )
-        for rows in (slice(i, i + step) for i in range(0, len(masks), step))
-    ]
+    maps_of = PRIORS[name](lambda rows: masks[rows], official["patient"], official["finding"])
+    batches = np.split(np.arange(len(masks)), range(step, len(masks), step))
+    curves = [iou_curve(maps_of(rows), masks[rows], THRESHOLDS) for rows in batches]
     return cross_fitted_samples(official, np.concatenate(curves), THRESHOLDS, seed=0)
 
 

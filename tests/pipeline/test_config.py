@@ -1,3 +1,4 @@
+import shlex
 from itertools import product
 from pathlib import Path
 
@@ -138,3 +139,13 @@ def test_composing_costs_no_torch():
     )
     root = Path(__file__).resolve().parents[2]
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
+
+
+def test_every_command_of_the_page_on_scaling_composes():
+    page = (CONF.parent / "docs" / "scaling.md").read_text(encoding="utf-8")
+    start = ".venv/bin/python -m pipeline "
+    lines = page.replace("\\\n", " ").splitlines()
+    commands = [line.removeprefix(start) for line in lines if line.startswith(start)]
+    assert len(commands) == 12
+    for command in commands:
+        compose_config(shlex.split(command))

@@ -18,7 +18,8 @@ from pipeline.executors.local import core_groups
 from pipeline.executors.opening import open_executor
 from pipeline.executors.serial import SerialExecutor
 from pipeline.graph import WorkerTask
-from pipeline.runner import StageFailedError
+from pipeline.plan import plan_run
+from pipeline.runner import StageFailedError, imports_of_workers
 from pipeline.store import Store
 from tests.pipeline.test_runner import start, wait_for
 from tests.pipeline.toy_graph import ROWS, SHARD, Recorded, computed, contents, graph, make
@@ -227,3 +228,9 @@ def test_an_engine_that_is_not_installed_says_how_to_install_it(
         open_executor(ExecutorConfig(name=ExecutorName.ray), 1, tmp_path),
     ):
         pass
+
+
+def test_workers_have_torch_imported_where_a_stage_computes_with_a_model(tmp_path: Path) -> None:
+    order = plan_run(compose_config(["experiment=smoke"]), Store(tmp_path).digests).order
+    assert imports_of_workers(order) == ["pipeline.loaded_model"]
+    assert imports_of_workers(graph()) == []

@@ -1,4 +1,7 @@
+import tracemalloc
+
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -8,14 +11,17 @@ from attribution.config import IBAConfig, Score, StatisticsConfig
 from attribution.iba import IBA
 from attribution.statistics import estimate_statistics
 from attribution.tapped import TappedModule
+from data.brixia_score import DETECTORS, ZONES, zones_of
 from evaluation.config import Baseline, InsertionDeletionConfig
 from evaluation.insertion_deletion import insertion_deletion
+from evaluation.sensitivity_n import set_sizes
 from pipeline.bench_machine import peak_mib
-from pipeline.config import PipelineConfig
+from pipeline.config import PipelineConfig, compose_config
 from pipeline.executors.config import ExecutorConfig
 from pipeline.executors.serial import SerialExecutor
 from pipeline.graph import Task
 from pipeline.shards import run_shards
+from pipeline.stages import localization, sensitivity_n, severity_maps, zone_localization
 
 SIDE, SHARD = 48, 40
 
@@ -65,3 +71,73 @@ def test_peak_memory_is_that_of_a_shard_however_many_films(model, tmp_path):
     many = peak_mib(lambda: explain_and_measure(model, tmp_path / "many", 2000), device)
     kept = 2000 * 4 * SIDE * SIDE * 4 / 2**20  # 70 MiB, if all films and maps were kept
     assert many - few < 0.2 * kept
+
+
+def scored_films(root, count):
+    """Select, zones, maps and output changes of ``count`` films, as earlier stages leave them."""
+    rng = np.random.default_rng(0)
+    names = [f"{number}.dcm" for number in range(count)]
+    samples = pd.DataFrame({"sample": range(count), "image": names, "patient": range(count)})
+    severe = np.full(len(ZONES), 3)
+    samples["finding"] = next(name for name in DETECTORS if zones_of(name, severe).any())
+    samples["score"] = severe.sum()
+    samples = samples.assign(**dict.fromkeys(ZONES, 3), x=100, y=100, w=300, h=300)
+    folders = {name: root / name for name in ("select", "zones", "maps", "changes")}
+    for folder in folders.values():
+        folder.mkdir(parents=True)
+    samples.to_csv(folders["select"] / "samples.csv", index=False)
+    rows, columns = np.indices((SIDE, SIDE))
+    labels = (1 + rows * 3 // SIDE + 3 * (columns * 2 // SIDE)).astype(np.uint8)
+    np.save(folders["zones"] / "labels.npy", np.broadcast_to(labels, (count, SIDE, SIDE)))
+    corners = [[SIDE // 2 * (k // 3), 16 * (k % 3), SIDE // 2, 16] for k in range(6)]
+    np.save(folders["zones"] / "boxes.npy", np.broadcast_to(np.array(corners), (count, 6, 4)))
+    samples[["image"]].to_csv(folders["zones"] / "films.csv", index=False)
+    for start in range(0, count, 32):
+        shard = folders["maps"] / "shards" / f"{start // 32:05d}"
+        shard.mkdir(parents=True)
+        np.save(shard / "maps.npy", rng.random((32, SIDE, SIDE), dtype=np.float32))
+    sizes = len(set_sizes(8, SIDE))
+    for start in range(0, count, 2):
+        shard = folders["changes"] / "shards" / f"{start // 2:05d}"
+        shard.mkdir(parents=True)
+        np.save(shard / "changes.npy", rng.random((2, sizes, 4)))
+    return folders
+
+
+SETTINGS = [
+    *("experiment=smoke", f"dataset.side={SIDE}", "evaluation.sensitivity_n.max_samples=null"),
+    *("evaluation.sensitivity_n.points=8", "evaluation.sensitivity_n.masks=4"),
+    *("evaluation.localization.thresholds=3", "attribution.shard_size=32"),
+]
+STAGES = {
+    "severity_maps": lambda task: severity_maps.run(task, "random"),
+    "severity_maps of a prior": lambda task: severity_maps.run(task, "mean_severity"),
+    "zone_localization": lambda task: zone_localization.run(task, "random", ("predicted",)),
+    "zone_localization of a prior": lambda task: zone_localization.run(
+        task, "class_prior", ("predicted",)
+    ),
+    "localization of a prior": lambda task: localization.run(task, "class_prior"),
+    "sensitivity_n": sensitivity_n.run,
+}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_in_one_process_holds_few_maps_however_many_films(stage, tmp_path):
+    def peak(count):
+        folders = scored_films(tmp_path / str(count), count)
+        folders["zones_predicted"] = folders["zones"]
+        made = tmp_path / f"made of {count}"
+        made.mkdir()
+        serial = SerialExecutor(ExecutorConfig())
+        task = Task(folders, compose_config(SETTINGS), made, lambda *_: None, print, serial)
+        tracemalloc.start()
+        try:
+            STAGES[stage](task)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(32)  # what modules take once
+    few, many = peak(256), peak(768)
+    all_as_float32 = (768 - 256) * SIDE * SIDE * 4
+    assert many - few < 0.4 * all_as_float32  # its rows are some 2.5 kB a film, its map 9.2

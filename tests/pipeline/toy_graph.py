@@ -4,6 +4,7 @@
 named shard it leaves a file ``reached`` in OUTPUTS and waits for a file ``go``.
 """
 
+import multiprocessing
 import os
 import signal
 import sys
@@ -124,7 +125,10 @@ class Recorded:
         if what == "is killed":
             os.kill(os.getpid(), signal.SIGKILL)
         if what == "takes its parent along":
-            os.kill(os.getppid(), signal.SIGKILL)
+            parent = multiprocessing.parent_process()
+            assert parent is not None
+            assert parent.pid is not None
+            os.kill(parent.pid, signal.SIGKILL)
         if what == "waits to go":
             (self.outputs / "reached").touch()
             while not (self.outputs / "go").exists():
