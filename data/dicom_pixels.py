@@ -1,9 +1,11 @@
 """The pixels of a DICOM file, decoded by what survives damaged streams."""
 
+import io
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.encaps import get_frame
 from pydicom.pixels import get_decoder, pixel_array
@@ -22,8 +24,9 @@ from pydicom.uid import (
 )
 
 from data.dicom_errors import DamagedPixelData, DicomError, UnsupportedTransferSyntax
-from data.integrity import JPEG_SCAN, MAX_JPEG_SCANS
+from data.integrity import MAX_JPEG_SCANS
 from data.isolated_decoding import decode_isolated
+from data.whole_images import JPEG_SCAN, has_end, with_more_data
 
 # Not gdcm wherever another can, which pydicom would ask first: damaged streams make it abort.
 DECODERS = {
@@ -66,12 +69,18 @@ def stored_pixels(path: Path, header: Dataset) -> NDArray[np.unsignedinteger]:
                 )
             if stream.count(JPEG_SCAN) > MAX_JPEG_SCANS:
                 raise DamagedPixelData(f"more than {MAX_JPEG_SCANS} scans")
+            if not has_end(stream):
+                raise DamagedPixelData("truncated: the compressed image lacks its end")
         decoder = DECODERS.get(syntax, "")
         largest = max(header.Rows * header.Columns, len(header.PixelData))
         if decoder == "gdcm" or (decoder in UNBOUNDED and largest > ISOLATED_FROM):
             pixels = decode_isolated(path, decoder)
         else:
             pixels = pixel_array(header, decoding_plugin=decoder)
+        if decoder == "pillow":
+            with Image.open(io.BytesIO(with_more_data(stream)), formats=["JPEG"]) as image:
+                if not np.array_equal(np.asarray(image), pixels):
+                    raise DamagedPixelData("truncated: fewer pixels than Rows and Columns")
     except (MemoryError, DicomError):
         raise
     except Exception as error:

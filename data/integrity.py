@@ -1,5 +1,6 @@
 """Reading what users bring: paths, tables and films, each with an error that says what is wrong."""
 
+import io
 import os
 import re
 import stat
@@ -11,13 +12,14 @@ import numpy as np
 import pandas as pd
 from PIL import Image, UnidentifiedImageError
 
+from data.whole_images import JPEG_SCAN, has_end, is_whole_png, with_more_data
+
 MAX_PIXELS = 64 * 1024**2  # ours: eight times the largest films of CR and DX detectors
 MAX_BYTES = 2 * MAX_PIXELS + 16 * 1024**2  # ours: 16 bits a pixel, and room for a header
 READABLE_FORMATS = ("PNG", "JPEG")  # ours: decoders of other formats are an attack surface
 # What a small file may ask of a decoder: it is busy with each chunk, and with all pixels a scan.
 MAX_PNG_CHUNKS = 100_000  # ours: 64 megapixels of 16 bits take 16,384 of the usual 8 KiB
-MAX_JPEG_SCANS = 100  # ours: ten times what progressive films have
-JPEG_SCAN = b"\xff\xda"  # cannot stand in compressed data
+MAX_JPEG_SCANS = 40  # ours: four times what progressive films have
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"
 _GREY_OF_16_BITS = ((np.arange(65536) * 255 + 32767) // 65535).astype(np.uint8)
@@ -130,8 +132,8 @@ def read_grey(path: Path) -> np.ndarray:
 
     As published, colour comes from ``convert("RGB")``, which drops alpha; the three channels are
     then weighted to one (the identity for grey films). 16-bit greys are scaled by 255/65535.
-    Raises DataError if the file is absent, not such an image, damaged, over 64 megapixels, or made
-    to keep the decoder busy.
+    Raises DataError if the file is absent, not such an image, damaged, over 64 megapixels, made to
+    keep the decoder busy, or holds fewer pixels than its header says.
     A failing disk (any other errno) raises its OSError, for that says nothing about the film.
     """
     shown = printable(str(path))
@@ -176,12 +178,28 @@ def _decode(path: Path) -> np.ndarray:
             raise DataError(f"too large: {width} x {height} pixels, at most {MAX_PIXELS} are read")
         image.verify()  # checksums of all PNG chunks, which decoding alone skips
     with Image.open(path, formats=READABLE_FORMATS) as image:
-        image.load()
-        if image.mode.startswith("I"):
-            deep = np.asarray(image)
-            return _GREY_OF_16_BITS[deep if deep.dtype == np.uint16 else deep.clip(0, 65535)]
-        grey = image if image.mode == "L" else image.convert("RGB").convert("L")
-        return np.array(grey, dtype=np.uint8)
+        grey = _grey(image)
+        content = path.read_bytes()
+        if image.format == "PNG":
+            whole = is_whole_png(content, grey)
+        else:
+            whole = has_end(content) and _same_with_more_data(content, grey)
+    if not whole:
+        raise DataError("damaged or truncated: fewer pixels than its header says")
+    return grey
+
+
+def _same_with_more_data(jpeg: bytes, grey: np.ndarray) -> bool:
+    with Image.open(io.BytesIO(with_more_data(jpeg)), formats=["JPEG"]) as image:
+        return np.array_equal(_grey(image), grey)
+
+
+def _grey(image: Image.Image) -> np.ndarray:
+    image.load()
+    if image.mode.startswith("I"):
+        deep = np.asarray(image)
+        return _GREY_OF_16_BITS[deep if deep.dtype == np.uint16 else deep.clip(0, 65535)]
+    return np.array(image if image.mode == "L" else image.convert("RGB").convert("L"))
 
 
 def _check_effort(path: Path) -> None:

@@ -13,12 +13,17 @@ import pandas as pd
 from pipeline.pseudonyms import pseudonymise
 
 _NUMBER = re.compile(r"[+-](\d+\.?\d*|\.\d+)(e[+-]?\d+)?|-inf", re.IGNORECASE)
+# Where a cell begins: not only ours, for a spreadsheet set to another separator than the comma
+# splits the line there, whatever is quoted.
+_CELLS = re.compile(r"([;|\t\r\n])")
+# Blanks and quotes in front are dropped by some; Excel computes full-width signs, too.
+_FORMULA = re.compile(r"[\s\"]*[=@+\-＝＠＋－]")
 
 
 def inert(table: pd.DataFrame) -> pd.DataFrame:
-    """``table`` of strings with an apostrophe before each that begins with ``=``, ``@``, ``+`` or
-    ``-`` and is no number; spreadsheets then show it as text."""
-    return table.map(lambda cell: f"'{cell}" if _is_formula(cell) else cell)
+    """``table`` with an apostrophe before each text that begins with ``=``, ``@``, ``+`` or ``-``
+    and is no number, in each part between ``;``, ``|`` and tabs; spreadsheets then show it."""
+    return table.map(_inert)
 
 
 def copy_table(source: Path, target: Path, salt: bytes | None) -> None:
@@ -32,7 +37,11 @@ def copy_table(source: Path, target: Path, salt: bytes | None) -> None:
         changed.to_csv(target, index=False, lineterminator="\n")
 
 
-def _is_formula(cell: object) -> bool:
-    if not isinstance(cell, str) or cell[:1] not in tuple("=@+-"):
-        return False
-    return _NUMBER.fullmatch(cell) is None
+def _inert(cell: object) -> object:
+    if not isinstance(cell, str):
+        return cell
+    return "".join(f"'{part}" if _is_formula(part) else part for part in _CELLS.split(cell))
+
+
+def _is_formula(text: str) -> bool:
+    return _FORMULA.match(text) is not None and _NUMBER.fullmatch(text) is None

@@ -36,6 +36,7 @@ SLOWER, AT_LEAST = 10, 60  # times what the sound module takes, or seconds: then
 LOADED = (
     "hypothesis",
     "pandas",
+    "pytest",
     "scipy.stats",
     "sklearn.metrics",
     "torch",

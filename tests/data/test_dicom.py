@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from pydicom import uid
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, get_frame
 
 from data import dicom_pixels, isolated_decoding
 from data.config import DicomScaling
@@ -80,6 +80,11 @@ def encapsulated(path: Path, ds: Dataset, syntax: uid.UID, stream: bytes) -> Pat
     ds["PixelData"].VR, ds["PixelData"].is_undefined_length = "OB", True
     ds.file_meta.TransferSyntaxUID = syntax
     return write(path, ds)
+
+
+def frame(ds: Dataset) -> bytes:
+    """The compressed stream."""
+    return bytes(get_frame(ds.PixelData, 0, number_of_frames=1))
 
 
 def jpeg_lossless(pixels: np.ndarray, bits: int) -> bytes:

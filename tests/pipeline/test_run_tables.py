@@ -15,14 +15,33 @@ FORMULAS = [
     "-",
     "--1",
     "-1 film.png",
+    " =1",
+    '"=1',
+    "＝1+1",
+    "－1",
 ]
+PARTS = {
+    "a;=1+1": "a;'=1+1",
+    "Mass|@SUM(1)|-1": "Mass|'@SUM(1)|-1",
+    "=1;=2": "'=1;'=2",
+    'a;"=1': "a;'\"=1",
+    "a\t=1": "a\t'=1",
+    "\t=1": "\t'=1",
+    "\r\n =1": "\r\n' =1",
+    "0.5;-0.25; -1": "0.5;-0.25;' -1",
+}
 NUMBERS = ["-0.250", "+1e-05", "-1", "-.5", "-3.", "-inf", "1e+300"]
-TEXTS = ["", "n/a", "00000001_000.png", "a=b", "a-b", " =1", "'=1", "Ångström, 1", 'a "b"']
+TEXTS = ["", "n/a", "00000001_000.png", "a=b", "a-b", "a=b;c-d", "'=1", "Ångström, 1", 'a "b"']
 
 
 @pytest.mark.parametrize("text", FORMULAS)
 def test_a_text_that_a_spreadsheet_would_compute_is_kept_behind_an_apostrophe(text):
     assert inert(pd.DataFrame({"file": [text]}))["file"].tolist() == [f"'{text}"]
+
+
+@pytest.mark.parametrize(("text", "shown"), PARTS.items())
+def test_what_begins_a_cell_under_another_separator_is_text_there_too(text, shown):
+    assert inert(pd.DataFrame({"file": [text]}))["file"].tolist() == [shown]
 
 
 def test_numbers_and_other_texts_keep_their_letters():
@@ -32,7 +51,7 @@ def test_numbers_and_other_texts_keep_their_letters():
 
 @pytest.mark.parametrize("salt", [None, b"salt"])
 def test_a_copy_changes_formulas_and_ids_and_no_other_letter(tmp_path, salt):
-    texts = [*FORMULAS, *NUMBERS, *TEXTS]
+    texts = [*FORMULAS, *PARTS, *NUMBERS, *TEXTS]
     table = pd.DataFrame({"image": texts, "finding": texts, "iou": "-0.250"})
     table.to_csv(tmp_path / "in.csv", index=False)
     copy_table(tmp_path / "in.csv", tmp_path / "out.csv", salt)
