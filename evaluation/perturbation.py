@@ -74,7 +74,7 @@ def replaced_scores(
     the memory. FloatingPointError where a score is not finite.
     """
     height, width = images.shape[2:]
-    scores = []
+    scores = [images.new_empty(0)]  # no rows, no scores
     for start in range(0, len(rows), batch_size):
         part = slice(start, min(start + batch_size, len(rows)))
         row = rows[part]
@@ -82,7 +82,7 @@ def replaced_scores(
         scores.append(score(torch.where(mask, baseline[row], images[row]), targets[row]))
     result = torch.cat(scores).double().cpu()
     if result.shape != rows.shape:
-        raise ValueError(f"a scorer must give one number per film, got {tuple(scores[0].shape)}")
+        raise ValueError(f"a scorer must give one number per film, got {tuple(scores[-1].shape)}")
     bad = rows.cpu()[~result.isfinite()].unique().tolist()
     if bad:
         raise FloatingPointError(f"the model's score of sample(s) {bad} is not finite")

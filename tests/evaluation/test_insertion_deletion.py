@@ -135,6 +135,15 @@ def test_no_more_films_than_the_micro_batch_are_scored_at_once():
     assert sum(sizes) == NUM * 2 * (states - 1)  # film and baseline serve both games
 
 
+def test_one_step_leads_from_the_film_to_the_baseline():
+    score, images, contributions = weighted_sum()
+    config = InsertionDeletionConfig(steps=1)
+    curves = insertion_deletion(score, images, TARGETS, contributions, Baseline.zero, config)
+    film, blank = score(images, TARGETS), score(torch.zeros_like(images), TARGETS)
+    np.testing.assert_allclose(curves.deletion, torch.stack([film, blank], 1), atol=1e-6)
+    np.testing.assert_allclose(curves.insertion, torch.stack([blank, film], 1), atol=1e-6)
+
+
 def test_curves_and_areas_agree_with_torchcam():
     metrics = pytest.importorskip("torchcam.metrics")
     methods = pytest.importorskip("torchcam.methods")
