@@ -152,16 +152,16 @@ def noise_parts(
     Antithetic (Hammersley and Morton 1956): for each noise drawn its negative too, so that what is
     odd in the noise cancels out of the gradient. A pair that fits no part makes two of one sample.
     """
-    drawn = config.noise_samples // 2 if config.antithetic else config.noise_samples
-    in_part = max(at_once // 2, 1) if config.antithetic else at_once
+    of_one = 2 if config.antithetic else 1
+    drawn, in_part = config.noise_samples // of_one, max(at_once // of_one, 1)
     for start in range(0, drawn, in_part):
         noise = draw_normal(features, min(in_part, drawn - start), generators)
-        if config.antithetic and at_once > 1:
+        if not config.antithetic:
+            yield noise
+        elif at_once > 1:
             yield torch.cat([noise, -noise], 1)
         else:
-            yield noise
-            if config.antithetic:
-                yield -noise
+            yield from (noise, -noise)
 
 
 def draw_normal(features: Tensor, samples: int, generators: Sequence[torch.Generator]) -> Tensor:

@@ -66,10 +66,11 @@ def _others_mean(masks: Masks, patients: NDArray[np.generic], kinds: NDArray[np.
             total = part[kinds[rows] == kind].sum(axis=0, dtype=np.int32)
             totals[kind] = totals[kind] + total if kind in totals else total
 
+    counts = np.bincount(kinds)
+
     def mean(row: np.intp) -> NDArray[np.float64]:
-        pool = kinds == kinds[row]
-        own = np.flatnonzero(pool & (owners == owners[row]))
-        others = np.count_nonzero(pool) - len(own)
+        own = np.flatnonzero((kinds == kinds[row]) & (owners == owners[row]))
+        others = counts[kinds[row]] - len(own)
         if not others:
             raise ValueError(
                 f"a prior for patient {patients[row]} needs boxes of other patients, and there are"

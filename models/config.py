@@ -97,6 +97,16 @@ class ClassifierTrainConfig(TrainConfig):
     processes: int = 1  # published code
 
 
+IF_NOT_NAMED = {
+    "processes": 1,
+    "accumulate": 1,
+    "precision": Precision.float32.value,
+    "batch_norm": BatchNorm.learnt.value,
+}
+"""Settings that came after trainings were stored. Keys leave them out at these values, and a
+checkpoint that does not name one was trained with it."""
+
+
 def partition_problems(config: TrainConfig, processes: int) -> Iterator[tuple[str, str]]:
     """(setting, what is wrong with it) where a step's films cannot be cut into parts.
 

@@ -27,7 +27,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader, Subset
 
 from models.checkpoints import load_weights
-from models.config import BatchNorm, Precision, TrainConfig, partition_problems
+from models.config import IF_NOT_NAMED, BatchNorm, Precision, TrainConfig, partition_problems
 from models.densenet import normalise
 from models.epoch_order import EpochFilms, EpochOrder, FilmDataset
 from models.losses import BinaryCrossEntropy
@@ -48,13 +48,6 @@ _NOT_OF_ONE_TRAINING = (
     *("num_workers", "losses", "primary", "pos_weight", "pos_weight_max"),
     *("pretrain_epochs", "pretrain_learning_rate"),
 )
-# What a checkpoint trained with that was left before these settings came, and does not name them.
-_OF_OLDER_CODE = {
-    "accumulate": 1,
-    "precision": Precision.float32.value,
-    "batch_norm": BatchNorm.learnt.value,
-    "processes": 1,
-}
 _PRECISION: dict[Precision, Literal["32-true", "bf16-mixed"]] = {
     Precision.float32: "32-true",
     Precision.bf16_mixed: "bf16-mixed",
@@ -243,7 +236,7 @@ def _resumable(folder: Path, settings: dict[str, Any]) -> Path | None:
             reason,
         )
         return None
-    before = {**_OF_OLDER_CODE, **saved["settings"]}
+    before = {**IF_NOT_NAMED, **saved["settings"]}
     other = [name for name, value in settings.items() if before.get(name) != value]
     if other:
         raise TrainingError(

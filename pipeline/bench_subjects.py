@@ -74,6 +74,8 @@ def random_model(kind: Callable[[], nn.Module], films: Tensor) -> Any:
 
 @dataclass(frozen=True)
 class Bench:
+    """A classifier and a regressor of random weights, and the films that all rows explain."""
+
     model: Any  # DenseNet121
     frozen: FrozenDenseNet
     regressor: FrozenDenseNet

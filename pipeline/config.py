@@ -167,6 +167,11 @@ def _check(config: PipelineConfig, named: set[str]) -> None:
     require(0 < data.val_fraction < 1, "dataset.val_fraction", "between 0 and 1, exclusive")
     # Five halvings: below 32 px the last feature map of DenseNet121 is empty.
     require(data.side >= 32, "dataset.side", "at least 32 pixels")
+    bottlenecks = {
+        method: settings
+        for method in METHODS
+        if isinstance(settings := getattr(attribution, method), BottleneckConfig)
+    }
     for key, value in {
         "threads": config.threads,
         "dataset.pack_shard": data.pack_shard,
@@ -176,9 +181,8 @@ def _check(config: PipelineConfig, named: set[str]) -> None:
         "attribution.batch_size": attribution.batch_size,
         "attribution.shard_size": attribution.shard_size,
         **{
-            f"attribution.{method}.{name}": getattr(getattr(attribution, method), name)
-            for method in METHODS
-            if isinstance(getattr(attribution, method), BottleneckConfig)
+            f"attribution.{method}.{name}": getattr(bottleneck, name)
+            for method, bottleneck in bottlenecks.items()
             for name in ("steps", "noise_samples")
         },
         "evaluation.bootstrap.resamples": config.evaluation.bootstrap.resamples,
@@ -191,10 +195,9 @@ def _check(config: PipelineConfig, named: set[str]) -> None:
         "report.max_images": config.report.max_images,
     }.items():
         require(value >= 1, key, f"at least 1, not {value}")
-    for method in METHODS:
-        bottleneck = getattr(attribution, method)
+    for method, bottleneck in bottlenecks.items():
         require(
-            not getattr(bottleneck, "antithetic", False) or bottleneck.noise_samples % 2 == 0,
+            not bottleneck.antithetic or bottleneck.noise_samples % 2 == 0,
             f"attribution.{method}.noise_samples",
             "even: antithetic noise comes in pairs",
         )
@@ -218,7 +221,7 @@ def _check(config: PipelineConfig, named: set[str]) -> None:
     multilayer = attribution.multilayer_iba
     for layer in multilayer.layers:
         require(
-            layer in METHODS and isinstance(getattr(attribution, layer), BottleneckConfig),
+            layer in bottlenecks,
             "attribution.multilayer_iba.layers",
             f"{layer!r} is no method with a bottleneck at one tap",
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from models.config import BatchNorm, ClassifierTrainConfig, Loss, TrainConfig
+from models.config import IF_NOT_NAMED, BatchNorm, ClassifierTrainConfig, Loss, TrainConfig
 from pipeline.config import ConfigError, PipelineConfig, section
 from pipeline.graph import Stage, Task, WorkerTask
 from pipeline.keys import file_sha256
@@ -29,8 +29,6 @@ _SOURCES = ("models",)
 _NOT_OF_ONE_TRAINING = (
     *("num_workers", "losses", "primary", "pretrain_epochs", "pretrain_learning_rate"),
 )
-# They came later: with their defaults, keys are what they were without them.
-_ADDED = ("processes", "accumulate", "precision", "batch_norm")
 
 
 def pretrain_stage(config: PipelineConfig, index: Stage, pack: Stage) -> Stage:
@@ -84,9 +82,8 @@ def training_settings(config: PipelineConfig, recipe: TrainConfig, loss: Loss) -
     settings = section(recipe)
     for name in _NOT_OF_ONE_TRAINING:
         del settings[name]
-    usual = section(ClassifierTrainConfig())
-    for name in _ADDED:
-        if settings.get(name) == usual[name]:
+    for name, value in IF_NOT_NAMED.items():
+        if settings.get(name) == value:
             del settings[name]
     if loss is Loss.bce:
         del settings["pos_weight"], settings["pos_weight_max"]

@@ -1,9 +1,9 @@
 """evaluate: IoU of one method's maps on the detectors with the zones that they look for."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -15,11 +15,13 @@ from pipeline.stages.attribute import NAMES, map_shards, read_samples
 from pipeline.stages.localization import batch_names
 from pipeline.stages.zones import FilmZones, read_zones
 
+if TYPE_CHECKING:
+    from evaluation.priors import Masks
+
 LUNG_MASK = "lung_mask"
 SCORED_PRIORS = (*PRIORS, LUNG_MASK)
 REGIONS = ("mask", "box")
 _ROWS = 32  # masks and maps held at a time
-Masks = Callable[[np.ndarray], np.ndarray]
 
 
 def stage(
@@ -99,7 +101,7 @@ def zone_masks(
     return zones.union(asked["image"].tolist(), wanted, region)
 
 
-def _with_a_zone(truth_of: Masks, count: int) -> np.ndarray:
+def _with_a_zone(truth_of: "Masks", count: int) -> np.ndarray:
     """The rows whose truth is not empty."""
     parts = (np.arange(start, min(start + _ROWS, count)) for start in range(0, count, _ROWS))
     there = np.concatenate([rows[truth_of(rows).any(axis=(1, 2))] for rows in parts])
@@ -112,7 +114,7 @@ def _maps(
     task: Task,
     method: str,
     samples: pd.DataFrame,
-    truth_of: Masks,
+    truth_of: "Masks",
     zones: FilmZones,
     there: np.ndarray,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
