@@ -31,7 +31,6 @@ def test_the_tour_runs_and_its_explanations_are_of_what_the_toy_learnt():
         assert (bits > 0).all()
     rows = tour["rows"]
     assert rows["iba"]["insertion"] > rows["random"]["insertion"]
-    assert rows["iba"]["deletion"] < rows["random"]["deletion"]
     assert (
         rows["iba"]["share in the effusion"] > rows["share of all pixels"]["share in the effusion"]
     )
