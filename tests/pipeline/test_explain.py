@@ -14,6 +14,7 @@ from pydicom.datadict import DicomDictionary
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
 
+from data.dicom_errors import DicomError
 from pipeline.config import compose_config
 from pipeline.explain import main
 from pipeline.keys import file_sha256
@@ -260,6 +261,33 @@ def test_a_mistake_is_a_message_and_exit_code_1_and_writes_nothing(
     assert code == 1
     assert said in capsys.readouterr().out
     assert not out.exists()
+
+
+def test_a_path_with_blanks_that_lacks_its_quotes_is_told_and_not_repeated(capsys):
+    with pytest.raises(SystemExit):
+        main(["--image", f"/films/{MARK}", "JANE", "1933.dcm"])
+    said = "".join(capsys.readouterr())
+    assert "a path with blanks needs quotes" in said
+    assert not any(part in said for part in (MARK, "JANE", "1933"))
+
+
+@pytest.mark.parametrize("reader", ["pipeline.explain.file_sha256", "data.dicom.read_dicom_facts"])
+@pytest.mark.parametrize("kind", [FileNotFoundError, DicomError])
+def test_a_film_that_goes_away_meanwhile_is_told_without_its_path(
+    outputs, tmp_path, film, capsys, monkeypatch, reader, kind
+):
+    path = write_dicom(tmp_path / MARK / "film.dcm", np.asarray(Image.open(film)))
+
+    def gone(path: Path) -> None:
+        raise kind(2, "gone", str(path)) if kind is FileNotFoundError else kind(f"{path}: gone")
+
+    monkeypatch.setattr(reader, gone)
+    code, _ = explained(outputs, path, "--method", "grad_cam", "--secondary-capture")
+    assert code == 1
+    said = capsys.readouterr().out
+    assert "error: --image: " in said
+    assert "gone" in said
+    assert MARK not in said
 
 
 def test_a_run_whose_model_is_gone_from_the_store_says_so(outputs, film, tmp_path, capsys):
