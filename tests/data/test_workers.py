@@ -36,7 +36,7 @@ def test_workers_die_with_a_parent_that_is_killed(tmp_path):
     script.write_text(PARENT)
     parent = subprocess.Popen(
         [sys.executable, str(script)],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ["PYTHONPATH"]])},
         stdout=subprocess.PIPE,
         text=True,
     )
