@@ -3,6 +3,7 @@
 Python imports a module of this name when it starts, so that what a test starts is held to it too.
 """
 
+import ipaddress
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -14,8 +15,20 @@ class ReachedOutError(BaseException):
     """No Exception, so that nothing takes it for a network that is down and goes on."""
 
 
+def _is_here(host: Any) -> bool:
+    if host in HERE:
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+        with socket.socket(socket.AF_INET if address.version == 4 else socket.AF_INET6) as own:
+            own.bind((host, 0))  # an address of this machine's own, by which Ray calls it
+    except (TypeError, ValueError, OSError):
+        return False
+    return not address.is_multicast
+
+
 def _refuse(host: object) -> None:
-    if host not in HERE:
+    if not _is_here(host):
         raise ReachedOutError(f"reaches for {host!r}: tests do without a network")
 
 
