@@ -31,6 +31,7 @@ COLUMNS = {
     "ConsensusTestset": "consensus",
     "PhotometricInterpretation": "photometric",
 }
+IN_CONSENSUS, OUT_OF_CONSENSUS = ("1", "1.0"), ("0", "0.0", "")  # as pandas may write them
 FOLDS = ("train", "val", "test")
 OTHER_NAME = "(not 16 to 20 digits)"  # stands for a name that may be a patient's
 # As strings: such numbers overflow 64 bits. The published split writes .jpg.
@@ -142,12 +143,15 @@ def _read_entries(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
         line, reason = reasons.index[0], reasons.iloc[0]
         raise DataError(f"{path} has no usable row; the first, line {line}: {reason}")
     reasons[usable & short] = "BrixiaScore had lost leading zeros, which its sum confirms: restored"
+    odd = ~table["consensus"].isin((*IN_CONSENSUS, *OUT_OF_CONSENSUS))
+    reasons[usable & odd] += "; ConsensusTestset is neither 0 nor 1: taken for 0"
+    reasons = reasons.str.removeprefix("; ")
     listed = reasons != ""
     problems = list_problems(written[listed].map(_shown), "", reasons[listed])
     problems["field"] = [f"{path.name} line {line}" for line in problems.index]
 
     entries = table[usable][["image", "patient", "photometric"]]
-    entries = entries.assign(consensus=table["consensus"] == "1")
+    entries = entries.assign(consensus=table["consensus"].isin(IN_CONSENSUS))
     labels = label_columns(scores[usable]).set_index(entries.index)
     return pd.concat([entries, labels], axis="columns"), problems
 

@@ -42,18 +42,19 @@ def parse_scores(
 ) -> tuple[NDArray[np.uint8], list[str]]:
     """uint8 (N, 6) of N strings of six digits A-F, and for each "" or why it cannot be used.
 
-    A score counts only if its zones add up to the total that stands beside it.
+    A score counts only if its zones add up to the total that stands beside it. No reason quotes a
+    text: in a row that is shifted it may be a name.
     """
     scores = np.zeros((len(digits), len(ZONES)), np.uint8)
     reasons = [""] * len(digits)
     sums = pd.to_numeric(pd.Series(list(totals), dtype=object), errors="coerce")
     for row, (text, total) in enumerate(zip(digits, sums, strict=True)):
         if SIX_DIGITS.fullmatch(text) is None:
-            reasons[row] = f"{text[:20]!r} is not six digits from 0 to 3: row skipped"
+            reasons[row] = "the score is not six digits from 0 to 3: row skipped"
             continue
         scores[row] = [int(digit) for digit in text]
         if scores[row].sum() != total:
-            reasons[row] = f"{text} does not add up to {total_name}: row skipped"
+            reasons[row] = f"the score does not add up to {total_name}: row skipped"
     return scores, reasons
 
 

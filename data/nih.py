@@ -56,6 +56,9 @@ LABEL_COLUMNS = {
     "View Position": "view",
 }
 IMAGE_COLUMNS = ("image", "path", "patient", "follow_up", "age", "sex", "view", "fold")
+MAX_AGE = 120  # years; the first edition has some above 400
+WHOLE_NUMBERS = {"patient": ("Patient ID", 15), "follow_up": ("Follow-up #", 4)}  # digits: ours
+KNOWN = {"sex": ("Patient Gender", ("M", "F", "")), "view": ("View Position", ("PA", "AP", ""))}
 UNSAFE_NAME = re.compile(r"[/\\\x00]|\.\.")
 BOX_COLUMNS = ("image", "finding", "x", "y", "w", "h", "patient", "fold")
 
@@ -65,8 +68,8 @@ class NIHIndex:
     """What the official files say about the films that are present.
 
     images: image (file name), path (relative to the root), patient (int), follow_up (int), age
-        (years), sex, view, fold ("train" | "val" | "test"), then one uint8 column per finding;
-        in the order of the names.
+        (years; NaN if unknown), sex (M, F), view (PA, AP; "" if unknown), fold ("train" | "val" |
+        "test"), then one uint8 column per finding; in the order of the names.
     boxes: image, finding, x, y, w, h (float, 1024-px frame), patient, fold; films of ``images``
         only, in the order of the box file.
     problems: file, field, reason of everything skipped or repaired, absent films included.
@@ -177,29 +180,31 @@ def _read_entries(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     reasons[names == ""] = "no file name: row skipped"
     unsafe = np.array([UNSAFE_NAME.search(name) is not None for name in names])
     reasons[unsafe] = "not a plain file name: row skipped"
-    for column, title in (("patient", "Patient ID"), ("follow_up", "Follow-up #")):
-        table[column] = pd.to_numeric(table[column], errors="coerce")
-        whole = (table[column] % 1 == 0) & table[column].between(0, 2**53)
+    for column, (title, digits) in WHOLE_NUMBERS.items():
+        whole = table[column].str.fullmatch(rf"[0-9]{{1,{digits}}}")
         reasons[~whole & (reasons == "")] = f"{title} is not a whole number: row skipped"
     again = names[reasons == ""].duplicated()
     reasons[again.index[again]] = "the film has a row above: row skipped"
-    no_age = table["age"].isna() & (reasons == "")
-
-    skipped = reasons != ""
-    reasons[no_age] = "Patient Age is not a number: left empty"
+    usable = reasons == ""
+    reasons[usable & table["age"].isna()] = f"Patient Age is no age up to {MAX_AGE}: left empty"
+    for column, (title, values) in KNOWN.items():
+        odd = ~table[column].isin(values)
+        table.loc[odd, column] = ""
+        reasons[usable & odd] += f"; {title} is not {' or '.join(values[:2])}: left empty"
+    reasons = reasons.str.removeprefix("; ")
     listed = reasons != ""
     problems = list_problems(names[listed], "", reasons[listed])
     problems["field"] = [f"{path.name} line {line}" for line in problems.index]
-    entries = table[~skipped].astype({"patient": np.int64, "follow_up": np.int64})
+    entries = table[usable].astype({"patient": np.int64, "follow_up": np.int64})
     return entries, problems
 
 
 def _years(age: str) -> float:
-    """Age in years; the first edition writes 058Y, 006M, 012D. NaN if it is no age."""
+    """Age in years; the first edition writes 058Y, 006M, 012D. NaN if it is nobody's."""
     match = re.fullmatch(r"(\d{1,6})([YMD]?)", age)
-    if match is None:
-        return math.nan
-    return int(match[1]) / {"": 1.0, "Y": 1.0, "M": 12.0, "D": 365.25}[match[2]]
+    in_a_year = {"": 1.0, "Y": 1.0, "M": 12.0, "D": 365.25}
+    years = int(match[1]) / in_a_year[match[2]] if match else math.nan
+    return years if years <= MAX_AGE else math.nan
 
 
 def _one_hot(entries: pd.DataFrame, label_file: str) -> tuple[pd.DataFrame, pd.DataFrame]:

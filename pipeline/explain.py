@@ -8,7 +8,8 @@ own unit) and ``explanation.json`` into a new folder of ``<outputs>/explain``; o
 import argparse
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -59,7 +60,9 @@ def main(arguments: list[str]) -> int:
         action="store_true",
         help="of a DICOM film: the overlay as DICOM too, without any field of the film's",
     )
-    options = parser.parse_args(arguments)
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:  # parts of a name, perhaps
+        parser.error("some arguments are not known; a path with blanks needs quotes: '...'")
     try:
         run = FinishedRun.read(options.run)
         time = datetime.now().strftime("%Y-%m-%d-%H-%M-%S-%f")
@@ -73,10 +76,12 @@ def main(arguments: list[str]) -> int:
             notes.append("this model was trained on phantoms: it knows nothing of patients")
         for note in notes:
             say(note)
-        item = _item(run, options.image)
+        with _nameless(options.image):
+            digest = file_sha256(options.image)
+        item = _item(run, options.image.name, digest)
         found = explain_film(run, film, item, options.target, options.method)
         _show(found)
-        _write(out, run, options.image, film, notes, found)
+        _write(out, run, digest, film, notes, found)
         if options.secondary_capture:
             _write_secondary_capture(out, options.image, found)
     except (ValueError, OSError, FloatingPointError) as error:
@@ -86,16 +91,12 @@ def main(arguments: list[str]) -> int:
 
 
 def read_film(path: Path, side: int) -> tuple[NDArray[np.uint8], list[str]]:
-    """The film as the model sees it, uint8 (side, side), and what one should know about it.
-
-    Raises ExplainError, which says what is wrong with the film but not its name or path: these may
-    be a patient's, and what is on a screen is copied.
-    """
-    from data.integrity import DataError, printable, read_grey
+    """The film as the model sees it, uint8 (side, side), and what one should know about it."""
+    from data.integrity import read_grey
     from data.packing import resize_and_crop
 
     notes = []
-    try:
+    with _nameless(path):
         if _is_dicom(path):
             from data.dicom import read_dicom
 
@@ -104,27 +105,37 @@ def read_film(path: Path, side: int) -> tuple[NDArray[np.uint8], list[str]]:
         else:
             whole = read_grey(path)
         film = resize_and_crop(whole, side)
-    except DataError as error:
-        reason = str(error).removeprefix(f"{printable(str(path))}: ")
-        raise ExplainError(f"--image: {reason}") from None
-    except OSError as error:
-        raise ExplainError(f"--image: cannot be read: {error.strerror}") from None
     height, width = whole.shape
     if height != width:
         notes.append(f"{width} x {height} pixels: the model sees the square in the middle")
     return film, notes
 
 
-def _item(run: FinishedRun, path: Path) -> str:
+@contextmanager
+def _nameless(film: Path) -> Iterator[None]:
+    """Makes errors of reading ExplainErrors that say what is wrong with the film but not its name
+    or path: these may be a patient's, and what is on a screen is copied."""
+    from data.integrity import DataError, printable
+
+    try:
+        yield
+    except DataError as error:
+        reason = str(error).removeprefix(f"{printable(str(film))}: ")
+        raise ExplainError(f"--image: {reason}") from None
+    except OSError as error:
+        raise ExplainError(f"--image: cannot be read: {error.strerror}") from None
+
+
+def _item(run: FinishedRun, name: str, digest: str) -> str:
     """What the seed is made of: the name of a film of the run, so that it gets its map of there,
     else the content, for whoever guesses a name could tell it from its seed."""
     import pandas as pd
 
     if "index" in run.stages:
         index = pd.read_csv(run.artifact("index") / "images.csv", usecols=["image"], dtype=str)
-        if path.name in set(index["image"]):
-            return path.name
-    return file_sha256(path)
+        if name in set(index["image"]):
+            return name
+    return digest
 
 
 def explain_film(
@@ -207,7 +218,7 @@ def _show(found: Explanation) -> None:
 def _write(
     out: Path,
     run: FinishedRun,
-    image: Path,
+    digest: str,
     film: NDArray[np.uint8],
     notes: Sequence[str],
     found: Explanation,
@@ -228,7 +239,7 @@ def _write(
     (out / "overlay.png").write_bytes(png(mosaic([example])))
     for method, heat in maps.items():
         np.save(out / f"{method}.npy", heat)
-    write_json(out / "explanation.json", _record(run, image, notes, found))
+    write_json(out / "explanation.json", _record(run, digest, notes, found))
     for file in ("overlay.png", *(f"{method}.npy" for method in maps), "explanation.json"):
         say(f"written: {out / file}")
 
@@ -240,6 +251,8 @@ def _write_secondary_capture(out: Path, film: Path, found: Explanation) -> None:
     from data.secondary_capture import write_secondary_capture
     from evaluation.method_names import method_label
 
+    with _nameless(film):
+        text_excluded = read_dicom_facts(film).text_excluded
     with Image.open(out / "overlay.png") as overlay:
         picture = np.asarray(overlay.convert("RGB"))
     write_secondary_capture(
@@ -247,19 +260,19 @@ def _write_secondary_capture(out: Path, film: Path, found: Explanation) -> None:
         picture,
         f"{', '.join(map(method_label, found.attributions))}: what a model's prediction of "
         f"{found.target} rests on, drawn over the film. For research, not for diagnosis.",
-        text_excluded=read_dicom_facts(film).text_excluded,
+        text_excluded=text_excluded,
     )
     say(f"written: {out / 'overlay.dcm'}")
 
 
 def _record(
-    run: FinishedRun, image: Path, notes: Sequence[str], found: Explanation
+    run: FinishedRun, digest: str, notes: Sequence[str], found: Explanation
 ) -> dict[str, Any]:
     from evaluation.overlays import IN_BITS
 
     config = run.config.attribution
     return {
-        "image": {"sha256": file_sha256(image), "notes": list(notes)},
+        "image": {"sha256": digest, "notes": list(notes)},
         "run": {
             "name": run.name,
             "seed": run.config.seed,

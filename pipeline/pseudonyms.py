@@ -6,6 +6,7 @@ names in all runs of a store, so that they can still be compared sample by sampl
 
 import hmac
 import os
+import re
 import secrets
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +15,8 @@ import pandas as pd
 
 SALT = "salt"
 COLUMNS = ("image", "patient", "file")  # of tables, wherever they occur
+FIELD = "field"  # of problems
+_LINE = re.compile(r" line \d+")
 _DIGITS = 16  # of 64: two of 112,120 films share a name once in three billion stores
 
 
@@ -31,10 +34,15 @@ def read_salt(store: Path) -> bytes:
 
 
 def pseudonymise(table: pd.DataFrame, salt: bytes) -> pd.DataFrame:
-    """``table``, all strings, with another name for every id in ``COLUMNS``; "" stays."""
+    """``table``, all strings, with another name for every id in ``COLUMNS``; "" stays.
+
+    Nor does a problem say in which line of a table it lies, for whoever has that looks it up.
+    """
     changed = table.copy()
     for column in table.columns.intersection(list(COLUMNS)):
         changed[column] = table[column].map(lambda name: _pseudonym(name, salt))
+    if FIELD in table.columns:
+        changed[FIELD] = table[FIELD].str.replace(_LINE, "", regex=True)
     return changed
 
 

@@ -52,7 +52,10 @@ lock files. This project is under the MIT licence. Nothing here is under the GPL
 Wheels bundle libraries that their metadata does not name: opencv-python-headless FFmpeg (LGPL-2.1,
 linked dynamically, never called here); numpy, scipy, scikit-learn and opencv-python-headless GNU's
 Fortran and OpenMP runtimes (GPL-3.0 with the runtime exception, which leaves the programs that use
-them free) and libquadmath (LGPL).
+them free) and libquadmath (LGPL); opencv-python-headless and python-gdcm OpenSSL 1.1.1 (OpenSSL and
+SSLeay licences, permissive with an acknowledgement); playwright, which only tests use, a driver of
+Node.js 26 (MIT; what it bundles is in its `driver/LICENSE`). segmentation-models-pytorch is no
+dependency: the lung network is the project's own (`models/lung_unet.py`).
 
 | package | version | licence | kind | extra |
 |---|---|---|---|---|

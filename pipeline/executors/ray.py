@@ -51,7 +51,7 @@ class RayExecutor(WarmWorkers):
     """
 
     def __init__(self, config: ExecutorConfig, threads: int) -> None:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # see docs/scaling.md
         here: dict[str, Any] = {
             "num_cpus": len(core_groups(1)[0]),
             "num_gpus": len(visible_gpus(config.device)),

@@ -14,7 +14,7 @@ def stage(config: PipelineConfig, films: Stage | RawFolder) -> Stage:
     data = config.dataset
     return Stage(
         name="index",
-        version=1,
+        version=2,
         settings={
             "num_labels": data.num_labels,
             "val_fraction": data.val_fraction,

@@ -39,7 +39,7 @@ def network_stage(
     own = {"index": index, "pack": pack} if index and pack else {}
     return Stage(
         name="lung_network",
-        version=3,
+        version=4,
         settings={"lungs": settings, "seed": config.seed, "threads": config.threads},
         inputs={"films": films, **own},
         run=run_network,
@@ -185,7 +185,7 @@ def _read_pairs(
 ) -> tuple[pd.DataFrame, np.ndarray, list[np.ndarray], pd.DataFrame]:
     """The readable pairs with their folds, films, masks; and problems."""
     from data.cohen import read_square
-    from data.integrity import DataError, list_problems, resolve_inside
+    from data.integrity import DataError, list_problems, printable, resolve_inside
     from data.lung_pairs import read_lung_pairs
     from data.lungs import read_lung_mask
     from data.splits import split_by_patient
@@ -193,15 +193,18 @@ def _read_pairs(
     lungs, root = task.config.brixia.lungs, task.inputs["films"]
     pairs = read_lung_pairs(root, lungs.test_fraction, seed=0)
     films, masks, reasons = [], [], []
-    for path, mask_path in pairs.images[["path", "mask_path"]].itertuples(index=False):
+    for names in pairs.images[["path", "mask_path"]].itertuples(index=False):
+        path, pair = root, []
         try:
-            film = read_square(resolve_inside(root, path), lungs.side)
-            mask = read_lung_mask(resolve_inside(root, mask_path), lungs.side)
-        except DataError as error:
-            reasons.append(str(error).removeprefix(f"{root}/"))
+            for name, reader in zip(names, (read_square, read_lung_mask), strict=True):
+                path = resolve_inside(root, name)
+                pair.append(reader(path, lungs.side))
+        except DataError as error:  # without the path: a reason is handed on as it is
+            reason = str(error).removeprefix(f"{printable(str(path))}: ")
+            reasons.append(f"{('film', 'mask')[len(pair)]}: {reason}")
             continue
-        films.append(film)
-        masks.append(mask)
+        films.append(pair[0])
+        masks.append(pair[1])
         reasons.append("")
     bad = np.array(reasons) != ""
     unreadable = list_problems(

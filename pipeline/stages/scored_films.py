@@ -50,7 +50,7 @@ def index_stage(config: PipelineConfig, films: Stage | RawFolder, which: TestFil
         raw = {"split_file": file_sha256(path)} if path.is_file() else {}
     return Stage(
         name="index",
-        version=1,
+        version=2,
         settings={"layout": "cohen" if cohen else "brixia", **settings},
         inputs={"films": films},
         run=lambda task: _index(task, which),

@@ -164,8 +164,36 @@ def test_a_row_without_a_name_or_subject_of_its_own_is_skipped(
 
 def test_a_table_without_a_usable_row_is_refused_with_the_reason(tmp_path: Path) -> None:
     layout = Layout(rows=[row(NAMES[0], "112233", "99", "1")])
-    with pytest.raises(DataError, match=rf"{TABLE} has no usable row; the first, line 2: 112233"):
+    with pytest.raises(DataError, match=rf"{TABLE} has no usable row; the first, line 2: .*add up"):
         read(layout.write(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("written", "held", "listed"),
+    [
+        *(("1.0", True, False), ("0", False, False), ("0.0", False, False), ("", False, False)),
+        *(("2", False, True), ("yes", False, True), ("DOE^JANE", False, True)),
+    ],
+)
+def test_a_consensus_field_is_0_or_1_or_listed(
+    tmp_path: Path, written: str, held: bool, listed: bool
+) -> None:
+    layout = Layout()
+    layout.rows[1] = row(NAMES[1], "1001", "2", "11", written)
+    index = read(layout.write(tmp_path))
+    assert index.images["consensus"].tolist() == [False, held, True, False, False, False]
+    (said,) = reasons(index, NAMES[1])
+    assert "restored" in said
+    assert ("; ConsensusTestset is neither 0 nor 1: taken for 0" in said) == listed
+
+
+def test_no_text_of_a_row_that_is_shifted_is_repeated(tmp_path: Path) -> None:
+    layout = Layout(rows=[row(NAMES[0], "DOE^JANE", "DOE", "1")])
+    with pytest.raises(DataError, match="not six digits") as caught:
+        read(layout.write(tmp_path))
+    assert "DOE" not in str(caught.value)
+    index = read(Layout(rows=[*layout.rows, *rows()[1:]]).write(tmp_path))
+    assert "DOE" not in index.problems.to_csv()
 
 
 def test_names_without_their_ending_are_known(tmp_path: Path) -> None:

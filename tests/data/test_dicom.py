@@ -299,6 +299,10 @@ def test_what_is_no_single_grey_film_is_refused_by_name(
     assert caught.value.__suppress_context__  # the parser's own error may quote the header
 
 
+PEAK = Path("/proc/self/clear_refs")  # takes 5 for: forget the peak of this process
+
+
+@pytest.mark.skipif(not PEAK.exists(), reason="what tests before had at their peak hides any")
 def test_a_bomb_takes_no_memory(tmp_path: Path) -> None:
     bombs = [
         replaced(Rows=65535, Columns=65535),
@@ -307,6 +311,7 @@ def test_a_bomb_takes_no_memory(tmp_path: Path) -> None:
         compressed(uid.JPEG2000Lossless, b"\xff\x4f\xff\x51", 40, b"\x40\x00"),  # components
         compressed(uid.JPEGLSLossless, b"\xff\xf7", 9, b"\xff"),
     ]
+    PEAK.write_text("5")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for content in bombs:
         (tmp_path / "a.dcm").write_bytes(content)

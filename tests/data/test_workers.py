@@ -36,7 +36,7 @@ def test_workers_die_with_a_parent_that_is_killed(tmp_path):
     script.write_text(PARENT)
     parent = subprocess.Popen(
         [sys.executable, str(script)],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ["PYTHONPATH"]])},
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -51,16 +51,24 @@ def test_workers_die_with_a_parent_that_is_killed(tmp_path):
         time.sleep(0.05)
 
 
-def test_an_interrupt_does_not_wait_for_work_that_has_not_begun():
+def wait_for(path: Path, limit: float) -> None:
+    while not path.exists() and time.monotonic() < limit:
+        time.sleep(0.01)
+
+
+def test_an_interrupt_does_not_wait_for_work_that_has_not_begun(tmp_path):
+    cancelled = tmp_path / "cancelled"
     jobs = []
 
     def interrupted() -> None:
         with worker_pool(1) as pool:
-            jobs.extend(pool.submit(time.sleep, 0.05) for _ in range(50))
-            jobs[0].result()
+            pool.submit(os.getpid).result()
+            limit = time.monotonic() + 60
+            jobs.extend(pool.submit(wait_for, cancelled, limit) for _ in range(50))
+            jobs[-1].add_done_callback(lambda _: cancelled.touch())
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         interrupted()
-    assert all(job.done() for job in jobs)
+    assert all(job.cancelled() or job.result(timeout=0) is None for job in jobs)
     assert sum(job.cancelled() for job in jobs) > 40

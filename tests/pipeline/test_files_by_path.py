@@ -8,13 +8,16 @@ from pathlib import Path
 import cv2
 import pandas as pd
 import pytest
+from pydicom import dcmread
 
+from data.brixia import OTHER_NAME
 from data.config import BrixiaPhantomConfig, PhantomConfig
 from data.dicom import read_dicom
 from data.phantom.brixia_layout import mask_path, render_brixia
 from data.phantom.nih_layout import render_nih
 from evaluation.report import PHANTOM_STATEMENT
 from pipeline.finished_run import FinishedRun
+from tests.patient_header import BORN, MARK, fill_with_a_patient, marks_in
 from tests.pipeline.test_run import TINY, cli
 
 SMALL = (
@@ -51,11 +54,33 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("cxr", "masks"):
         (root / "lungs" / name).mkdir(parents=True)
     for film in (root / "brixia" / "dicom_clean").iterdir():
+        header = dcmread(film)
+        fill_with_a_patient(header)
+        header.save_as(film, enforce_file_format=True)
+        assert len(marks_in(film.read_bytes())) == 3
         cv2.imwrite(str(root / "lungs" / "cxr" / f"{film.stem}.png"), read_dicom(film)[0])
         mask = root / "brixia" / mask_path(film.name)
         shutil.copyfile(mask, root / "lungs" / "masks" / mask.name)
     shutil.rmtree(root / "brixia" / "lung_masks")
+    named = root / "brixia" / "dicom_clean" / f"{MARK}^JANE"
+    named.mkdir()
+    for copy in (named / film.name, named.parent / f"{MARK}_{BORN}.dcm"):
+        shutil.copyfile(film, copy)
+    with (root / "brixia" / "metadata_global_v2.csv").open("a") as table:
+        table.write(
+            f"{MARK}_{BORN}.dcm;{BORN};CR;64;64;{MARK};MONOCHROME2;{MARK};0;0;{MARK};1;F;85\n"
+        )
     return root
+
+
+def assert_no_patient_is_in(outputs: Path, said: str) -> None:
+    """Of films whose names or headers say who it is, nothing is left in any name, file or line."""
+    assert not marks_in(said.encode())
+    written = list(outputs.rglob("*"))
+    assert len(written) > 100
+    for path in written:
+        assert not marks_in(str(path).encode()), path
+        assert not path.is_file() or not marks_in(path.read_bytes()), path
 
 
 def paths(files: Path, *names: str) -> list[str]:
@@ -84,10 +109,12 @@ def test_an_experiment_on_files_makes_the_tables_of_both_halves(
     assert PHANTOM_STATEMENT[:30] not in page
     assert "learnt on 12 of BrixIA&#39;s 4,695, measured on 11 of BrixIA&#39;s 4,695" in page
     assert "Table 2" in page
+    assert_no_patient_is_in(files / "outputs", done.stdout + done.stderr)
+    problems = pd.read_csv(run / "tables" / "problems.csv", dtype=str)
+    assert (problems["file"] == OTHER_NAME).sum() == 3
     if experiment == "paper":
         samples = pd.read_csv(run / "tables" / "table1_samples.csv", dtype=str)
         assert f"'{FORMULA}" in set(samples["image"])
-        problems = pd.read_csv(run / "tables" / "problems.csv", dtype=str)
         assert "'@SUM(1).png" in set(problems["file"])
         index = FinishedRun.read(run).artifact("index")
         assert FORMULA in set(pd.read_csv(index / "images.csv")["image"])

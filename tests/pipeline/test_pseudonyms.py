@@ -1,7 +1,15 @@
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from pipeline.pseudonyms import SALT, pseudonymise, read_salt
+from pipeline.stages.lungs import _read_pairs
+from tests.data import test_brixia, test_nih
 
 TABLE = pd.DataFrame(
     {
@@ -23,6 +31,46 @@ def test_ids_change_and_nothing_else_does():
         assert changed[column].nunique() == TABLE[column].nunique()
     assert changed["image"][0] == changed["image"][2] != changed["image"][1]
     assert changed["file"][1] == ""
+
+
+@pytest.mark.parametrize("spoilt", ["cxr", "masks"])
+def test_a_pair_that_cannot_be_read_is_told_without_its_path(tmp_path: Path, spoilt: str):
+    for name in ("A", "B", "DOE_JANE"):
+        for folder in ("cxr", "masks"):
+            path = tmp_path / "there" / folder / f"{name}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.full((8, 8), 255, np.uint8)).save(path)
+    path = tmp_path / "there" / spoilt / "DOE_JANE.png"
+    path.write_bytes(path.read_bytes()[:-20])
+    (tmp_path / "lungs").symlink_to(tmp_path / "there")
+    lungs = SimpleNamespace(side=8, test_fraction=0.5)
+    config = SimpleNamespace(brixia=SimpleNamespace(lungs=lungs))
+    *_, problems = _read_pairs(SimpleNamespace(config=config, inputs={"films": tmp_path / "lungs"}))
+    assert problems["file"].tolist() == ["DOE_JANE"]
+    assert re.match(rf"{'film' if spoilt == 'cxr' else 'mask'}: damaged", problems["reason"][0])
+    handed_on = pseudonymise(problems, b"salt").to_csv()
+    assert "DOE" not in handed_on
+    assert str(tmp_path) not in handed_on
+
+
+def test_no_problem_names_the_line_of_a_public_table(tmp_path: Path):
+    nih = test_nih.Layout(boxes=["00000005_000.png,Mass,1,1,0,9"])
+    nih.rows[0] = "00000001_000.png,Cardiomegaly,0,1,old"
+    brixia = test_brixia.Layout()
+    brixia.rows[0] = test_brixia.row(test_brixia.NAMES[0], "000001", "5", "11")
+    told = pd.concat(
+        [
+            test_nih.read(nih.write(tmp_path / "nih")).problems,
+            test_brixia.read(brixia.write(tmp_path / "brixia")).problems,
+        ]
+    )
+    assert told["field"].str.contains(r" line \d").sum() == 3
+    handed_on = pseudonymise(told, b"salt")
+    assert not handed_on["field"].str.contains("line").any()
+    assert set(handed_on["field"]) >= {
+        *("Data_Entry_2017_v2020.csv", "BBox_List_2017.csv Mass", "metadata_global_v2.csv")
+    }
+    pd.testing.assert_series_equal(handed_on["reason"], told["reason"])
 
 
 def test_another_salt_gives_other_names():
