@@ -3,6 +3,7 @@
 import gzip
 import os
 import struct
+import tarfile
 import threading
 import zlib
 from collections.abc import Callable
@@ -328,10 +329,15 @@ def test_short_rows_under_a_wide_header_are_refused_before_they_are_filled_up(
 
 
 def test_a_packed_table_is_not_unpacked(tmp_path: Path) -> None:
-    path = tmp_path / "t.csv.gz"
-    path.write_bytes(gzip.compress(b"Image Index,Patient ID\na.png,1\n"))
+    (tmp_path / "t.csv").write_text("Image Index,Patient ID\na.png,1\n")
+    with gzip.open(tmp_path / "t.csv.gz", "wb") as file:
+        file.write((tmp_path / "t.csv").read_bytes())
+    with tarfile.open(tmp_path / "t.csv.tar", "w") as archive:  # is text, unless its name counts
+        archive.add(tmp_path / "t.csv", "t.csv")
     with pytest.raises(DataError, match=r"t\.csv\.gz is not UTF-8"):
-        read_table(path, COLUMNS)
+        read_table(tmp_path / "t.csv.gz", COLUMNS)
+    with pytest.raises(DataError, match=r"t\.csv\.tar is malformed"):
+        read_table(tmp_path / "t.csv.tar", COLUMNS)
 
 
 @pytest.mark.parametrize(
