@@ -170,13 +170,14 @@ def spoil_yaml(chance: random.Random, content: bytes) -> bytes:
     lines = content.decode().splitlines()
     at = chance.randrange(len(lines))
     key, colon, _ = lines[at].partition(":")
+    indent = key[: len(key) - len(key.lstrip())]
     lines[at : at + 1] = chance.choice(
         (
             [key + colon + " " + json.dumps(chance.choice((*VALUES, *FIELDS)))],
             [key + colon + " " + chance.choice(FIELDS)],
             [key + colon + " !!python/object/apply:os.system [true]"],
             [key + colon + " " + "[" * DEPTH + "]" * DEPTH],
-            [*ALIASES, key + colon + " *a6"],
+            [*(indent + line for line in ALIASES), key + colon + " *a6"],
             [lines[at], lines[at]],
             [" " + lines[at]],
             [],
