@@ -59,6 +59,7 @@ def read_brixia(root: Path, config: BrixiaConfig) -> ScoreIndex:
     """
     if not root.is_dir():
         raise DataError(f"there is no folder {root}: set paths.brixia to the BrixIA files")
+    resolve_inside(root, TABLE)
     entries, entry_problems = _read_entries(root / TABLE)
     fold, fold_problems = _folds(entries, root, config)
     resolve_inside(root, FILMS)
@@ -101,6 +102,7 @@ def read_consensus(root: Path) -> pd.DataFrame:
     Columns image, MeanA-F (float), ModeA-F (int). Raises DataError as ``read_table``, and for a
     name or number that is none.
     """
+    resolve_inside(root, CONSENSUS)
     path = root / CONSENSUS
     columns = [f"{kind}{zone}" for kind in ("Mean", "Mode") for zone in ZONES]
     table = read_table(path, ("Filename", *columns), separator=";")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from data.brixia_score import ZONES, ScoreIndex, label_columns, parse_scores
 from data.config import CohenReader
-from data.integrity import DataError, list_problems, read_grey, read_table
+from data.integrity import DataError, list_problems, read_grey, read_table, resolve_inside
 from data.nih import UNSAFE_NAME
 from data.nih_files import find_films
 from data.packing import squash
@@ -41,6 +41,7 @@ def read_cohen(root: Path, reader: CohenReader = CohenReader.senior) -> ScoreInd
     """
     if not root.is_dir():
         raise DataError(f"there is no folder {root}: set paths.cohen to the public Cohen subset")
+    resolve_inside(root, TABLE)
     other = CohenReader.junior if reader is CohenReader.senior else CohenReader.senior
     scores, table, problems = _read_scores(root / TABLE, reader, other)
     films, scan_problems = find_films(root, SUFFIXES)

@@ -1,5 +1,6 @@
 """Reading what users bring: paths, tables and films, each with an error that says what is wrong."""
 
+import csv
 import io
 import os
 import re
@@ -16,10 +17,13 @@ from data.whole_images import JPEG_SCAN, has_end, is_whole_png, with_more_data
 
 MAX_PIXELS = 64 * 1024**2  # ours: eight times the largest films of CR and DX detectors
 MAX_BYTES = 2 * MAX_PIXELS + 16 * 1024**2  # ours: 16 bits a pixel, and room for a header
+# Ours: four and seven times the largest official table, NIH's labels; pandas fills up short rows.
+MAX_TABLE_BYTES, MAX_FIELDS, MAX_COLUMNS = 32 * 1024**2, 10**7, 1000
 READABLE_FORMATS = ("PNG", "JPEG")  # ours: decoders of other formats are an attack surface
 # What a small file may ask of a decoder: it is busy with each chunk, and with all pixels a scan.
 MAX_PNG_CHUNKS = 100_000  # ours: 64 megapixels of 16 bits take 16,384 of the usual 8 KiB
 MAX_JPEG_SCANS = 40  # ours: four times what progressive films have
+_SHOWN = 1000  # characters of a header
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"
 _GREY_OF_16_BITS = ((np.arange(65536) * 255 + 32767) // 65535).astype(np.uint8)
@@ -77,43 +81,69 @@ def resolve_inside(root: Path, name: str) -> Path:
     return path
 
 
+def check_file(path: Path, most: int) -> None:
+    """Before it is opened, for a pipe would block and a device never end.
+
+    Raises DataError, which does not name the file, where it is not regular or over ``most`` bytes.
+    """
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise DataError("not a regular file")
+    if status.st_size > most:
+        raise DataError(f"too large: {status.st_size} bytes, at most {most} are read")
+
+
 def read_table(path: Path, columns: Collection[str], separator: str = ",") -> pd.DataFrame:
     """A csv file as strings, all its columns, indexed by line number (header = 1).
 
     Accepts a byte-order mark, CRLF, blank lines, and spaces around the values of ``columns``, whose
     control characters become escapes; a field that a row lacks is "". Raises DataError if the file
-    is absent, empty, not UTF-8, malformed, or lacks one of ``columns``.
+    is absent, no regular file, too large, empty, not UTF-8, malformed, or has one of ``columns``
+    not once.
     """
     try:
+        check_file(path, MAX_TABLE_BYTES)
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            width = len(next(csv.reader(file, delimiter=separator), []))
+            lines = 1 + sum(1 for _ in file)
+        if width > MAX_COLUMNS or lines * width > MAX_FIELDS:
+            raise DataError(
+                f"too large: {lines} lines of {width} columns, at most {MAX_COLUMNS} columns and "
+                f"{MAX_FIELDS} fields are read"
+            )
         table = pd.read_csv(
             path,
             sep=separator,
             encoding="utf-8-sig",
+            header=None,  # pandas would give a column that stands there twice another name
             dtype=object,
             na_filter=False,
             skip_blank_lines=False,
+            compression=None,
         )
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
     except FileNotFoundError:
         raise DataError(f"{path} not found") from None
-    except IsADirectoryError:
-        raise DataError(f"{path} is a folder, not a csv file") from None
     except PermissionError:
         raise DataError(f"{path} cannot be read: permission denied") from None
     except pd.errors.EmptyDataError:
         raise DataError(f"{path} is empty") from None
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8 text ({error.reason}): save it as UTF-8") from error
-    except pd.errors.ParserError as error:
+    except (pd.errors.ParserError, csv.Error) as error:
         raise DataError(f"{path} is malformed: {error}") from error
-    if not isinstance(table.index, pd.RangeIndex):
-        raise DataError(f"{path} is malformed: its rows have more fields than its header")
-    table.columns = table.columns.str.strip()
-    missing = [column for column in columns if column not in table.columns]
+    header = [name.strip() for name in table.iloc[0]]
+    missing = [column for column in columns if column not in header]
     if missing:
         raise DataError(
             f"{path} lacks the column {', '.join(map(repr, missing))}; "
-            f"it has {', '.join(map(repr, table.columns))}"
+            f"it has {', '.join(map(repr, header))[:_SHOWN]}"
         )
+    doubled = [column for column in columns if header.count(column) > 1]
+    if doubled:
+        raise DataError(f"{path} has the column {', '.join(map(repr, doubled))} twice: leave one")
+    table = table.iloc[1:].set_axis(header, axis="columns")
     table.index = pd.RangeIndex(2, len(table) + 2, name="line")
     table = table[(table.to_numpy() != "").any(axis=1)]
     for column in columns:  # Python's strings: many times faster than pandas' .str on 112,120 rows
@@ -162,13 +192,9 @@ def read_grey(path: Path) -> np.ndarray:
 
 
 def _decode(path: Path) -> np.ndarray:
-    status = path.stat()
-    if not stat.S_ISREG(status.st_mode):
-        raise DataError("not a regular file")
-    if status.st_size == 0:
+    check_file(path, MAX_BYTES)
+    if path.stat().st_size == 0:
         raise DataError("the file is empty")
-    if status.st_size > MAX_BYTES:
-        raise DataError(f"too large: {status.st_size} bytes, at most {MAX_BYTES} are read")
     _check_effort(path)
     with Image.open(path, formats=READABLE_FORMATS) as image:
         width, height = image.size

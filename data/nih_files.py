@@ -11,6 +11,7 @@ import pandas as pd
 from data.integrity import (
     DataError,
     Problem,
+    check_file,
     list_problems,
     printable,
     problem_table,
@@ -21,17 +22,20 @@ LABEL_FILES = ("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv")
 BOX_FILE = "BBox_List_2017.csv"
 TRAIN_VAL_LIST, TEST_LIST = "train_val_list.txt", "test_list.txt"
 SOURCE = "https://nihcc.app.box.com/v/ChestXray-NIHCC"
+MAX_LIST_BYTES = 4 * 1024**2  # ours: nearly three times the longest official list
 TRUTH_FOLDERS = ("changes", "marks", "masks", "planted")  # of the phantoms: PNGs, but no films
 
 
 def official_file(root: Path, *names: str) -> Path:
-    """The first of ``names`` that ``root`` holds; DataError saying what to put where if none."""
+    """The first of ``names`` that ``root`` holds; DataError saying what to put where if none, and
+    for a link that leads out."""
     if not root.exists():
         raise DataError(f"the folder {root} does not exist: set paths.nih to the NIH files")
     if not root.is_dir():
         raise DataError(f"{root} is a file: set paths.nih to the folder with the NIH files")
     for name in names:
         if (root / name).is_file():
+            resolve_inside(root, name)
             return root / name
     content = "is empty" if not any(root.iterdir()) else f"holds no {' or '.join(names)}"
     raise DataError(
@@ -91,12 +95,16 @@ def _leaves(root: Path, path: str) -> bool:
 def read_names(path: Path) -> tuple[pd.Series, pd.DataFrame]:
     """File names of a list, one per line; and problems (names that occur again).
 
-    Raises DataError if the file is absent, not UTF-8, or holds no name.
+    Raises DataError if the file is absent, no regular file, over 4 MB, not UTF-8, or holds no
+    name.
     """
     try:
+        check_file(path, MAX_LIST_BYTES)
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8 text ({error.reason}): save it as UTF-8") from error
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
     names = pd.Series([line.strip() for line in lines if line.strip()], dtype=object)

@@ -1,5 +1,6 @@
 """Weights on disk (safetensors, JSON beside them), and the weights that training starts from."""
 
+import hashlib
 import json
 import os
 import pickle
@@ -11,7 +12,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torchvision.models import DenseNet121_Weights, densenet121
+from torchvision.models import DenseNet121_Weights
 
 from models.densenet import DenseNet121, SeverityRegressor
 from models.foreign_weights import (
@@ -147,10 +148,10 @@ def initial_model(
     if init == "random":
         return model
     if init == "imagenet":
-        state = _imagenet_state()
-        if num_outputs != len(state["classifier.bias"]):
+        path, state = _imagenet_state()
+        if num_outputs != len(state.get("classifier.bias", ())):
             state.update({f"classifier.{k}": v for k, v in model.classifier.state_dict().items()})
-        model.load_state_dict(state)
+        fit_weights(model, state, path)
         return model
     path = Path(init)
     if not path.is_file():
@@ -204,19 +205,34 @@ def _seeded_model(num_outputs: int, seed: int) -> DenseNet121:
         return DenseNet121(num_outputs)
 
 
-def _imagenet_state() -> dict[str, Tensor]:
+def _imagenet_state() -> tuple[Path, dict[str, Tensor]]:
+    """torchvision's file and its weights in our spelling; it is downloaded if it is not there."""
     weights = DenseNet121_Weights.IMAGENET1K_V1
-    name = weights.url.rsplit("/", 1)[-1]
-    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    path = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rsplit("/", 1)[-1]
+    advice = (
+        f"Put the file from {weights.url} in {path.parent} (over a broken one, if there is one), "
+        "or set model.init=random"
+    )
     try:
-        with torch.random.fork_rng(devices=[]):
-            return dict(densenet121(weights=weights, progress=False).state_dict())
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        if path.exists():  # torch compares with the digest in the name what it downloads, no other
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            if not digest.startswith(path.stem.rpartition("-")[2]):
+                raise CheckpointError(
+                    f"model.init=imagenet: {path} is not the file that its name says: its sha256 "
+                    f"begins with {digest[:8]}. {advice}"
+                )
+        # Eight digits keep no forger out: nothing that the pickle names is called either.
+        state = weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
+    except pickle.UnpicklingError as error:  # its text advises to let the file run
         raise CheckpointError(
-            f"model.init=imagenet: {name} could not be had ({error}). Put the file from "
-            f"{weights.url} in {folder} (over a broken one, if there is one), or set "
-            "model.init=random"
+            f"model.init=imagenet: {path} holds something else than weights. {advice}"
         ) from error
+    except (OSError, RuntimeError, EOFError) as error:
+        raise CheckpointError(
+            f"model.init=imagenet: {path.name} could not be had ({error}). {advice}"
+        ) from error
+    return path, in_our_spelling(state, path)
 
 
 def _shape(state: Mapping[str, Tensor], name: str) -> str:

@@ -1,9 +1,10 @@
 """The weights in a file of torch.save, read without running anything that the file names.
 
 Run by ``models/foreign_weights.py`` as a script in a process of its own, with limits on memory,
-time and files: ``python -I inert_pickle.py MODEL OUT`` writes OUT as safetensors. It imports
-neither torch nor this project. A name in the pickle is looked up in ``_ALLOWED`` and nowhere else,
-so the class that bears it is never imported, let alone called; any other name ends the reading.
+time and files: ``python -I inert_pickle.py MODEL OUT SECONDS`` writes OUT as safetensors, or takes
+more SECONDS of the processor and is ended. It imports neither torch nor this project. A name in the
+pickle is looked up in ``_ALLOWED`` and nowhere else, so the class that bears it is never imported,
+let alone called; any other name ends the reading.
 Reads the zip form (torch 1.6 and later) and the one before it.
 """
 
@@ -21,8 +22,9 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from safetensors.numpy import save_file
 
-_SPARE_MEMORY = 2**30  # bytes for the interpreter and numpy
-_CPU_SECONDS = 120
+# A DenseNet121 has 32 MB, three times as many with an optimizer's state.
+_MAX_BYTES = 200 * 10**6
+_SPARE_MEMORY = 2**30  # bytes for the interpreter and numpy; with 4 copies of the file under 2 GB
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001
 _WRAPPERS = ("state_dict", "model")
@@ -233,16 +235,20 @@ def _array(name: str, tensor: Tensor, content: bytes) -> np.ndarray:
     return np.lib.stride_tricks.as_strided(numbers, shape, strides).copy(order="C")
 
 
-def _limit(size: int) -> None:
+def _limit(size: int, seconds: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (_SPARE_MEMORY + 4 * size,) * 2)
-    resource.setrlimit(resource.RLIMIT_CPU, (_CPU_SECONDS,) * 2)
+    # The first is the signal that tells the parent why, the second ends what ignores it.
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
     resource.setrlimit(resource.RLIMIT_FSIZE, (2 * size + 2**20,) * 2)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def main(source: str, target: str) -> str:
+def main(source: str, target: str, seconds: str) -> str:
     """Writes ``target``, or returns the reason why not."""
-    _limit(Path(source).stat().st_size)
+    size = Path(source).stat().st_size
+    if size > _MAX_BYTES:
+        return f"{size} bytes, at most {_MAX_BYTES} are read: save its state dict alone"
+    _limit(size, int(seconds))
     try:
         save_file(read(Path(source)), target)
     except Refused as refused:

@@ -9,6 +9,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from pipeline.conf_files import ConfFileError
 from pipeline.config import CONF, register, to_dataclass
 from pipeline.interrupts import stop_on_signals
 from pipeline.progress import console, log, say
@@ -30,7 +31,11 @@ def main(composed: DictConfig) -> None:
 
 def start() -> None:
     """What the command does; a file that adds a method or metric of its own ends with it."""
-    register()
+    try:
+        register()
+    except ConfFileError as error:
+        say(f"error: {error}")
+        sys.exit(1)
     stop_on_signals()
     main()
 

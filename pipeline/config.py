@@ -24,6 +24,7 @@ from models.config import (
     partition_problems,
 )
 from pipeline.brixia_config import BrixiaStudyConfig, check_brixia
+from pipeline.conf_files import check_conf
 from pipeline.executors.config import ExecutorConfig, ExecutorName, executor_problems
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
@@ -97,7 +98,14 @@ def available_cores() -> int:
 
 
 def register() -> None:
-    """Makes the typed tree and the ``cores`` resolver known to Hydra."""
+    """Makes the typed tree and the ``cores`` resolver known to Hydra.
+
+    Raises
+    ------
+    ConfFileError
+        For a file of conf/ that Hydra had better not read.
+    """
+    check_conf(CONF)
     ConfigStore.instance().store(name="schema", node=open_schema())
     OmegaConf.register_new_resolver("cores", available_cores, replace=True)
 
@@ -124,9 +132,19 @@ def to_dataclass(config: DictConfig, overrides: Sequence[str]) -> PipelineConfig
     ConfigError
         Where a value is of the right type but cannot work.
     """
+    _check_lists(OmegaConf.to_container(config), "")
     result = cast(PipelineConfig, OmegaConf.to_object(config))
     _check(result, {override.lstrip("+").partition("=")[0] for override in overrides})
     return result
+
+
+def _check_lists(value: object, key: str) -> None:
+    """All lists of the tree hold single values, which OmegaConf does not see to."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            _check_lists(inner, f"{key}.{name}".lstrip("."))
+    elif isinstance(value, list) and any(isinstance(inner, dict | list) for inner in value):
+        raise ConfigError(f"{key}: single values, not lists or settings within the list")
 
 
 def compose_config(overrides: Sequence[str]) -> PipelineConfig:

@@ -30,7 +30,11 @@ def raw_films(
     root = Path(folder)
     if not root.is_dir():
         raise ConfigError(f"{key}: there is no folder {root}")
-    tables = [path for path in sorted(root.iterdir()) if path.suffix in (".csv", ".txt")]
+    tables = [
+        path
+        for path in sorted(root.iterdir())
+        if path.suffix in (".csv", ".txt") and path.is_file()  # to read a pipe would never end
+    ]
     found = [find_films(root, suffixes, part)[0] for part in below]
     if any(films.empty for films in found):
         raise ConfigError(f"{key}: no {' or '.join(suffixes)} film below {root}; {advice}")

@@ -11,6 +11,7 @@ from PIL import Image
 from pydicom import uid
 
 from tests.data import test_dicom
+from tests.models.test_inert_pickle import tuples_in_tuples
 
 SIDE = 8192  # px: the largest square that is read at all
 J2K_START = b"\xff\x4f\xff\x51"
@@ -122,4 +123,5 @@ BOMBS: dict[str, Callable[[Path], Path]] = {
     "JPEG 2000 of precincts of 2 px": lambda folder: jpeg2000(folder / "a.dcm", 2048, precinct=1),
     "JPEG 2000 of precincts of 16 px": lambda folder: jpeg2000(folder / "a.dcm", SIDE, precinct=4),
     "JPEG Lossless that claims 64 megapixels": lambda folder: jpeg_lossless(folder / "a.dcm", SIDE),
+    "pickle of tuples in tuples": lambda folder: tuples_in_tuples(folder / "a.pt"),
 }

@@ -31,6 +31,7 @@ FIELDS = (
     *("../../secret.png", "/etc/passwd", "C:\\x.png", "..", ".", "a\0b", "~", "x" * 10000),
     *("<script>alert(1)</script>", "=1+1", "${oc.env:HOME}", "{{7*7}}", "No Finding|Mass", "à.png"),
 )
+ALIASES = ("a0: &a0 []", *(f"a{n + 1}: &a{n + 1} [{', '.join([f'*a{n}'] * 10)}]" for n in range(6)))
 VALUES = (None, True, 0, -1, 1e308, 2**80, "", "x", "../..", "a\0b", "${oc.env:HOME}", [], {}, [[]])
 
 
@@ -162,17 +163,21 @@ def spoil_json(chance: random.Random, content: bytes) -> bytes:
 
 
 def spoil_yaml(chance: random.Random, content: bytes) -> bytes:
-    """YAML with a value of another type, a line gone, doubled or indented; or torn text."""
+    """YAML with a value of another type, nested without end or ten times itself, a line gone,
+    doubled or indented; or torn text."""
     if chance.random() < 0.3:
         return spoil_bytes(chance, content)
     lines = content.decode().splitlines()
     at = chance.randrange(len(lines))
     key, colon, _ = lines[at].partition(":")
+    indent = key[: len(key) - len(key.lstrip())]
     lines[at : at + 1] = chance.choice(
         (
             [key + colon + " " + json.dumps(chance.choice((*VALUES, *FIELDS)))],
             [key + colon + " " + chance.choice(FIELDS)],
             [key + colon + " !!python/object/apply:os.system [true]"],
+            [key + colon + " " + "[" * DEPTH + "]" * DEPTH],
+            [*(indent + line for line in ALIASES), key + colon + " *a6"],
             [lines[at], lines[at]],
             [" " + lines[at]],
             [],

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline import config
 from tests import mutations
-from tests.torture_inputs import Outcome, kinds, spoilt, try_file
+from tests.torture_inputs import Outcome, in_time, kinds, spoilt, try_file
 
 FILES = 4  # times the share of the kind
 KINDS = kinds()
@@ -42,6 +42,14 @@ def test_a_reader_that_lets_another_error_out_or_names_nothing_is_a_fault(tmp_pa
     assert raises(ValueError("bad")).what == "names no file"
     assert raises(KeyError("boxes.csv")).what == "another error"
     assert raises(MemoryError()).what == "memory"
+
+
+def test_too_long_and_only_waiting_are_faults_but_not_a_busy_machine() -> None:
+    read = Outcome("read")
+    assert in_time(read, seconds=9, wall=200) is read
+    assert in_time(read, seconds=0.1, wall=20) is read
+    assert in_time(read, seconds=11, wall=20).what == "too long"
+    assert in_time(read, seconds=0.1, wall=70).is_fault
 
 
 @pytest.mark.parametrize("name", ["PNG L", "DICOM RLE Lossless", "NIH labels", "run.json", "YAML"])

@@ -10,7 +10,15 @@ from PIL import Image
 from pydicom import uid
 from pydicom.dataset import Dataset, FileMetaDataset
 
-from data.brixia import NAME, OTHER_NAME, TABLE, read_brixia, read_consensus, square_reader
+from data.brixia import (
+    CONSENSUS,
+    NAME,
+    OTHER_NAME,
+    TABLE,
+    read_brixia,
+    read_consensus,
+    square_reader,
+)
 from data.brixia_score import DETECTORS, ZONES, ScoreIndex
 from data.config import BrixiaConfig, DicomScaling
 from data.dicom import read_dicom
@@ -305,6 +313,15 @@ def test_a_wrong_root_says_what_was_looked_for(tmp_path: Path) -> None:
         (root / "dicom_clean" / name).write_text("no film")
     with pytest.raises(DataError, match=r"no film in .* can be read; the first: not a DICOM"):
         read(root)
+
+
+def test_a_table_that_is_a_link_out_of_the_root_is_not_followed(tmp_path: Path) -> None:
+    root = Layout().write(tmp_path / "root")
+    for name, reader in ((TABLE, read), (CONSENSUS, read_consensus)):
+        (root / name).unlink(missing_ok=True)
+        (root / name).symlink_to(tmp_path / "elsewhere.csv")
+        with pytest.raises(DataError, match=f"'{name}' is a link that leads out of"):
+            reader(root)
 
 
 def test_a_table_with_commas_is_refused_with_what_it_has(tmp_path: Path) -> None:

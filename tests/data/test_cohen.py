@@ -87,6 +87,14 @@ def test_a_bad_row_is_skipped_and_listed(tmp_path: Path, row: str, reason: str) 
     assert index.problems["field"][0] == "public-annotations.csv line 4"
 
 
+def test_a_table_that_is_a_link_out_of_the_root_is_not_followed(tmp_path: Path) -> None:
+    table = write(tmp_path / "root") / "public-annotations.csv"
+    table.rename(tmp_path / "elsewhere.csv")
+    table.symlink_to(tmp_path / "elsewhere.csv")
+    with pytest.raises(DataError, match=f"'{table.name}' is a link that leads out of"):
+        read_cohen(tmp_path / "root")
+
+
 def test_absent_films_are_listed_and_none_at_all_is_an_error(tmp_path: Path) -> None:
     write(tmp_path)
     (tmp_path / "public-cohen-subset" / NAMES[2]).unlink()

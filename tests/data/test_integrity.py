@@ -1,10 +1,14 @@
 """Reading users' paths, tables and films: what is accepted, and how the rest is refused."""
 
+import gzip
 import os
 import struct
+import tarfile
 import threading
 import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,16 +19,25 @@ from PIL import Image
 from data import integrity
 from data.integrity import (
     MAX_BYTES,
+    MAX_COLUMNS,
+    MAX_FIELDS,
     MAX_JPEG_SCANS,
     MAX_PNG_CHUNKS,
+    MAX_TABLE_BYTES,
     DataError,
     read_grey,
     read_table,
     resolve_inside,
 )
+from data.nih_files import MAX_LIST_BYTES, read_names
 from data.whole_images import JPEG_SCAN
 
 COLUMNS = ("Image Index", "Patient ID")
+READERS: tuple[tuple[Callable[[Path], Any], int], ...] = (
+    (read_grey, MAX_BYTES),
+    (lambda path: read_table(path, COLUMNS), MAX_TABLE_BYTES),
+    (read_names, MAX_LIST_BYTES),
+)
 
 
 def save(path: Path, pixels: np.ndarray, mode: str | None = None) -> Path:
@@ -139,11 +152,14 @@ def test_a_jpeg_of_very_many_scans_is_refused_before_it_is_decoded(tmp_path: Pat
         read_grey(path)
 
 
-def test_a_file_that_is_too_large_for_any_film_is_refused_unread(tmp_path: Path) -> None:
-    with (tmp_path / "film.png").open("wb") as file:
-        file.truncate(MAX_BYTES + 1)  # holes, which take no room
-    with pytest.raises(DataError, match=r"film\.png: too large: \d+ bytes"):
-        read_grey(tmp_path / "film.png")
+@pytest.mark.parametrize(("reader", "most"), READERS)
+def test_a_file_that_is_too_large_for_its_kind_is_refused_unread(
+    tmp_path: Path, reader: Callable[[Path], Any], most: int
+) -> None:
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate(most + 1)  # holes, which take no room
+    with pytest.raises(DataError, match=r"large: too large: \d+ bytes"):
+        reader(tmp_path / "large")
 
 
 def test_an_image_without_pixels_is_refused(tmp_path: Path) -> None:
@@ -167,20 +183,23 @@ def test_what_is_no_film_is_named_with_the_reason(tmp_path: Path) -> None:
             read_grey(tmp_path / name)
 
 
-def test_a_pipe_named_like_a_film_does_not_block(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe.png")
+@pytest.mark.parametrize(("reader", "most"), READERS)
+def test_a_pipe_where_a_file_belongs_does_not_block(
+    tmp_path: Path, reader: Callable[[Path], Any], most: int
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
     caught: list[Exception] = []
 
     def read() -> None:
         try:
-            read_grey(tmp_path / "pipe.png")
+            reader(tmp_path / "pipe")
         except DataError as error:
             caught.append(error)
 
     thread = threading.Thread(target=read, daemon=True)
     thread.start()
     thread.join(timeout=5)
-    assert len(caught) == 1
+    assert [str(error) for error in caught] == [f"{tmp_path}/pipe: not a regular file"]
 
 
 def test_a_failing_disk_is_not_blamed_on_the_film(
@@ -280,6 +299,48 @@ def test_a_missing_column_is_named_with_the_file_and_what_it_has(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
+    "header",
+    ["Image Index, Image Index,Patient ID", "Image Index,Patient ID,Image Index"],
+)
+def test_a_column_that_stands_there_twice_is_named_with_the_file(
+    tmp_path: Path, header: str
+) -> None:
+    (tmp_path / "t.csv").write_text(f"{header}\na.png,b.png,1\n")
+    with pytest.raises(DataError, match=r"t\.csv has the column 'Image Index' twice"):
+        read_table(tmp_path / "t.csv", COLUMNS)
+
+
+def test_columns_that_nobody_asks_for_may_share_a_name(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("Image Index,Note,Patient ID,Note,\na.png,x,1,y,z\n")
+    table = read_table(tmp_path / "t.csv", COLUMNS)
+    assert table.to_numpy().tolist() == [["a.png", "x", "1", "y", "z"]]
+
+
+@pytest.mark.parametrize(
+    ("columns", "lines"), [(MAX_COLUMNS + 1, 1), (MAX_COLUMNS, MAX_FIELDS // MAX_COLUMNS)]
+)
+def test_short_rows_under_a_wide_header_are_refused_before_they_are_filled_up(
+    tmp_path: Path, columns: int, lines: int
+) -> None:
+    wide = ",".join(["Image Index", "Patient ID", *("x" * (columns - 2))])
+    (tmp_path / "t.csv").write_text(f"{wide}\n" + "a\n" * lines)
+    with pytest.raises(DataError, match=rf"t\.csv: too large: {lines + 1} lines of {columns} col"):
+        read_table(tmp_path / "t.csv", COLUMNS)
+
+
+def test_a_packed_table_is_not_unpacked(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("Image Index,Patient ID\na.png,1\n")
+    with gzip.open(tmp_path / "t.csv.gz", "wb") as file:
+        file.write((tmp_path / "t.csv").read_bytes())
+    with tarfile.open(tmp_path / "t.csv.tar", "w") as archive:  # is text, unless its name counts
+        archive.add(tmp_path / "t.csv", "t.csv")
+    with pytest.raises(DataError, match=r"t\.csv\.gz is not UTF-8"):
+        read_table(tmp_path / "t.csv.gz", COLUMNS)
+    with pytest.raises(DataError, match=r"t\.csv\.tar is malformed"):
+        read_table(tmp_path / "t.csv.tar", COLUMNS)
+
+
+@pytest.mark.parametrize(
     ("content", "reason"),
     [
         (b"", "is empty"),
@@ -303,5 +364,5 @@ def test_a_bad_table_is_refused_with_the_reason(
 def test_an_absent_table_or_a_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"t\.csv not found"):
         read_table(tmp_path / "t.csv", COLUMNS)
-    with pytest.raises(DataError, match="is a folder"):
+    with pytest.raises(DataError, match="not a regular file"):
         read_table(tmp_path, COLUMNS)

@@ -438,10 +438,30 @@ def test_a_wrong_root_says_what_was_looked_for(tmp_path: Path) -> None:
             read(tmp_path / name)
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["Data_Entry_2017_v2020.csv", "BBox_List_2017.csv", "test_list.txt", "train_val_list.txt"],
+OFFICIAL = (
+    "Data_Entry_2017_v2020.csv",
+    "BBox_List_2017.csv",
+    "test_list.txt",
+    "train_val_list.txt",
 )
+
+
+@pytest.mark.parametrize("name", OFFICIAL)
+def test_an_official_file_that_is_a_link_out_of_the_root_is_not_followed(
+    tmp_path: Path, name: str
+) -> None:
+    path = Layout().write(tmp_path / "root") / name
+    path.rename(path.with_suffix(".old"))
+    path.symlink_to(path.with_suffix(".old"))
+    assert read(tmp_path / "root").found == 6
+    path.with_suffix(".old").rename(tmp_path / "elsewhere")
+    path.unlink()
+    path.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(DataError, match=f"'{name}' is a link that leads out of"):
+        read(tmp_path / "root")
+
+
+@pytest.mark.parametrize("name", OFFICIAL)
 def test_an_absent_or_damaged_official_file_is_named(tmp_path: Path, name: str) -> None:
     path = Layout().write(tmp_path) / name
     for content in (b"", b"\xff\xfe\xff", b"\n\n"):

@@ -1,6 +1,9 @@
+import hashlib
 import json
+import os
 import re
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 
 import pytest
@@ -177,17 +180,63 @@ def test_imagenet_without_a_network_says_which_file_goes_where(
     assert "model.init=random" in message
 
 
+def put_for_imagenet(
+    content: Any, home: Path, monkeypatch: pytest.MonkeyPatch, zipped: bool = False
+) -> Path:
+    """Where torchvision's file lies once it was downloaded, under a digest that is right."""
+    monkeypatch.setenv("TORCH_HOME", str(home))
+    folder = home / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    torch.save(content, folder / "made", _use_new_zipfile_serialization=zipped)
+    digest = hashlib.sha256((folder / "made").read_bytes()).hexdigest()
+    name = f"densenet121-{digest[:8]}.pth"
+    url = f"https://download.pytorch.org/models/{name}"
+    monkeypatch.setattr(DenseNet121_Weights, "url", url)
+    return (folder / "made").rename(folder / name)
+
+
+class Gadget:
+    """Pickles as a call that leaves a file."""
+
+    def __reduce__(self) -> Any:
+        return os.system, ('touch "$MARKER"',)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_nothing_runs_that_a_file_in_the_place_of_imagenet_s_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zipped: bool
+) -> None:
+    marker = tmp_path / "ran"
+    monkeypatch.setenv("MARKER", str(marker))
+    path = put_for_imagenet({"classifier.bias": Gadget()}, tmp_path, monkeypatch, zipped)
+    with pytest.raises(CheckpointError, match=rf"{path} holds something else than weights"):
+        initial_model("imagenet", 3, seed=0)
+    assert not marker.exists()
+    torch.load(path, weights_only=False)
+    assert marker.exists()
+
+
+def test_a_file_whose_content_is_not_what_its_name_says_is_refused_before_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = put_for_imagenet({}, tmp_path, monkeypatch)
+    path.write_bytes(path.read_bytes() + b"\0")
+    monkeypatch.setattr(DenseNet121_Weights, "get_state_dict", lambda *_, **__: pytest.fail("read"))
+    with pytest.raises(CheckpointError, match=rf"{path} is not the file that its name says"):
+        initial_model("imagenet", 3, seed=0)
+
+
 def test_imagenet_weights_come_under_a_fresh_seeded_classifier(
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     published = densenet121(weights=None)
-    # torchvision's file spells norm1 as norm.1 and counts no batches; its loader mends that.
+    # torchvision's file spells norm1 as norm.1, counts no batches, and is of the older form.
     state = {
-        key.replace("norm1", "norm.1").replace("conv1", "conv.1"): value
+        re.sub(r"(denselayer\d+\.(?:norm|conv))([12])", r"\1.\2", key): value
         for key, value in published.state_dict().items()
         if not key.endswith("num_batches_tracked")
     }
-    monkeypatch.setattr(DenseNet121_Weights, "get_state_dict", lambda *_, **__: dict(state))
+    put_for_imagenet(state, tmp_path, monkeypatch)
     model = initial_model("imagenet", 3, seed=7)
     fresh = initial_model("random", 3, seed=7)
     assert equal(model.features, published.features)

@@ -17,7 +17,7 @@ import pytest
 import torch
 from torch import nn
 
-from models import inert_pickle
+from models import foreign_weights, inert_pickle
 from models.foreign_weights import CheckpointError, read_pickled
 
 
@@ -29,6 +29,11 @@ def write_zip(path: Path, payload: bytes, storages: dict[str, bytes] | None = No
         for key, content in (storages or {}).items():
             archive.writestr(f"archive/data/{key}", content)
     return path
+
+
+def tuples_in_tuples(path: Path) -> Path:
+    """A dict whose key is a tuple of one tuple twice, and so on: its hash takes 2**60 steps."""
+    return write_zip(path, b"\x80\x02})" + b"2\x86" * 60 + b"Ns.")
 
 
 def network() -> nn.Module:
@@ -299,6 +304,22 @@ def test_a_file_that_was_cut_short_is_refused(tmp_path: Path, zipped: bool) -> N
     torch.save(network().state_dict(), path, _use_new_zipfile_serialization=zipped)
     path.write_bytes(path.read_bytes()[:-100])
     assert "cut.pt: not readable as weights: " in refusal(path)
+
+
+def test_tuples_that_double_with_each_byte_end_when_the_processor_s_time_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert foreign_weights._CPU_SECONDS < 10  # as docs/reliability.md promises
+    monkeypatch.setattr(foreign_weights, "_CPU_SECONDS", 1)
+    path = tuples_in_tuples(tmp_path / "tuples.pt")
+    assert refusal(path) == f"{path}: takes over 1 s of the processor to read"
+
+
+def test_a_file_that_is_far_too_large_for_such_a_network_is_not_opened(tmp_path: Path) -> None:
+    with (tmp_path / "large.pt").open("wb") as file:
+        file.truncate(inert_pickle._MAX_BYTES + 1)  # holes, which take no room
+    assert "200000001 bytes, at most 200000000 are read" in refusal(tmp_path / "large.pt")
+    assert inert_pickle._SPARE_MEMORY + 4 * inert_pickle._MAX_BYTES < 2 * 10**9
 
 
 def test_reading_ends_when_its_time_is_over(tmp_path: Path) -> None:

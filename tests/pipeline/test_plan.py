@@ -1,5 +1,7 @@
 """Which results a setting touches, read off the keys of the plan; nothing is computed."""
 
+import os
+import threading
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -58,6 +60,21 @@ def test_films_that_move_keep_their_keys(tmp_path):
     (tmp_path / "there" / "images" / "00000001_000.png").write_bytes(b"another")
     third = keys(tmp_path, *experiment, f"paths.nih={tmp_path / 'there'}")
     assert all(third[title] != first[title] for title in first)
+
+
+def test_a_pipe_that_is_named_like_a_table_is_not_waited_for(tmp_path: Path) -> None:
+    folder = tmp_path / "nih"
+    folder.mkdir()
+    (folder / "00000001_000.png").write_bytes(b"a film")
+    os.mkfifo(folder / "Data_Entry_2017_v2020.csv")
+    overrides = ("experiment=nih", "model.init=random", f"paths.nih={folder}")
+    planned: list[dict[str, str]] = []
+    thread = threading.Thread(
+        target=lambda: planned.append(keys(tmp_path, *overrides)), daemon=True
+    )
+    thread.start()
+    thread.join(timeout=20)
+    assert len(planned) == 1
 
 
 def test_another_beta_touches_attribution_and_what_follows_but_no_training(tmp_path):
