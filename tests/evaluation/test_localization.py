@@ -90,7 +90,7 @@ def test_a_box_that_ends_in_half_a_pixel_at_the_border_covers_the_pixel_there(ro
 @pytest.mark.parametrize(
     "box",
     [
-        *((0, 0, 0, 5), (0, 0, 5, 0), (0, 0, 5, -1), (1024, 0, 5, 5), (0, 1024, 5, 5)),
+        *((5, 5, 0, 5), (5, 5, 5, 0), (0, 0, 5, -1), (1024, 0, 5, 5), (0, 1024, 5, 5)),
         *((-5, 0, 5, 5), (0, -5, 5, 5), (np.nan, 0, 5, 5), (0, 0, np.inf, 5)),
     ],
 )

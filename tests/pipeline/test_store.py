@@ -85,6 +85,17 @@ def test_json_is_sorted_and_whole_or_the_file_before(tmp_path):
         assert json.loads(path.read_text()) == {"a": [2], "b": 1}
 
 
+def test_json_is_on_the_disk_before_it_takes_its_name(tmp_path, monkeypatch):
+    path, flushed = tmp_path / "run.json", []
+
+    def fsync(descriptor: int) -> None:
+        flushed.append((os.fstat(descriptor).st_size, path.exists()))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_json(path, {"a": 1})
+    assert flushed == [(path.stat().st_size, False)]
+
+
 def test_what_is_removed_is_the_link_and_not_what_it_points_to(tmp_path):
     (tmp_path / "kept").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "kept")
