@@ -60,7 +60,6 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        root.mkdir(parents=True, exist_ok=True)
         self.digests = DigestCache(root / "digests.sqlite")
 
     def folder(self, stage: str, key: str) -> Path:
@@ -132,8 +131,7 @@ class Store:
             Where another process holds it, unless told to wait.
         """
         path = self.folder(stage, key).with_suffix(".lock")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path)
+        lock = FileLock(path)  # makes the folder too
         try:
             lock.acquire(timeout=-1 if wait else 0)
         except Timeout as error:
