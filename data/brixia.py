@@ -15,7 +15,14 @@ from data.brixia_score import ZONES, ScoreIndex, label_columns, parse_scores
 from data.config import BrixiaConfig, DicomScaling
 from data.dicom import read_dicom, read_dicom_facts
 from data.dicom_errors import DicomError
-from data.integrity import DataError, list_problems, problem_table, read_table, resolve_inside
+from data.integrity import (
+    DataError,
+    list_problems,
+    problem_table,
+    read_table,
+    reason_alone,
+    resolve_inside,
+)
 from data.nih_files import find_films
 from data.packing import SquareReader, squash
 from data.splits import split_by_patient
@@ -203,7 +210,7 @@ def _facts(images: pd.DataFrame, root: Path) -> tuple[pd.DataFrame, pd.DataFrame
         try:
             facts = read_dicom_facts(path)
         except DicomError as error:
-            problems.append((image, "film", str(error).removeprefix(f"{path}: ")))
+            problems.append((image, "film", reason_alone(error, path)))
             continue
         problems += [(image, field, reason) for field, reason in facts.doubts]
         if photometric != facts.photometric:

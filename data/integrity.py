@@ -60,6 +60,11 @@ def printable(name: str) -> str:
     return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
+def reason_alone(error: DataError, path: Path) -> str:
+    """What an error of reading the file says, without the path that it begins with."""
+    return str(error).removeprefix(f"{printable(str(path))}: ")
+
+
 def resolve_inside(root: Path, name: str) -> Path:
     """Absolute path of ``name`` below ``root``.
 
@@ -81,8 +86,8 @@ def resolve_inside(root: Path, name: str) -> Path:
     return path
 
 
-def check_file(path: Path, most: int) -> None:
-    """Before it is opened, for a pipe would block and a device never end.
+def check_file(path: Path, most: int) -> int:
+    """Its bytes, told before it is opened, for a pipe would block and a device never end.
 
     Raises DataError, which does not name the file, where it is not regular or over ``most`` bytes.
     """
@@ -91,6 +96,7 @@ def check_file(path: Path, most: int) -> None:
         raise DataError("not a regular file")
     if status.st_size > most:
         raise DataError(f"too large: {status.st_size} bytes, at most {most} are read")
+    return status.st_size
 
 
 def read_table(path: Path, columns: Collection[str], separator: str = ",") -> pd.DataFrame:
@@ -192,8 +198,7 @@ def read_grey(path: Path) -> np.ndarray:
 
 
 def _decode(path: Path) -> np.ndarray:
-    check_file(path, MAX_BYTES)
-    if path.stat().st_size == 0:
+    if check_file(path, MAX_BYTES) == 0:
         raise DataError("the file is empty")
     _check_effort(path)
     with Image.open(path, formats=READABLE_FORMATS) as image:

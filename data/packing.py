@@ -23,6 +23,7 @@ from data.integrity import (
     problem_table,
     read_grey,
     read_table,
+    reason_alone,
     resolve_inside,
 )
 
@@ -114,12 +115,12 @@ def pack_shard(
         raise DataError(f"{threads=} must be at least 1")
 
     def decode(name: str) -> np.ndarray | str:
-        path = None
+        path = root
         try:
             path = resolve_inside(root, name)
             return reader(path, side)
         except DataError as error:
-            return str(error).removeprefix(f"{path}: ")  # problems.csv is the same for any root
+            return reason_alone(error, path)  # problems.csv is the same for any root
 
     films = _films_of(images, shard, shard_size)
     rows, reasons = [], []

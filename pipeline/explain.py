@@ -115,13 +115,12 @@ def read_film(path: Path, side: int) -> tuple[NDArray[np.uint8], list[str]]:
 def _nameless(film: Path) -> Iterator[None]:
     """Makes errors of reading ExplainErrors that say what is wrong with the film but not its name
     or path: these may be a patient's, and what is on a screen is copied."""
-    from data.integrity import DataError, printable
+    from data.integrity import DataError, reason_alone
 
     try:
         yield
     except DataError as error:
-        reason = str(error).removeprefix(f"{printable(str(film))}: ")
-        raise ExplainError(f"--image: {reason}") from None
+        raise ExplainError(f"--image: {reason_alone(error, film)}") from None
     except OSError as error:
         raise ExplainError(f"--image: cannot be read: {error.strerror}") from None
 

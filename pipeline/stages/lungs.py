@@ -185,7 +185,7 @@ def _read_pairs(
 ) -> tuple[pd.DataFrame, np.ndarray, list[np.ndarray], pd.DataFrame]:
     """The readable pairs with their folds, films, masks; and problems."""
     from data.cohen import read_square
-    from data.integrity import DataError, list_problems, printable, resolve_inside
+    from data.integrity import DataError, list_problems, reason_alone, resolve_inside
     from data.lung_pairs import read_lung_pairs
     from data.lungs import read_lung_mask
     from data.splits import split_by_patient
@@ -200,8 +200,7 @@ def _read_pairs(
                 path = resolve_inside(root, name)
                 pair.append(reader(path, lungs.side))
         except DataError as error:  # without the path: a reason is handed on as it is
-            reason = str(error).removeprefix(f"{printable(str(path))}: ")
-            reasons.append(f"{('film', 'mask')[len(pair)]}: {reason}")
+            reasons.append(f"{('film', 'mask')[len(pair)]}: {reason_alone(error, path)}")
             continue
         films.append(pair[0])
         masks.append(pair[1])

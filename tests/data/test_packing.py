@@ -158,6 +158,16 @@ def test_packing_again_keeps_finished_shards(
     assert contents(packed) == before
 
 
+def test_no_reason_names_the_folder_whatever_it_is_called(tmp_path: Path) -> None:
+    root = tmp_path / "a\rfolder"
+    root.mkdir()
+    images = write_films(root)
+    (root / images["path"][1]).write_bytes(b"no film")
+    pack(images, root, tmp_path / "packed", SIDE, shard_size=3, threads=1)
+    problems = pd.read_csv(tmp_path / "packed" / "problems.csv")
+    assert problems["reason"].tolist() == ["not a PNG or JPEG image"]
+
+
 @pytest.mark.parametrize("killed_at", range(1, 7))
 def test_a_killed_packing_goes_on_to_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_at: int

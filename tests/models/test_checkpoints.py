@@ -13,6 +13,7 @@ from torchvision.models import DenseNet121_Weights, densenet121
 
 from models.checkpoints import CheckpointError, initial_model, load_checkpoint, save_checkpoint
 from models.densenet import DenseNet121
+from tests.models.test_inert_pickle import Gadget
 
 LABELS = ["Effusion", "Mass", "Hernia"]
 
@@ -195,20 +196,14 @@ def put_for_imagenet(
     return (folder / "made").rename(folder / name)
 
 
-class Gadget:
-    """Pickles as a call that leaves a file."""
-
-    def __reduce__(self) -> Any:
-        return os.system, ('touch "$MARKER"',)
-
-
 @pytest.mark.parametrize("zipped", [True, False])
 def test_nothing_runs_that_a_file_in_the_place_of_imagenet_s_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zipped: bool
 ) -> None:
     marker = tmp_path / "ran"
     monkeypatch.setenv("MARKER", str(marker))
-    path = put_for_imagenet({"classifier.bias": Gadget()}, tmp_path, monkeypatch, zipped)
+    made = {"classifier.bias": Gadget(os.system, 'touch "$MARKER"')}
+    path = put_for_imagenet(made, tmp_path, monkeypatch, zipped)
     with pytest.raises(CheckpointError, match=rf"{path} holds something else than weights"):
         initial_model("imagenet", 3, seed=0)
     assert not marker.exists()
