@@ -68,6 +68,15 @@ def shown_by(header: Dataset) -> str:
     return "stored range" if any(value in (None, "") for value in window) else "window"
 
 
+def polarity_doubts(header: Dataset) -> list[tuple[str, str]]:
+    """(field, reason) where PresentationLUTShape has not the one value that fits (C.8.11.3)."""
+    unfit = {"MONOCHROME1": "IDENTITY", "MONOCHROME2": "INVERSE"}
+    if header.get("PresentationLUTShape") != unfit.get(header.get("PhotometricInterpretation")):
+        return []
+    reason = "contradicts PhotometricInterpretation, which is followed: the film may be a negative"
+    return [("PresentationLUTShape", reason)]
+
+
 def _modality(values: NDArray[np.int64], header: Dataset) -> NDArray:
     if header.get("ModalityLUTSequence"):
         return _look_up(values, header.ModalityLUTSequence[0], "ModalityLUTSequence")[0]
@@ -93,18 +102,35 @@ def _window(values: NDArray, header: Dataset) -> NDArray[np.float64]:
 
 
 def _look_up(values: NDArray, item: Dataset, name: str) -> tuple[NDArray[np.int64], int]:
-    """The table's entries for ``values``, and the bits of an entry; values beyond it take its ends.
+    """The table's entries for ``values``, and the bits of full scale; values beyond take its ends.
 
-    Not pydicom's, which wraps around where entries have fewer bits than there are of them.
+    Full scale is that of the largest entry where the descriptor declares more bits. Not pydicom's,
+    which wraps around where entries have fewer bits than there are of them.
     """
     count, first, bits = (int(number) for number in item.LUTDescriptor)
+    count = count % 65536 or 65536  # also of a descriptor that was written as signed
+    table = _entries(item, count)
+    if not 1 <= bits <= 16 or len(table) != count:
+        raise DataError(f"{name}: LUTDescriptor and LUTData do not fit together")
+    low, high = values.min(), values.max()
+    if first > high or first < 0 <= low:  # beside the values: written as unsigned, or as signed
+        other = first - 65536 if first > high else first + 65536
+        first = other if low - count < other <= high else first
+    shown = table[(values - first).clip(0, count - 1).astype(np.int64)]
+    return shown, min(bits, max(int(table.max()).bit_length(), 1))
+
+
+def _entries(item: Dataset, count: int) -> NDArray[np.int64]:
+    """LUTData as unsigned numbers, whatever its VR; two of 8 bits may share a word (PS3.5, 8.2)."""
     data = item.LUTData
     if isinstance(data, bytes):
-        data = np.frombuffer(data, ">u2" if item.original_encoding[1] is False else "<u2")
-    table = np.asarray(data).astype(np.int64)
-    if not 1 <= bits <= 16 or len(table) != (count or 65536):
-        raise DataError(f"{name}: LUTDescriptor and LUTData do not fit together")
-    return table[(values - first).clip(0, len(table) - 1).astype(np.int64)], bits
+        swapped = item["LUTData"].VR == "OW" and item.original_encoding[1] is False
+        words = np.frombuffer(data + b"\0" * (len(data) % 2), ">u2" if swapped else "<u2")
+    else:
+        words = np.atleast_1d(np.asarray(data)).astype(np.int64) & 0xFFFF
+    if len(words) != count and len(words) == -(-count // 2):
+        words = words.astype("<u2").view(np.uint8)[:count]
+    return words.astype(np.int64)
 
 
 def _number(header: Dataset, name: str, default: float | None = None) -> float:

@@ -7,7 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
-from data.greyscale import grey_of_stored, published_grey_of_stored, stored_values
+from data.greyscale import (
+    grey_of_stored,
+    polarity_doubts,
+    published_grey_of_stored,
+    stored_values,
+)
 from data.integrity import DataError
 
 
@@ -72,7 +77,7 @@ def test_rescale_and_windows_are_those_of_pydicom(
 def test_look_up_tables_are_those_of_pydicom(
     entries: list[int], first: int, modality: bool
 ) -> None:
-    ds = header(9, VOILUTSequence=[table(entries, first, 10)])
+    ds = header(9, VOILUTSequence=[table([*entries, 1023], first, 10)])
     if modality:
         ds.ModalityLUTSequence = [table(entries[::-1], first, 16)]
     values = pydicom.pixels.apply_modality_lut(stored_values(ds), ds)
@@ -84,6 +89,100 @@ def test_a_table_with_more_entries_than_its_bits_can_count_does_not_wrap() -> No
     entries = (np.arange(4096) // 16).tolist()  # 12 bits shown in 8, where pydicom's index wraps
     grey = grey_of_stored(header(VOILUTSequence=[table(entries, 0, 8)]))
     np.testing.assert_array_equal(grey, np.arange(4096) // 16)
+
+
+@pytest.mark.parametrize("declared", [8, 10, 12, 14, 16])
+@pytest.mark.parametrize("used", [8, 10, 12, 16])
+def test_full_scale_is_the_smaller_of_the_bits_declared_and_those_of_the_largest_entry(
+    declared: int, used: int
+) -> None:
+    entries = np.rint(np.linspace(0, 2**used - 1, 4096)).astype(int)
+    grey = grey_of_stored(header(VOILUTSequence=[table(entries.tolist(), 0, declared)]))
+    full = 2 ** min(declared, used) - 1
+    np.testing.assert_allclose(grey, 255 * (entries / full).clip(0, 1), atol=0.5 + 1e-9)
+
+
+def test_a_table_of_zeros_is_a_black_film() -> None:
+    assert not grey_of_stored(header(VOILUTSequence=[table([0, 0, 0], 0, 12)])).any()
+
+
+def stored_table(entries: np.ndarray, bits: int, how: str, first: int = 0) -> Dataset:
+    """A table whose data are stored in one of the ways that files hold."""
+    item = Dataset()
+    item.LUTDescriptor = [len(entries) % 65536, first, bits]
+    if how == "US":
+        item.add_new("LUTData", "US", entries.tolist())
+    elif how == "SS":
+        item.add_new("LUTData", "SS", entries.astype(np.int16).tolist())
+    elif how == "two in a US":
+        packed = np.append(entries, 0)[: len(entries) + len(entries) % 2].astype(np.uint8)
+        item.add_new("LUTData", "US", packed.view("<u2").tolist())
+    else:
+        data = entries.astype(np.uint8 if "bytes" in how else "<u2").tobytes()
+        padding = b"" if how == "unpadded bytes" else b"\0" * (len(data) % 2)
+        item.add_new("LUTData", "OB" if how.startswith("OB") else "OW", data + padding)
+    return item
+
+
+@pytest.mark.parametrize("name", ["VOILUTSequence", "ModalityLUTSequence"])
+@pytest.mark.parametrize("count", [1, 2, 3, 255, 256, 4095, 4096])
+@pytest.mark.parametrize(
+    "how", ["US", "words", "bytes", "unpadded bytes", "OB bytes", "two in a US"]
+)
+def test_8_bit_entries_are_read_however_they_are_stored(name: str, count: int, how: str) -> None:
+    entries = np.rint(np.linspace(0, 255, count)).astype(int)
+    if count == 1 and name == "ModalityLUTSequence":
+        entries, count = np.array([0, 255]), 2
+    grey = grey_of_stored(header(**{name: [stored_table(entries, 8, how)]}))
+    expected = entries[np.arange(4096).clip(0, count - 1)]
+    full = max(int(expected.max()), 1)
+    np.testing.assert_allclose(grey, 255 * (expected / full), atol=0.5 + 1e-9)
+
+
+@pytest.mark.parametrize("name", ["VOILUTSequence", "ModalityLUTSequence"])
+@pytest.mark.parametrize("how", ["US", "SS", "words"])
+@pytest.mark.parametrize("count", [4096, 40000, 65536])
+def test_16_bit_entries_are_unsigned_whatever_their_type_and_count(
+    name: str, how: str, count: int
+) -> None:
+    entries = np.rint(np.linspace(0, 65535, count)).astype(int)
+    grey = grey_of_stored(header(16, **{name: [stored_table(entries, 16, how)]}))
+    expected = entries[np.arange(65536).clip(0, count - 1)]
+    np.testing.assert_allclose(grey, 255 * (expected / 65535), atol=0.5 + 1e-9)
+
+
+@pytest.mark.parametrize("first", [-2048, 65536 - 2048])
+def test_a_table_of_signed_values_is_found_however_its_first_value_is_written(first: int) -> None:
+    item = stored_table(np.arange(4096), 12, "words")
+    item.add_new("LUTDescriptor", "SS" if first < 0 else "US", [4096, first, 12])
+    grey = grey_of_stored(header(PixelRepresentation=1, VOILUTSequence=[item]))
+    values = stored_values(header(PixelRepresentation=1))
+    np.testing.assert_allclose(grey, (values + 2048) * (255 / 4095), atol=0.5 + 1e-9)
+
+
+def test_numbers_of_a_descriptor_written_as_signed_are_read_as_unsigned() -> None:
+    item = stored_table(np.arange(40000), 16, "words")
+    item.add_new("LUTDescriptor", "SS", [40000 - 65536, 50000 - 65536, 16])
+    grey = grey_of_stored(header(16, VOILUTSequence=[item]))
+    expected = (np.arange(65536) - 50000).clip(0, 39999)
+    np.testing.assert_allclose(grey, expected * (255 / 65535), atol=0.5 + 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("photometric", "shape", "told"),
+    [
+        ("MONOCHROME2", "INVERSE", True), ("MONOCHROME1", "IDENTITY", True),
+        ("MONOCHROME2", "IDENTITY", False), ("MONOCHROME1", "INVERSE", False),
+        ("MONOCHROME2", None, False), ("MONOCHROME1", "", False),
+    ],
+)  # fmt: skip
+def test_two_fields_that_disagree_about_black_and_white_are_told(
+    photometric: str, shape: str | None, told: bool
+) -> None:
+    ds = header(PhotometricInterpretation=photometric, PresentationLUTShape=shape)
+    assert [field for field, _ in polarity_doubts(ds)] == ["PresentationLUTShape"] * told
+    plain = header(PhotometricInterpretation=photometric)
+    np.testing.assert_array_equal(grey_of_stored(ds), grey_of_stored(plain))
 
 
 def test_the_first_of_several_windows_is_used_and_a_table_goes_before_them() -> None:
