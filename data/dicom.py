@@ -29,8 +29,10 @@ from data.dicom_errors import (
     UnknownPhotometricInterpretation,
     UnsupportedTransferSyntax,
 )
+from data.dicom_geometry import geometry_doubts, pixel_aspect, spacing, with_square_pixels
 from data.dicom_pixels import check_readable, stored_pixels
-from data.greyscale import grey_of_stored, published_grey_of_stored, shown_by
+from data.dicom_start import without_header
+from data.greyscale import grey_of_stored, polarity_doubts, published_grey_of_stored, shown_by
 from data.integrity import MAX_BYTES, MAX_PIXELS, DataError, printable
 
 # pydicom's warnings quote paths and values.
@@ -50,9 +52,13 @@ TECHNICAL = (
     "WindowWidth",
     "VOILUTFunction",
     "VOILUTSequence",
+    "PresentationLUTShape",
     "PixelSpacing",
     "ImagerPixelSpacing",
+    "NominalScannedPixelSpacing",
+    "PixelAspectRatio",
     "PatientOrientation",
+    "ViewPosition",
     "BurnedInAnnotation",
     "PixelData",
 )
@@ -64,9 +70,10 @@ class DicomFacts:
 
     spacing: mm between rows and between columns, None where the header gives none; on the patient's
         side of the tube if calibrated (PixelSpacing), else at the detector.
+    aspect: height of a pixel by its width, 1 where no other one is known.
     window: "VOI LUT", "window" or "stored range", of which ``DicomScaling.header`` makes the grey.
-    mirrored: the image's left is the patient's left (PatientOrientation); None if it does not say.
     text_excluded: BurnedInAnnotation is NO.
+    doubts: (field, reason) of what a reader of the film should know.
     """
 
     rows: int
@@ -76,24 +83,16 @@ class DicomFacts:
     transfer_syntax: str
     window: str
     spacing: tuple[float, float] | None
-    mirrored: bool | None
+    aspect: float
     text_excluded: bool
-
-    @property
-    def doubts(self) -> list[tuple[str, str]]:
-        """(field, reason) of what a reader of the film should know."""
-        found = []
-        if not self.text_excluded:
-            found.append(("BurnedInAnnotation", "not NO: text may be burned into the film"))
-        if self.mirrored:
-            found.append(("PatientOrientation", "mirrored: the image's left is the patient's left"))
-        return found
+    doubts: tuple[tuple[str, str], ...]
 
 
 def read_dicom(
     path: Path, scaling: DicomScaling = DicomScaling.header
 ) -> tuple[NDArray[np.uint8], DicomFacts]:
-    """Grey film, uint8 (H, W), 0 black, and how it was stored.
+    """Grey film, uint8 (H, W), 0 black, and how it was stored. Its pixels are square, so H or W is
+    less than ``rows`` or ``columns`` where those stored are not.
 
     Raises a DicomError that names the file and what is wrong with it, one of the classes of
     ``data.dicom_errors`` where they say it, before anything is allocated for pixels that are too
@@ -108,7 +107,7 @@ def read_dicom(
             grey = published_grey_of_stored(header, int(stored.max()))
         else:
             grey = grey_of_stored(header)
-        return grey[stored], facts
+        return with_square_pixels(grey[stored], facts.aspect), facts
 
 
 def read_dicom_facts(path: Path) -> DicomFacts:
@@ -132,7 +131,7 @@ def _named_errors(path: Path) -> Iterator[None]:
     except PermissionError:
         reason = DicomError("permission denied")
     except InvalidDicomError:
-        reason = DicomError("not a DICOM file")
+        reason = DicomError(without_header(path) or "not a DICOM file")
     except MemoryError:
         raise
     except Exception as error:  # pydicom lets EOFError, struct.error, NotImplementedError ... out
@@ -172,8 +171,10 @@ def _facts(header: Dataset, syntax: UID) -> DicomFacts:
         raise NoPixelData(f"the image has no pixels ({columns} x {rows})")
     if rows * columns > MAX_PIXELS:
         raise TooManyPixels(f"too large: {columns} x {rows} pixels, at most {MAX_PIXELS} are read")
-    if header.get("NumberOfFrames") not in (None, "", 1):
-        raise MultiFrame("several frames: only single films are read")
+    frames = header.get("NumberOfFrames")
+    if frames not in (None, "", 1):
+        many = "NumberOfFrames is 0" if frames == 0 else "several frames"
+        raise MultiFrame(f"{many}: only single films are read")
     photometric = header.get("PhotometricInterpretation")
     if photometric not in ("MONOCHROME1", "MONOCHROME2") or header.get("SamplesPerPixel", 1) != 1:
         raise UnknownPhotometricInterpretation(
@@ -188,8 +189,8 @@ def _facts(header: Dataset, syntax: UID) -> DicomFacts:
         raise DicomError("PixelRepresentation is not 0 or 1")
     if syntax == JPEGExtended12Bit and stored > 8:
         raise UnsupportedTransferSyntax("lossy JPEG of 12 bits is not read: save it uncompressed")
-    orientation = header.get("PatientOrientation")
-    towards = str(orientation[0])[:1] if orientation else ""
+    text_excluded = header.get("BurnedInAnnotation") == "NO"
+    text = [("BurnedInAnnotation", "not NO: text may be burned into the film")]
     return DicomFacts(
         rows=rows,
         columns=columns,
@@ -197,18 +198,12 @@ def _facts(header: Dataset, syntax: UID) -> DicomFacts:
         photometric=photometric,
         transfer_syntax=syntax.name,
         window=shown_by(header),
-        spacing=_spacing(header),
-        mirrored={"L": False, "R": True}.get(towards),
-        text_excluded=header.get("BurnedInAnnotation") == "NO",
+        spacing=spacing(header),
+        aspect=pixel_aspect(header),
+        text_excluded=text_excluded,
+        doubts=(
+            *(text if not text_excluded else ()),
+            *geometry_doubts(header),
+            *polarity_doubts(header),
+        ),
     )
-
-
-def _spacing(header: Dataset) -> tuple[float, float] | None:
-    for name in ("PixelSpacing", "ImagerPixelSpacing"):
-        try:
-            between_rows, between_columns = (float(value) for value in header[name].value)
-        except (KeyError, TypeError, ValueError):
-            continue
-        if 0 < between_rows < np.inf and 0 < between_columns < np.inf:
-            return between_rows, between_columns
-    return None

@@ -38,6 +38,9 @@ DECODERS = {
 }
 # Beyond this many pixels, or bytes of them, a hostile stream takes gigabytes or minutes of these.
 UNBOUNDED, ISOLATED_FROM = ("pylibjpeg", "pydicom"), 2**20
+_JPEG_2000_SIZE = b"\xff\x4f\xff\x51"  # bare or in a JP2 file
+# Ours: 393 real films read with the wrong sign are 1.18 times as rough as they are, or more.
+CLEARLY, _LOOKED_AT = 1.05, 2**20  # times; pixels
 START_OF_FRAME = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}  # JPEG and JPEG-LS markers
 
 
@@ -57,7 +60,8 @@ def check_readable(syntax: UID) -> None:
 def stored_pixels(path: Path, header: Dataset) -> NDArray[np.unsignedinteger]:
     """The BitsStored bits of each pixel, (H, W), whatever stands in the bits above.
 
-    ``header`` is the file's, with its PixelData. Raises DamagedPixelData.
+    ``header`` is the file's, with its PixelData. Raises DamagedPixelData, also where BitsStored or
+    PixelRepresentation would cut the greys of a film in bands.
     """
     syntax = header.file_meta.TransferSyntaxUID
     try:
@@ -76,7 +80,7 @@ def stored_pixels(path: Path, header: Dataset) -> NDArray[np.unsignedinteger]:
         if decoder == "gdcm" or (decoder in UNBOUNDED and largest > ISOLATED_FROM):
             pixels = decode_isolated(path, decoder)
         else:
-            pixels = pixel_array(header, decoding_plugin=decoder)
+            pixels = pixel_array(header, decoding_plugin=decoder, correct_unused_bits=False)
         if decoder == "pillow":
             with Image.open(io.BytesIO(with_more_data(stream)), formats=["JPEG"]) as image:
                 if not np.array_equal(np.asarray(image), pixels):
@@ -88,9 +92,47 @@ def stored_pixels(path: Path, header: Dataset) -> NDArray[np.unsignedinteger]:
             f"pixel data damaged or truncated ({type(error).__name__})"
         ) from None
     bits = pixels.astype(f"u{pixels.itemsize}", copy=False)
-    if header.BitsStored >= 8 * bits.itemsize:
-        return bits
-    return bits & bits.dtype.type(2**header.BitsStored - 1)
+    if header.BitsStored < 8 * bits.itemsize:
+        bits = bits & bits.dtype.type(2**header.BitsStored - 1)
+    if _in_bands(pixels, bits, header):
+        raise DamagedPixelData(
+            "BitsStored or PixelRepresentation does not fit the pixels: read so, greys jump "
+            "between black and white"
+        )
+    return bits
+
+
+def _in_bands(pixels: NDArray, bits: NDArray[np.unsignedinteger], header: Dataset) -> bool:
+    """Whether neighbours differ less where the film is read otherwise than its header says.
+
+    That is, with the bits above BitsStored, or signed values as unsigned ones or the reverse where
+    a JPEG 2000 stream does not agree with the header.
+    """
+    signed = header.PixelRepresentation == 1
+    every = 1 + bits.size // _LOOKED_AT  # rows
+    pixels = pixels[::every].astype(np.int64)
+    unsigned = bits[::every].astype(np.int64)
+    full = 2**header.BitsStored
+    negative = unsigned - full * (unsigned >= full // 2)
+    read = negative if signed else unsigned
+    others = []
+    if (pixels != read).any():
+        others.append(pixels)
+    if signed or _codestream_sign(header):
+        others.append(unsigned if signed else negative)
+    return any(CLEARLY * _roughness(other) < _roughness(read) for other in others)
+
+
+def _roughness(values: NDArray[np.int64]) -> int:
+    return int(np.abs(np.diff(values, axis=1)).sum())
+
+
+def _codestream_sign(header: Dataset) -> bool:
+    """Whether a JPEG 2000 stream says that its values are signed."""
+    if header.file_meta.TransferSyntaxUID not in (JPEG2000, JPEG2000Lossless):
+        return False
+    stream = get_frame(header.PixelData, 0, number_of_frames=1)
+    return stream[stream.find(_JPEG_2000_SIZE) + 42] >= 0x80
 
 
 def _codestream_shape(frame: bytes) -> tuple[int, int, int] | None:
@@ -98,7 +140,7 @@ def _codestream_shape(frame: bytes) -> tuple[int, int, int] | None:
 
     Decoders allocate for these, whatever the header says.
     """
-    size = frame.find(b"\xff\x4f\xff\x51")  # JPEG 2000, bare or in a JP2 file
+    size = frame.find(_JPEG_2000_SIZE)
     if size >= 0:
         x1, y1, x0, y0 = (
             int.from_bytes(frame[size + at : size + at + 4], "big") for at in (8, 12, 16, 20)

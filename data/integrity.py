@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image, UnidentifiedImageError
 
+from data.dicom_start import why_no_image
 from data.whole_images import JPEG_SCAN, has_end, is_whole_png, with_more_data
 
 MAX_PIXELS = 64 * 1024**2  # ours: eight times the largest films of CR and DX detectors
@@ -183,7 +184,7 @@ def read_grey(path: Path) -> np.ndarray:
         if error.errno is not None:
             raise
         if isinstance(error, UnidentifiedImageError):
-            raise DataError(f"{shown}: not a PNG or JPEG image") from None
+            raise DataError(f"{shown}: {why_no_image(path)}") from None
         raise DataError(f"{shown}: damaged or truncated: {error}") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(f"{shown}: too large: {error}") from error

@@ -35,5 +35,6 @@ if __name__ == "__main__":
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     found = io.BytesIO()  # a pipe has no position, which numpy asks for
-    np.save(found, pixel_array(sys.argv[1], decoding_plugin=sys.argv[2]))
+    pixels = pixel_array(sys.argv[1], decoding_plugin=sys.argv[2], correct_unused_bits=False)
+    np.save(found, pixels)
     sys.stdout.buffer.write(found.getbuffer())

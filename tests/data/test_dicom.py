@@ -178,6 +178,89 @@ def test_bits_above_bits_stored_are_ignored(tmp_path: Path) -> None:
     np.testing.assert_array_equal(grey, plain)
 
 
+def slope(bits: int = 12) -> np.ndarray:
+    """A film of (40, 44) that runs once through all values of ``bits``, up and down."""
+    across = 1 - np.abs(np.linspace(-1, 1, 44))
+    return np.rint((2**bits - 1) * across * np.ones((40, 1))).astype(np.int64)
+
+
+@pytest.mark.parametrize(
+    "syntax",
+    [uid.ExplicitVRLittleEndian, uid.RLELossless, uid.JPEGLSLossless, uid.JPEG2000Lossless],
+)
+@pytest.mark.parametrize(
+    ("pixels", "bits", "wrong"),
+    [
+        (slope().astype(np.uint16), 12, {"PixelRepresentation": 1}),
+        (slope(16).astype(np.uint16), 16, {"PixelRepresentation": 1}),
+        (slope(8).astype(np.uint8), 8, {"PixelRepresentation": 1}),
+        (slope().astype(np.uint16), 12, {"BitsStored": 10, "HighBit": 9}),
+    ],
+)
+def test_a_film_whose_greys_would_wrap_around_is_refused(
+    tmp_path: Path, syntax: uid.UID, pixels: np.ndarray, bits: int, wrong: dict[str, int]
+) -> None:
+    ds = dicom(pixels, bits)
+    if syntax.is_compressed:
+        ds.compress(syntax, generate_instance_uid=False)
+    read_dicom(write(tmp_path / "right.dcm", ds))
+    for name, value in wrong.items():
+        setattr(ds, name, value)
+    with pytest.raises(DamagedPixelData, match="BitsStored or PixelRepresentation does not fit"):
+        read_dicom(write(tmp_path / "wrong.dcm", ds))
+
+
+@pytest.mark.parametrize("bits", [8, 12, 16])
+def test_a_jpeg_2000_stream_of_signed_values_that_the_header_calls_unsigned_is_refused(
+    tmp_path: Path, bits: int
+) -> None:
+    signed = (slope(bits) - 2 ** (bits - 1)).astype(np.int8 if bits == 8 else np.int16)
+    ds = dicom(signed, bits)
+    ds.compress(uid.JPEG2000Lossless, generate_instance_uid=False)
+    grey, _ = read_dicom(write(tmp_path / "right.dcm", ds))
+    np.testing.assert_allclose(grey, slope(bits) * (255 / (2**bits - 1)), atol=0.5 + 1e-9)
+    ds.PixelRepresentation = 0
+    with pytest.raises(DamagedPixelData, match="PixelRepresentation does not fit"):
+        read_dicom(write(tmp_path / "wrong.dcm", ds))
+
+
+@pytest.mark.parametrize("bits", [8, 12, 16])
+def test_signed_films_that_run_through_zero_are_read(tmp_path: Path, bits: int) -> None:
+    signed = (slope(bits) - 2 ** (bits - 1)).astype(np.int8 if bits == 8 else np.int16)
+    grey, _ = read_dicom(write(tmp_path / "a.dcm", dicom(signed, bits)))
+    np.testing.assert_allclose(grey, slope(bits) * (255 / (2**bits - 1)), atol=0.5 + 1e-9)
+    # Without the sign in the bits above.
+    bits_alone = signed.view(f"u{signed.itemsize}") & np.uint16(2**bits - 1)
+    bare = dicom(bits_alone.astype(f"u{signed.itemsize}"), bits, PixelRepresentation=1)
+    np.testing.assert_array_equal(read_dicom(write(tmp_path / "a.dcm", bare))[0], grey)
+
+
+def test_an_overlay_in_the_bits_above_is_left_out(tmp_path: Path) -> None:
+    drawn = slope().astype(np.uint16)
+    drawn[10:30:2, 10:30] |= np.uint16(0x8000)
+    plain, _ = read_dicom(write(tmp_path / "a.dcm", dicom(slope().astype(np.uint16))))
+    np.testing.assert_array_equal(read_dicom(write(tmp_path / "b.dcm", dicom(drawn)))[0], plain)
+
+
+@pytest.mark.parametrize(
+    "syntax", [uid.ExplicitVRLittleEndian, uid.ImplicitVRLittleEndian, uid.ExplicitVRBigEndian]
+)
+@pytest.mark.parametrize("count", [4095, 4096])
+def test_a_table_of_bytes_is_the_same_in_every_byte_order(
+    tmp_path: Path, syntax: uid.UID, count: int
+) -> None:
+    big = syntax == uid.ExplicitVRBigEndian
+    entries = (np.arange(count) // 16).astype(np.uint8)
+    item = Dataset()
+    item.LUTDescriptor = [count, 0, 8]
+    words = np.append(entries, 0)[: count + count % 2].astype(np.uint8).view("<u2")
+    item.add_new("LUTData", "OW", words.astype(">u2" if big else "<u2").tobytes())
+    ds = dicom(film().astype(">u2" if big else "<u2"), VOILUTSequence=[item])
+    ds.file_meta.TransferSyntaxUID = syntax
+    grey, _ = read_dicom(write(tmp_path / "a.dcm", ds))
+    np.testing.assert_array_equal(grey, (film() // 16))
+
+
 def test_the_scaling_asked_for_is_used(tmp_path: Path) -> None:
     ds = dicom(film(14), 14, WindowCenter=9000, WindowWidth=9000)
     path = write(tmp_path / "a.dcm", ds)
@@ -195,9 +278,8 @@ def test_facts_are_those_of_the_header(tmp_path: Path) -> None:
     assert facts == DicomFacts(
         rows=40, columns=44, bits_stored=12, photometric="MONOCHROME2",
         transfer_syntax="Explicit VR Little Endian", window="window", spacing=(0.2, 0.1),
-        mirrored=False, text_excluded=True,
+        aspect=2, text_excluded=True, doubts=(),
     )  # fmt: skip
-    assert facts.doubts == []
 
 
 def test_the_spacing_at_the_detector_stands_in_for_an_absent_or_bad_one(tmp_path: Path) -> None:
@@ -262,6 +344,7 @@ def syntax_of(syntax: str) -> bytes:
         (without("PhotometricInterpretation"), UnknownPhotometricInterpretation, "MONO"),
         (replaced(SamplesPerPixel=3), UnknownPhotometricInterpretation, "one sample"),
         (replaced(NumberOfFrames=2), MultiFrame, "several frames"),
+        (replaced(NumberOfFrames=0), MultiFrame, "NumberOfFrames is 0"),
         (replaced(Rows=65535, Columns=65535), TooManyPixels, "too large"),
         (replaced(Rows=300), DamagedPixelData, "truncated"),
         (written(dicom(film()))[:-9], DicomError, "truncated"),
