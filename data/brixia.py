@@ -15,6 +15,7 @@ from data.brixia_score import ZONES, ScoreIndex, label_columns, parse_scores
 from data.config import BrixiaConfig, DicomScaling
 from data.dicom import read_dicom, read_dicom_facts
 from data.dicom_errors import DicomError
+from data.grey_range import grey_doubt
 from data.integrity import (
     DataError,
     list_problems,
@@ -50,8 +51,9 @@ def square_reader(scaling: DicomScaling) -> SquareReader:
     return partial(_read_square, scaling=scaling)
 
 
-def _read_square(path: Path, side: int, scaling: DicomScaling) -> NDArray[np.uint8]:
-    return squash(read_dicom(path, scaling)[0], side)
+def _read_square(path: Path, side: int, scaling: DicomScaling) -> tuple[NDArray[np.uint8], str]:
+    film, _ = read_dicom(path, scaling)  # the index lists its header's doubts
+    return squash(film, side), grey_doubt(film)
 
 
 def read_brixia(root: Path, config: BrixiaConfig) -> ScoreIndex:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from data.brixia_score import ZONES, ScoreIndex, label_columns, parse_scores
 from data.config import CohenReader
+from data.grey_range import grey_doubt
 from data.integrity import DataError, list_problems, read_grey, read_table, resolve_inside
 from data.nih import UNSAFE_NAME
 from data.nih_files import find_films
@@ -25,9 +26,10 @@ PREFIXES = {CohenReader.senior: "S", CohenReader.junior: "J"}
 DAY = re.compile(r"[-_ ](day[-_ ]?\d+|admission|\d+[-_ ](hours|days))\b.*")
 
 
-def read_square(path: Path, side: int) -> NDArray[np.uint8]:
+def read_square(path: Path, side: int) -> tuple[NDArray[np.uint8], str]:
     """How films are packed: their colours to grey, then squashed to a square, as BrixIA's."""
-    return squash(read_grey(path), side)
+    film = read_grey(path)
+    return squash(film, side), grey_doubt(film)
 
 
 def read_cohen(root: Path, reader: CohenReader = CohenReader.senior) -> ScoreIndex:

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from data.grey_range import grey_doubt
 from data.integrity import (
     MAX_PIXELS,
     DataError,
@@ -30,13 +31,15 @@ from data.integrity import (
 INDEX_FILE = "films.csv"
 PROBLEMS_FILE = "problems.csv"
 
-# Film at a path, as uint8 (side, side); raises DataError for what cannot be read.
-SquareReader = Callable[[Path, int], np.ndarray]
+# Film at a path, as uint8 (side, side), and what one should know of it ("" for nothing); raises
+# DataError for what cannot be read.
+SquareReader = Callable[[Path, int], tuple[np.ndarray, str]]
 
 
-def read_square(path: Path, side: int) -> np.ndarray:
+def read_square(path: Path, side: int) -> tuple[np.ndarray, str]:
     """How NIH films are packed: grey, shorter edge scaled to ``side``, middle square."""
-    return resize_and_crop(read_grey(path), side)
+    film = read_grey(path)
+    return resize_and_crop(film, side), grey_doubt(film)
 
 
 def pack(
@@ -53,8 +56,9 @@ def pack(
 
     Shard k holds the rows k * shard_size ... of ``images``: ``films_0000k.npy``, uint8 (n, side,
     side), and ``films_0000k.csv``, written last, with the row of each film or why it cannot be
-    read. A shard with that csv is kept when packing again. ``films.csv`` (image, shard, row) and
-    ``problems.csv`` (file, field, reason) are the index of all. The files do not depend on
+    read, or what one should know of it. A shard with that csv is kept when packing again.
+    ``films.csv`` (image, shard, row) and ``problems.csv`` (file, field, reason) are the index of
+    all. The files do not depend on
     ``threads``. Raises DataError if no film can be read, OSError if the disk fails or is full.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -114,13 +118,13 @@ def pack_shard(
     if threads < 1:
         raise DataError(f"{threads=} must be at least 1")
 
-    def decode(name: str) -> np.ndarray | str:
+    def decode(name: str) -> tuple[np.ndarray | None, str]:
         path = root
         try:
             path = resolve_inside(root, name)
             return reader(path, side)
         except DataError as error:
-            return reason_alone(error, path)  # problems.csv is the same for any root
+            return None, reason_alone(error, path)  # problems.csv is the same for any root
 
     films = _films_of(images, shard, shard_size)
     rows, reasons = [], []
@@ -132,14 +136,11 @@ def pack_shard(
         with _published(path) as temporary, temporary.open("wb") as file:
             _write_header(file, (len(films), side, side))
             start = file.tell()
-            for film in pool.map(decode, films["path"]):
-                if isinstance(film, str):
-                    rows.append(-1)
-                    reasons.append(film)
-                else:
+            for film, reason in pool.map(decode, films["path"]):
+                reasons.append(reason)
+                rows.append(-1 if film is None else num_rows)
+                if film is not None:
                     file.write(film.tobytes())
-                    rows.append(num_rows)
-                    reasons.append("")
                     num_rows += 1
                 if advance is not None:
                     advance(1)
@@ -167,13 +168,13 @@ def write_index(images: pd.DataFrame, root: Path, folder: Path, side: int, shard
     if not shards:
         raise DataError(f"no films of {root} to pack")
     index = pd.concat(shards, ignore_index=True)
-    unreadable = index[index["row"] < 0]
-    if len(unreadable) == len(index):
+    known = index[index["reason"] != ""]
+    if (index["row"] < 0).all():
         raise DataError(
             f"none of the {len(index)} films below {root} can be read; the first: "
             f"{index['reason'].iloc[0]}"
         )
-    problems = zip(unreadable["image"], unreadable["reason"], strict=True)
+    problems = zip(known["image"], known["reason"], strict=True)
     listed = problem_table(Problem(name, "film", reason) for name, reason in problems)
     _write_csv(listed, folder / PROBLEMS_FILE)
     _write_csv(index.loc[index["row"] >= 0, ["image", "shard", "row"]], folder / INDEX_FILE)

@@ -21,6 +21,7 @@ from rich.table import Table
 
 from attribution.config import required_taps
 from data.config import Source
+from data.dicom_start import is_dicom
 from pipeline.config import METHODS, section
 from pipeline.finished_run import FinishedRun
 from pipeline.keys import file_sha256, sample_seed
@@ -30,8 +31,6 @@ from pipeline.store import write_json
 
 if TYPE_CHECKING:  # torch is imported once the arguments are known to be right
     from attribution.base import Attribution
-
-_DICOM_PREAMBLE = 128  # bytes before the letters DICM
 
 
 class ExplainError(ValueError):
@@ -92,6 +91,7 @@ def main(arguments: list[str]) -> int:
 
 def read_film(path: Path, side: int) -> tuple[NDArray[np.uint8], list[str]]:
     """The film as the model sees it, uint8 (side, side), and what one should know about it."""
+    from data.grey_range import grey_doubt
     from data.integrity import read_grey
     from data.packing import resize_and_crop
 
@@ -102,8 +102,11 @@ def read_film(path: Path, side: int) -> tuple[NDArray[np.uint8], list[str]]:
 
             whole, facts = read_dicom(path)
             notes += [f"{field}: {reason}" for field, reason in facts.doubts]
+            if facts.aspect != 1:
+                notes.append("its pixels are not square: the film was scaled until they were")
         else:
             whole = read_grey(path)
+        notes += [doubt] if (doubt := grey_doubt(whole)) else []
         film = resize_and_crop(whole, side)
     height, width = whole.shape
     if height != width:
@@ -197,8 +200,7 @@ def explain_film(
 
 def _is_dicom(path: Path) -> bool:
     try:
-        with path.open("rb") as file:
-            return file.read(_DICOM_PREAMBLE + 4)[_DICOM_PREAMBLE:] == b"DICM"
+        return is_dicom(path)
     except OSError:
         return False  # whoever reads it next says what is wrong
 

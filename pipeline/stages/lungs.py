@@ -39,14 +39,14 @@ def network_stage(
     own = {"index": index, "pack": pack} if index and pack else {}
     return Stage(
         name="lung_network",
-        version=4,
+        version=5,
         settings={"lungs": settings, "seed": config.seed, "threads": config.threads},
         inputs={"films": films, **own},
         run=run_network,
         sources=(
             "models",
-            *("data/cohen.py", "data/integrity.py", "data/laterality.py", "data/lung_pairs.py"),
-            *("data/lungs.py", "data/packing.py", "data/splits.py"),
+            *("data/cohen.py", "data/grey_range.py", "data/integrity.py", "data/laterality.py"),
+            *("data/lung_pairs.py", "data/lungs.py", "data/packing.py", "data/splits.py"),
         ),
     )
 
@@ -149,7 +149,7 @@ def _pairs(task: Task) -> tuple[dict[str, list[str]], "dict[str, TensorDataset]"
         table, films, masks_of, problems = _read_pairs(task)
     problems.to_csv(task.folder / "problems.csv", index=False)
     if len(problems):
-        task.note(f"{len(problems):,} films or masks are left out; see problems.csv")
+        task.note(f"{len(problems):,} problems of films or masks are listed in problems.csv")
     masks = np.stack(masks_of)
     check_sides(
         [mask_side(film, mask) for film, mask in zip(films, masks, strict=True)],
@@ -185,41 +185,48 @@ def _read_pairs(
 ) -> tuple[pd.DataFrame, np.ndarray, list[np.ndarray], pd.DataFrame]:
     """The readable pairs with their folds, films, masks; and problems."""
     from data.cohen import read_square
-    from data.integrity import DataError, list_problems, reason_alone, resolve_inside
+    from data.integrity import (
+        DataError,
+        Problem,
+        printable,
+        problem_table,
+        reason_alone,
+        resolve_inside,
+    )
     from data.lung_pairs import read_lung_pairs
     from data.lungs import read_lung_mask
     from data.splits import split_by_patient
 
     lungs, root = task.config.brixia.lungs, task.inputs["films"]
     pairs = read_lung_pairs(root, lungs.test_fraction, seed=0)
-    films, masks, reasons = [], [], []
-    for names in pairs.images[["path", "mask_path"]].itertuples(index=False):
-        path, pair = root, []
+    images = pairs.images
+    kept, films, masks, problems = [], [], [], []
+    for image, name, mask_name in images[["image", "path", "mask_path"]].itertuples(index=False):
+        what, path = "film", root
         try:
-            for name, reader in zip(names, (read_square, read_lung_mask), strict=True):
-                path = resolve_inside(root, name)
-                pair.append(reader(path, lungs.side))
+            path = resolve_inside(root, name)
+            film, doubt = read_square(path, lungs.side)
+            what, path = "mask", root
+            path = resolve_inside(root, mask_name)
+            masks.append(read_lung_mask(path, lungs.side))
         except DataError as error:  # without the path: a reason is handed on as it is
-            reasons.append(f"{('film', 'mask')[len(pair)]}: {reason_alone(error, path)}")
+            reason = f"{what}: {reason_alone(error, path)}"
+            problems.append(Problem(printable(image), "film or mask", reason))
             continue
-        films.append(pair[0])
-        masks.append(pair[1])
-        reasons.append("")
-    bad = np.array(reasons) != ""
-    unreadable = list_problems(
-        pairs.images["image"][bad], "film or mask", pd.Series(reasons, dtype=object)[bad]
-    )
-    problems = pd.concat([pairs.problems, unreadable], ignore_index=True)
+        films.append(film)
+        kept.append(image)
+        problems += [Problem(printable(image), "film", doubt)] if doubt else []
     if not films:
-        raise DataError(f"no pair of {root} can be read; the first: {reasons[0]}")
-    table = pairs.images[~bad].reset_index(drop=True)
+        raise DataError(f"no pair of {root} can be read; the first: {problems[0].reason}")
+    table = images[images["image"].isin(kept)].reset_index(drop=True)
     learn = table.index[table["fold"] == "train"]
     in_val = split_by_patient(table["image"][learn], _VAL_SHARE, seed=0)
     table.loc[learn[in_val], "fold"] = "val"
     # Names say where a film is from: a part of them in their order would be of one hospital.
     order = np.random.default_rng(0).permutation(len(table))
     table = table.iloc[order].reset_index(drop=True)
-    return table, np.stack([films[k] for k in order]), [masks[k] for k in order], problems
+    listed = pd.concat([pairs.problems, problem_table(problems)], ignore_index=True)
+    return table, np.stack([films[k] for k in order]), [masks[k] for k in order], listed
 
 
 def run(task: Task) -> None:

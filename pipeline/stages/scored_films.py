@@ -8,7 +8,10 @@ from pipeline.keys import file_sha256
 from pipeline.stages.index import record_index
 from pipeline.stages.pack import pack_films
 
-_READERS = ("data/dicom.py", "data/greyscale.py", "data/isolated_decoding.py", "data/integrity.py")
+_READERS = (
+    *("data/dicom.py", "data/dicom_geometry.py", "data/dicom_pixels.py", "data/greyscale.py"),
+    *("data/grey_range.py", "data/isolated_decoding.py", "data/integrity.py"),
+)
 
 
 def dataset_name(config: PipelineConfig) -> str:
@@ -50,7 +53,7 @@ def index_stage(config: PipelineConfig, films: Stage | RawFolder, which: TestFil
         raw = {"split_file": file_sha256(path)} if path.is_file() else {}
     return Stage(
         name="index",
-        version=2,
+        version=3,
         settings={"layout": "cohen" if cohen else "brixia", **settings},
         inputs={"films": films},
         run=lambda task: _index(task, which),
@@ -77,7 +80,7 @@ def pack_stage(
     scaling = {} if cohen else {"scaling": config.brixia.films.scaling.value}
     return Stage(
         name="pack",
-        version=1,
+        version=2,
         settings={
             "layout": "cohen" if cohen else "brixia",
             "side": side,

@@ -393,3 +393,41 @@ def test_films_are_packed_squashed_to_a_square(tmp_path: Path, scaling: DicomSca
         np.testing.assert_array_equal(film, np.asarray(expected))
     problems = pd.read_csv(tmp_path / "packed/problems.csv")
     assert problems["reason"].tolist() == ["several frames: only single films are read"]
+
+
+@pytest.mark.parametrize("scaling", list(DicomScaling))
+def test_a_film_that_shows_nothing_is_packed_and_listed(
+    tmp_path: Path, scaling: DicomScaling
+) -> None:
+    root = Layout().write(tmp_path / "root")
+    images = read(root).images
+    save(root / images["path"][1], BitsStored=16, HighBit=15, WindowCenter=60000, WindowWidth=100)
+    save(root / images["path"][2], PixelData=np.full((40, 44), 4095, np.uint16).tobytes())
+    pack(
+        images, root, tmp_path / "packed", 16, shard_size=4, threads=1,
+        reader=square_reader(scaling),
+    )  # fmt: skip
+    assert len(PackedFilms(tmp_path / "packed")) == len(NAMES)
+    problems = pd.read_csv(tmp_path / "packed/problems.csv", dtype=str)
+    told = [1, 2] if scaling is DicomScaling.header else [2]  # the authors' has no window
+    assert problems["file"].tolist() == [NAMES[k] for k in told]
+    assert problems["reason"].str.contains("almost one grey").all()
+
+
+def test_how_a_film_lies_is_listed(tmp_path: Path) -> None:
+    root = Layout().write(tmp_path)
+    for k, fields in enumerate(
+        (
+            {"PatientOrientation": ["R", "H"]},
+            {"PatientOrientation": ["F", "L"]},
+            {"ViewPosition": "LL"},
+            {"PresentationLUTShape": "INVERSE"},
+        )
+    ):
+        save(root / "dicom_clean" / NAMES[k], **fields)
+    index = read(root)
+    told = ["upside down", "on its side", "side or oblique view", "contradicts"]
+    for k, reason in enumerate(told):
+        (found,) = reasons(index, NAMES[k])
+        assert reason in found
+    assert len(index.images) == len(NAMES)

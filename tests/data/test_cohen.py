@@ -121,6 +121,17 @@ def test_every_mode_is_packed_squashed(tmp_path: Path) -> None:
         np.testing.assert_array_equal(film, expected)
 
 
+def test_a_film_that_shows_nothing_is_packed_and_listed(tmp_path: Path) -> None:
+    root = write(tmp_path / "root")
+    images = read_cohen(root).images
+    dark = np.random.default_rng(0).integers(0, 16, (40, 50), dtype=np.uint8)
+    Image.fromarray(dark).save(root / images["path"][1])
+    pack(images, root, tmp_path / "packed", 8, shard_size=2, threads=1, reader=read_square)
+    assert len(PackedFilms(tmp_path / "packed")) == 3
+    problems = pd.read_csv(tmp_path / "packed/problems.csv").set_index("file")["reason"]
+    assert "almost one grey" in problems[images["image"][1]]
+
+
 @pytest.mark.real
 def test_the_real_films_are_all_read_and_the_readers_agree_as_published(tmp_path: Path) -> None:
     if "CXR_REAL" not in os.environ:

@@ -80,7 +80,7 @@ def test_another_reader_decides_what_a_film_becomes(tmp_path: Path) -> None:
     folder = tmp_path / "packed"
     pack(
         images, tmp_path / "root", folder, SIDE, shard_size=3, threads=2,
-        reader=lambda path, side: squash(np.array(Image.open(path).convert("L")), side),
+        reader=lambda path, side: (squash(np.array(Image.open(path).convert("L")), side), ""),
     )  # fmt: skip
     for image, film in zip(images["image"], PackedFilms(folder).load(images["image"]), strict=True):
         whole = Image.open(tmp_path / "root/images" / image).convert("L")
@@ -139,6 +139,24 @@ def test_unreadable_films_are_listed_and_the_others_keep_their_places(tmp_path: 
     assert np.load(tmp_path / "packed/films_00000.npy").shape == (2, SIDE, SIDE)
     with pytest.raises(DataError, match=f"{images['image'][1]}.*problems.csv"):
         films.load([images["image"][0], images["image"][1]])
+
+
+def test_a_film_that_shows_nothing_is_packed_and_listed_with_those_that_cannot_be_read(
+    tmp_path: Path,
+) -> None:
+    root = tmp_path / "root"
+    images = write_films(root)
+    twelve_bits = np.random.default_rng(0).integers(0, 4096, (40, 60), dtype=np.uint16)
+    Image.fromarray(twelve_bits).save(root / images["path"][1])
+    Image.fromarray(np.full((50, 40), 255, np.uint8)).save(root / images["path"][4])
+    (root / images["path"][5]).write_text("no image")
+    pack(images, root, tmp_path / "packed", SIDE, shard_size=3, threads=2)
+    films = PackedFilms(tmp_path / "packed")
+    assert films.table["image"].tolist() == images["image"][[0, 1, 2, 3, 4, 6]].tolist()
+    assert (films.load([images["image"][4]]) == 255).all()
+    problems = pd.read_csv(tmp_path / "packed/problems.csv")
+    assert problems["file"].tolist() == images["image"][[1, 4, 5]].tolist()
+    assert problems["reason"].str.contains("almost one grey").tolist() == [True, True, False]
 
 
 def test_packing_again_keeps_finished_shards(

@@ -144,6 +144,60 @@ def test_a_dicom_film_is_explained_as_its_png(outputs, tmp_path, film, capsys):
     np.testing.assert_array_equal(*maps)
 
 
+def notes_of(outputs: Path, path: Path) -> list[str]:
+    code, out = explained(outputs, path, "--method", "grad_cam")
+    assert code == 0
+    return json.loads((out / "explanation.json").read_text())["image"]["notes"]
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg", "dcm"])
+def test_a_film_that_shows_nothing_is_explained_with_a_note(
+    outputs, tmp_path, film, capsys, ending
+):
+    dark, path = np.asarray(Image.open(film)) // 16, tmp_path / f"dark.{ending}"
+    if ending == "dcm":
+        write_dicom(path, dark)
+    else:
+        Image.fromarray(dark).save(path)
+    notes = [note for note in notes_of(outputs, path) if "almost one grey" in note]
+    assert len(notes) == 1
+    assert notes[0][:40] in capsys.readouterr().out
+    assert not [note for note in notes_of(outputs, film) if "grey" in note]
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"PatientOrientation": ["R", "H"]}, "PatientOrientation: upside down"),
+        ({"PatientOrientation": ["H", "L"]}, "PatientOrientation: on its side"),
+        ({"PatientOrientation": ["P", "F"]}, "PatientOrientation: a side or oblique view"),
+        ({"ViewPosition": "RL"}, "ViewPosition: a side or oblique view"),
+        ({"PixelAspectRatio": ["1", "2"]}, "its pixels are not square"),
+        ({"ImagerPixelSpacing": ["0.2", "0.1"]}, "its pixels are not square"),
+        ({"PresentationLUTShape": "INVERSE"}, "PresentationLUTShape: contradicts"),
+        ({"PatientOrientation": ["L", "F"], "ViewPosition": "AP"}, None),
+    ],
+)
+def test_how_a_dicom_film_lies_is_noted(outputs, tmp_path, film, capsys, fields, told):
+    path = write_dicom(
+        tmp_path / "film.dcm", np.asarray(Image.open(film)), BurnedInAnnotation="NO", **fields
+    )
+    notes = notes_of(outputs, path)
+    own = [note for note in notes if "phantoms" not in note and "in the middle" not in note]
+    assert len(own) == int(told is not None)
+    if told:
+        assert own[0].startswith(told)
+        assert told in capsys.readouterr().out
+
+
+def test_a_data_set_without_its_header_is_called_that(outputs, tmp_path, film, capsys):
+    path = write_dicom(tmp_path / "film.dcm", np.asarray(Image.open(film)))
+    path.write_bytes(path.read_bytes()[132:])
+    code, _ = explained(outputs, path)
+    assert code == 1
+    assert "--image: DICOM without its header" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("spoilt", [False, True])
 def test_nothing_of_the_patient_s_header_name_or_path_is_left_anywhere(
     outputs, tmp_path, film, capfd, caplog, monkeypatch, spoilt
