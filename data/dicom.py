@@ -173,8 +173,11 @@ def _facts(header: Dataset, syntax: UID) -> DicomFacts:
         raise TooManyPixels(f"too large: {columns} x {rows} pixels, at most {MAX_PIXELS} are read")
     frames = header.get("NumberOfFrames")
     if frames not in (None, "", 1):
-        many = "NumberOfFrames is 0" if frames == 0 else "several frames"
-        raise MultiFrame(f"{many}: only single films are read")
+        if isinstance(frames, int) and frames > 1:
+            reason = "several frames"
+        else:
+            reason = f"NumberOfFrames is {'0' if frames == 0 else 'not a whole number above 0'}"
+        raise MultiFrame(f"{reason}: only single films are read")
     photometric = header.get("PhotometricInterpretation")
     if photometric not in ("MONOCHROME1", "MONOCHROME2") or header.get("SamplesPerPixel", 1) != 1:
         raise UnknownPhotometricInterpretation(

@@ -345,6 +345,8 @@ def syntax_of(syntax: str) -> bytes:
         (replaced(SamplesPerPixel=3), UnknownPhotometricInterpretation, "one sample"),
         (replaced(NumberOfFrames=2), MultiFrame, "several frames"),
         (replaced(NumberOfFrames=0), MultiFrame, "NumberOfFrames is 0"),
+        (replaced(NumberOfFrames=1).replace(b"IS\2\x001 ", b"IS\2\0001,"), MultiFrame,
+         "NumberOfFrames is not a whole number"),
         (replaced(Rows=65535, Columns=65535), TooManyPixels, "too large"),
         (replaced(Rows=300), DamagedPixelData, "truncated"),
         (written(dicom(film()))[:-9], DicomError, "truncated"),

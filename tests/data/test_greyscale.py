@@ -160,9 +160,9 @@ def test_a_table_of_signed_values_is_found_however_its_first_value_is_written(fi
     np.testing.assert_allclose(grey, (values + 2048) * (255 / 4095), atol=0.5 + 1e-9)
 
 
-def test_numbers_of_a_descriptor_written_as_signed_are_read_as_unsigned() -> None:
+def test_a_table_of_unsigned_values_is_found_where_its_first_is_written_as_signed() -> None:
     item = stored_table(np.arange(40000), 16, "words")
-    item.add_new("LUTDescriptor", "SS", [40000 - 65536, 50000 - 65536, 16])
+    item.add_new("LUTDescriptor", "SS", [40000, 50000 - 65536, 16])
     grey = grey_of_stored(header(16, VOILUTSequence=[item]))
     expected = (np.arange(65536) - 50000).clip(0, 39999)
     np.testing.assert_allclose(grey, expected * (255 / 65535), atol=0.5 + 1e-9)

@@ -48,6 +48,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         path.write_text(path.read_text().replace(film, FORMULA))
     (found,) = (root / "nih").rglob(film)
     found.rename(found.with_name(FORMULA))
+    dark = min(images_of(root))
+    cv2.imwrite(str(dark), cv2.imread(str(dark), 0) // 16)
     with (root / "nih" / "test_list.txt").open("a") as names:
         names.write("\n@SUM(1).png")
     render_brixia(BrixiaPhantomConfig(num_films=20, side=64), root / "brixia", 1)
@@ -71,6 +73,10 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
             f"{MARK}_{BORN}.dcm;{BORN};CR;64;64;{MARK};MONOCHROME2;{MARK};0;0;{MARK};1;F;85\n"
         )
     return root
+
+
+def images_of(files: Path) -> list[Path]:
+    return list((files / "nih" / "images").glob("[0-9]*.png"))
 
 
 def assert_no_patient_is_in(outputs: Path, said: str) -> None:
@@ -116,6 +122,11 @@ def test_an_experiment_on_files_makes_the_tables_of_both_halves(
         samples = pd.read_csv(run / "tables" / "table1_samples.csv", dtype=str)
         assert f"'{FORMULA}" in set(samples["image"])
         assert "'@SUM(1).png" in set(problems["file"])
+        ((dark, field),) = problems[problems["reason"].str.contains("shows almost nothing")][
+            ["file", "field"]
+        ].to_numpy()
+        assert (dark, field) == (min(path.name for path in images_of(files)), "film")
+        assert "1 films were read, but see problems.csv" in done.stdout
         index = FinishedRun.read(run).artifact("index")
         assert FORMULA in set(pd.read_csv(index / "images.csv")["image"])
 

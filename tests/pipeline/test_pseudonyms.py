@@ -33,19 +33,36 @@ def test_ids_change_and_nothing_else_does():
     assert changed["file"][1] == ""
 
 
-@pytest.mark.parametrize("spoilt", ["cxr", "masks"])
-def test_a_pair_that_cannot_be_read_is_told_without_its_path(tmp_path: Path, spoilt: str):
+def lung_pairs(folder: Path) -> SimpleNamespace:
+    """A task on three films with masks, whose folder is a link to ``folder``/there."""
+    grey = np.random.default_rng(0).integers(0, 256, (8, 8), dtype=np.uint8)
     for name in ("A", "B", "DOE_JANE"):
-        for folder in ("cxr", "masks"):
-            path = tmp_path / "there" / folder / f"{name}.png"
+        for kind in ("cxr", "masks"):
+            path = folder / "there" / kind / f"{name}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(np.full((8, 8), 255, np.uint8)).save(path)
-    path = tmp_path / "there" / spoilt / "DOE_JANE.png"
-    path.write_bytes(path.read_bytes()[:-20])
-    (tmp_path / "lungs").symlink_to(tmp_path / "there")
+            Image.fromarray(grey).save(path)
+    (folder / "lungs").symlink_to(folder / "there")
     lungs = SimpleNamespace(side=8, test_fraction=0.5)
     config = SimpleNamespace(brixia=SimpleNamespace(lungs=lungs))
-    *_, problems = _read_pairs(SimpleNamespace(config=config, inputs={"films": tmp_path / "lungs"}))
+    return SimpleNamespace(config=config, inputs={"films": folder / "lungs"})
+
+
+def test_a_lung_film_that_shows_nothing_is_used_and_told(tmp_path: Path):
+    task = lung_pairs(tmp_path)
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "there" / "cxr" / "B.png")
+    table, films, masks, problems = _read_pairs(task)
+    assert sorted(table["image"]) == ["A", "B", "DOE_JANE"]
+    assert len(films) == len(masks) == 3
+    assert problems["file"].tolist() == ["B"]
+    assert "shows almost nothing" in problems["reason"][0]
+
+
+@pytest.mark.parametrize("spoilt", ["cxr", "masks"])
+def test_a_pair_that_cannot_be_read_is_told_without_its_path(tmp_path: Path, spoilt: str):
+    task = lung_pairs(tmp_path)
+    path = tmp_path / "there" / spoilt / "DOE_JANE.png"
+    path.write_bytes(path.read_bytes()[:-20])
+    *_, problems = _read_pairs(task)
     assert problems["file"].tolist() == ["DOE_JANE"]
     assert re.match(rf"{'film' if spoilt == 'cxr' else 'mask'}: damaged", problems["reason"][0])
     handed_on = pseudonymise(problems, b"salt").to_csv()
