@@ -8,6 +8,7 @@ black or white.
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 FEW_LEVELS = 32  # ours: an eighth of the range; 12 bits in 16 span 16 levels, 13 bits 32
 DARK, BRIGHT = 64, 191  # ours: quarters of the range; 14 bits in 16 end at 63
@@ -17,7 +18,7 @@ END = 3  # ours: levels at either end that count as black or white; JPEG blurs t
 
 def grey_doubt(film: NDArray[np.uint8]) -> str:
     """What is doubtful about the greys of a film (H, W) as it was read, "" for nothing."""
-    share = np.bincount(film.ravel(), minlength=256) / film.size
+    share = np.array(Image.fromarray(film).histogram()) / film.size
     low, high = (int(np.searchsorted(share.cumsum(), part)) for part in (0.01, 0.99))
     if high - low <= FEW_LEVELS or high < DARK or low > BRIGHT:
         return (
