@@ -19,24 +19,26 @@ from PIL import Image
 from data.integrity import (
     MAX_PIXELS,
     DataError,
-    Problem,
-    problem_table,
-    read_grey,
+    commonest,
+    list_problems,
+    read_film,
     read_table,
     reason_alone,
-    resolve_inside,
+    resolve_film,
 )
 
 INDEX_FILE = "films.csv"
 PROBLEMS_FILE = "problems.csv"
 
-# Film at a path, as uint8 (side, side); raises DataError for what cannot be read.
-SquareReader = Callable[[Path, int], np.ndarray]
+# Film at a path, as uint8 (side, side), and what one should know of it ("" for nothing); raises
+# DataError for what cannot be read.
+SquareReader = Callable[[Path, int], tuple[np.ndarray, str]]
 
 
-def read_square(path: Path, side: int) -> np.ndarray:
+def read_square(path: Path, side: int) -> tuple[np.ndarray, str]:
     """How NIH films are packed: grey, shorter edge scaled to ``side``, middle square."""
-    return resize_and_crop(read_grey(path), side)
+    film, turned = read_film(path)
+    return resize_and_crop(film, side), turned
 
 
 def pack(
@@ -114,13 +116,13 @@ def pack_shard(
     if threads < 1:
         raise DataError(f"{threads=} must be at least 1")
 
-    def decode(name: str) -> np.ndarray | str:
+    def decode(name: str) -> tuple[np.ndarray | None, str]:
         path = root
         try:
-            path = resolve_inside(root, name)
+            path = resolve_film(root, name)
             return reader(path, side)
         except DataError as error:
-            return reason_alone(error, path)  # problems.csv is the same for any root
+            return None, reason_alone(error, path)  # problems.csv is the same for any root
 
     films = _films_of(images, shard, shard_size)
     rows, reasons = [], []
@@ -132,14 +134,11 @@ def pack_shard(
         with _published(path) as temporary, temporary.open("wb") as file:
             _write_header(file, (len(films), side, side))
             start = file.tell()
-            for film in pool.map(decode, films["path"]):
-                if isinstance(film, str):
-                    rows.append(-1)
-                    reasons.append(film)
-                else:
+            for film, reason in pool.map(decode, films["path"]):
+                reasons.append(reason)
+                rows.append(-1 if film is None else num_rows)
+                if film is not None:
                     file.write(film.tobytes())
-                    rows.append(num_rows)
-                    reasons.append("")
                     num_rows += 1
                 if advance is not None:
                     advance(1)
@@ -167,15 +166,13 @@ def write_index(images: pd.DataFrame, root: Path, folder: Path, side: int, shard
     if not shards:
         raise DataError(f"no films of {root} to pack")
     index = pd.concat(shards, ignore_index=True)
-    unreadable = index[index["row"] < 0]
-    if len(unreadable) == len(index):
+    known = index[index["reason"] != ""]
+    problems = list_problems(known["image"], "film", known["reason"])
+    if (index["row"] < 0).all():
         raise DataError(
-            f"none of the {len(index)} films below {root} can be read; the first: "
-            f"{index['reason'].iloc[0]}"
+            f"none of the {len(index)} films below {root} can be read: {commonest(problems)}"
         )
-    problems = zip(unreadable["image"], unreadable["reason"], strict=True)
-    listed = problem_table(Problem(name, "film", reason) for name, reason in problems)
-    _write_csv(listed, folder / PROBLEMS_FILE)
+    _write_csv(problems, folder / PROBLEMS_FILE)
     _write_csv(index.loc[index["row"] >= 0, ["image", "shard", "row"]], folder / INDEX_FILE)
 
 

@@ -92,7 +92,7 @@ def main(arguments: list[str]) -> int:
 
 def read_film(path: Path, side: int) -> tuple[NDArray[np.uint8], list[str]]:
     """The film as the model sees it, uint8 (side, side), and what one should know about it."""
-    from data.integrity import read_grey
+    from data.integrity import read_film
     from data.packing import resize_and_crop
 
     notes = []
@@ -103,7 +103,8 @@ def read_film(path: Path, side: int) -> tuple[NDArray[np.uint8], list[str]]:
             whole, facts = read_dicom(path)
             notes += [f"{field}: {reason}" for field, reason in facts.doubts]
         else:
-            whole = read_grey(path)
+            whole, turned = read_film(path)
+            notes += [turned] if turned else []
         film = resize_and_crop(whole, side)
     height, width = whole.shape
     if height != width:

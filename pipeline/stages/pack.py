@@ -15,15 +15,17 @@ from pipeline.shards import for_workers, run_job
 if TYPE_CHECKING:
     from data.packing import SquareReader
 
+IMAGE_READERS = ("data/exif_orientation.py", "data/integrity.py", "data/whole_images.py")
+
 
 def stage(config: PipelineConfig, films: Stage | RawFolder, index: Stage) -> Stage:
     return Stage(
         name="pack",
-        version=1,
+        version=2,
         settings={"side": config.dataset.side, "shard": config.dataset.pack_shard},
         inputs={"films": films, "index": index},
         run=run,
-        sources=("data/packing.py", "data/integrity.py"),
+        sources=("data/packing.py", *IMAGE_READERS),
     )
 
 
@@ -35,16 +37,19 @@ def run(task: Task) -> None:
 
 def pack_films(task: Task, side: int, reader: "SquareReader") -> None:
     """Packs the films of the task's ``index`` below its ``films``."""
-    from data.packing import has_shard, keep_sound_shards, write_index
+    from data.packing import INDEX_FILE, PROBLEMS_FILE, has_shard, keep_sound_shards, write_index
 
     folder, images, size = task.folder.absolute(), _images(task), task.config.dataset.pack_shard
     keep_sound_shards(images, folder, side, size)
     packer = partial(_packer, for_workers(task), folder, side, reader)
     run_job(task, Job(folder, packer, partial(has_shard, folder)), len(images), size)
     write_index(images, task.inputs["films"], folder, side, size)
-    unreadable = len(pd.read_csv(task.folder / "problems.csv"))
+    unreadable = len(images) - len(pd.read_csv(task.folder / INDEX_FILE))
+    doubtful = len(pd.read_csv(task.folder / PROBLEMS_FILE)) - unreadable
     if unreadable:
         task.note(f"{unreadable:,} of {len(images):,} films cannot be read; see problems.csv")
+    if doubtful:
+        task.note(f"{doubtful:,} films were read, but see problems.csv")
 
 
 def _packer(

@@ -6,9 +6,9 @@ from pipeline.config import PipelineConfig, available_cores, section
 from pipeline.graph import RawFolder, Stage, Task
 from pipeline.keys import file_sha256
 from pipeline.stages.index import record_index
-from pipeline.stages.pack import pack_films
+from pipeline.stages.pack import IMAGE_READERS, pack_films
 
-_READERS = ("data/dicom.py", "data/greyscale.py", "data/isolated_decoding.py", "data/integrity.py")
+_READERS = ("data/dicom.py", "data/greyscale.py", "data/isolated_decoding.py", *IMAGE_READERS)
 
 
 def dataset_name(config: PipelineConfig) -> str:
@@ -50,7 +50,7 @@ def index_stage(config: PipelineConfig, films: Stage | RawFolder, which: TestFil
         raw = {"split_file": file_sha256(path)} if path.is_file() else {}
     return Stage(
         name="index",
-        version=2,
+        version=3,
         settings={"layout": "cohen" if cohen else "brixia", **settings},
         inputs={"films": films},
         run=lambda task: _index(task, which),
@@ -77,7 +77,7 @@ def pack_stage(
     scaling = {} if cohen else {"scaling": config.brixia.films.scaling.value}
     return Stage(
         name="pack",
-        version=1,
+        version=2,
         settings={
             "layout": "cohen" if cohen else "brixia",
             "side": side,

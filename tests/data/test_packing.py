@@ -80,7 +80,7 @@ def test_another_reader_decides_what_a_film_becomes(tmp_path: Path) -> None:
     folder = tmp_path / "packed"
     pack(
         images, tmp_path / "root", folder, SIDE, shard_size=3, threads=2,
-        reader=lambda path, side: squash(np.array(Image.open(path).convert("L")), side),
+        reader=lambda path, side: (squash(np.array(Image.open(path).convert("L")), side), ""),
     )  # fmt: skip
     for image, film in zip(images["image"], PackedFilms(folder).load(images["image"]), strict=True):
         whole = Image.open(tmp_path / "root/images" / image).convert("L")
@@ -153,7 +153,7 @@ def test_packing_again_keeps_finished_shards(
     def fail(path: Path) -> np.ndarray:
         raise AssertionError("a finished shard was decoded again")
 
-    monkeypatch.setattr(packing, "read_grey", fail)
+    monkeypatch.setattr(packing, "read_film", fail)
     pack(images, tmp_path / "root", packed, SIDE, shard_size=3, threads=1)
     assert contents(packed) == before
 
