@@ -288,6 +288,9 @@ def _boxes_of(
     ):
         reasons[np.asarray(wrong) & (reasons == "")] = reason
     usable = reasons == ""
+    if not usable.any():
+        told = pd.DataFrame({"file": boxes["image"], "field": BOX_FILE, "reason": reasons})
+        raise DataError(f"{BOX_FILE} has no usable row: {commonest(told)}")
     reasons[usable & outside] = f"reaches outside the {FRAME}-px frame: clipped"
 
     boxes = boxes.copy()

@@ -92,7 +92,7 @@ def find_films(
             elif is_film and entry.is_file():
                 found.append((entry.name, path))
             elif entry.name.lower().endswith(IMAGES) and entry.is_file():
-                problems.append(Problem(path, "file name", f"no {wanted}: not read"))
+                problems.append(Problem(path, "file name", f"not a {wanted} file: not read"))
     found.sort()
     films: dict[str, str] = {}
     for name, path in found:

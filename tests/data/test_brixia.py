@@ -323,7 +323,9 @@ def test_a_wrong_root_says_what_was_looked_for(tmp_path: Path) -> None:
     for name in NAMES:
         (root / "dicom_clean").mkdir(exist_ok=True)
         (root / "dicom_clean" / f"{name[:-4]}.png").touch()
-    with pytest.raises(DataError, match=r"none of the 6 films .*no \.dcm: not read \(6 of 6 "):
+    with pytest.raises(
+        DataError, match=r"none of the 6 films .*not a \.dcm file: not read \(6 of 6 "
+    ):
         read(root)
     for name in NAMES:
         (root / "dicom_clean" / name).write_text("no film")

@@ -121,7 +121,9 @@ def test_films_of_another_kind_are_named_where_none_is_found(tmp_path: Path) -> 
     write(tmp_path)
     for path in (tmp_path / "public-cohen-subset").iterdir():
         path.rename(path.with_suffix(".tif"))
-    with pytest.raises(DataError, match=r"none of the 3 films .*no \.jpg or .* \(3 of 3 .*\.tif"):
+    with pytest.raises(
+        DataError, match=r"none of the 3 films .*not a \.jpg or .* \(3 of 3 .*\.tif"
+    ):
         read_cohen(tmp_path)
 
 

@@ -389,7 +389,7 @@ def spoilt(kind: str, root: Path) -> Path:
         ("lists", 6, "has no usable row in", "a"),
         ("both lists", 6, "in both lists", NAMES[0]),
         ("labels", 6, "unknown finding 'Flu'", NAMES[0]),
-        ("jpg", 6, "no .png: not read", f"images/{NAMES[0][:-4]}.jpg"),
+        ("jpg", 6, "not a .png file: not read", f"images/{NAMES[0][:-4]}.jpg"),
         ("links", 6, "a link that leads out", f"images/{NAMES[0]}"),
         ("capitals", 6, "on disk, but no usable row names it", f"{NAMES[0][:-4]}.PNG"),
         ("nowhere", 1, "leads to nothing", "images"),
@@ -535,6 +535,15 @@ def test_a_box_for_a_label_that_the_film_lacks_is_kept_and_listed(tmp_path: Path
     index = read(Layout(boxes=["00000004_000.png,Effusion,1,1,9,9"]).write(tmp_path))
     assert len(index.boxes) == 1
     assert reasons(index, "00000004_000.png") == ["its film lacks this label: box kept"]
+
+
+def test_a_box_file_without_a_usable_box_is_refused_with_the_commonest_reason(
+    tmp_path: Path,
+) -> None:
+    boxes = [f"images/{box}" for box in BOXES] + ["00000004_000.png,Mass,1,1,0,10"]
+    root = Layout(boxes=boxes).write(tmp_path)
+    with pytest.raises(DataError, match=r"BBox_List_2017\.csv has no usable row: no .* \(2 of 3 "):
+        read(root)
 
 
 def test_two_boxes_of_one_finding_are_both_kept(tmp_path: Path) -> None:
