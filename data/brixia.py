@@ -18,10 +18,13 @@ from data.dicom_errors import DicomError
 from data.grey_range import grey_doubt
 from data.integrity import (
     DataError,
+    Problem,
+    commonest,
     list_problems,
     problem_table,
     read_table,
     reason_alone,
+    resolve_film,
     resolve_inside,
 )
 from data.nih_files import find_films
@@ -71,16 +74,17 @@ def read_brixia(root: Path, config: BrixiaConfig) -> ScoreIndex:
     resolve_inside(root, TABLE)
     entries, entry_problems = _read_entries(root / TABLE)
     fold, fold_problems = _folds(entries, root, config)
-    resolve_inside(root, FILMS)
+    resolve_film(root, FILMS)
     films, scan_problems = find_films(root, (".dcm",), FILMS)
     nested = films[[path != f"{FILMS}/{name}" for name, path in films.items()]].index.to_series()
     films = films.drop(nested)
-    scan_problems["file"] = scan_problems["file"].str.removeprefix(f"{FILMS}/").map(_shown)
+    scan_problems["file"] = scan_problems["file"].map(shown_name)
     present = entries["image"].isin(films.index)
     if not present.any():
+        why = f"; {commonest(scan_problems)}" if len(scan_problems) else ""
         raise DataError(
             f"none of the {len(entries)} films that {TABLE} names was found in {root / FILMS} "
-            f"({len(films)} other .dcm files were): put them there under their own names"
+            f"({len(films)} other .dcm files were{why}): put them there under their own names"
         )
     unnamed = films.index[~films.index.isin(entries["image"])].to_series()
     problems = [
@@ -88,10 +92,14 @@ def read_brixia(root: Path, config: BrixiaConfig) -> ScoreIndex:
         fold_problems,
         scan_problems,
         list_problems(entries["image"][~present], TABLE, "listed there, but not found"),
-        list_problems(unnamed.map(_shown), TABLE, "on disk, but no usable row names it"),
-        list_problems(nested.map(_shown), FILMS, "in a folder below it: not read"),
+        list_problems(unnamed.map(shown_name), TABLE, "on disk, but no usable row names it"),
+        list_problems(nested.map(shown_name), FILMS, "in a folder below it: not read"),
     ]
     images = entries.assign(path=entries["image"].map(films), fold=fold)[present & (fold != "")]
+    if images.empty:
+        raise DataError(
+            f"none of the {present.sum()} films found can be used: {commonest(fold_problems)}"
+        )
     facts, fact_problems = _facts(images, root)
     images = images.drop(columns="photometric").join(facts, how="inner")
     first = ["image", "path", "patient", "fold", "consensus", *facts.columns]
@@ -131,7 +139,9 @@ def _canonical(names: pd.Series) -> pd.Series:
     return pd.Series([f"{m[1]}.dcm" if m else "" for m in matches], names.index, dtype=object)
 
 
-def _shown(name: str) -> str:
+def shown_name(path: str) -> str:
+    """What may be told of the path of a film: a name that could be a patient's is left out."""
+    name = path.removeprefix(f"{FILMS}/")
     return name if NAME.fullmatch(name) else OTHER_NAME
 
 
@@ -150,16 +160,15 @@ def _read_entries(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     again = table["image"][reasons == ""].duplicated()
     reasons[again.index[again]] = "the film has a row above: row skipped"
     usable = reasons == ""
-    if not usable.any():
-        line, reason = reasons.index[0], reasons.iloc[0]
-        raise DataError(f"{path} has no usable row; the first, line {line}: {reason}")
     reasons[usable & short] = "BrixiaScore had lost leading zeros, which its sum confirms: restored"
     odd = ~table["consensus"].isin((*IN_CONSENSUS, *OUT_OF_CONSENSUS))
     reasons[usable & odd] += "; ConsensusTestset is neither 0 nor 1: taken for 0"
     reasons = reasons.str.removeprefix("; ")
     listed = reasons != ""
-    problems = list_problems(written[listed].map(_shown), "", reasons[listed])
+    problems = list_problems(written[listed].map(shown_name), "", reasons[listed])
     problems["field"] = [f"{path.name} line {line}" for line in problems.index]
+    if not usable.any():
+        raise DataError(f"{path} has no usable row: {commonest(problems)}")
 
     entries = table[usable][["image", "patient", "photometric"]]
     entries = entries.assign(consensus=table["consensus"].isin(IN_CONSENSUS))
@@ -227,7 +236,7 @@ def _facts(images: pd.DataFrame, root: Path) -> tuple[pd.DataFrame, pd.DataFrame
             "row_spacing": row_spacing,
             "column_spacing": column_spacing,
         }
+    listed = problem_table(Problem(*each) for each in problems)
     if not rows:
-        raise DataError(f"no film in {root / FILMS} can be read; the first: {problems[0][2]}")
-    listed = pd.DataFrame(problems, columns=["file", "field", "reason"], dtype=str)
+        raise DataError(f"no film in {root / FILMS} can be read: {commonest(listed)}")
     return pd.DataFrame.from_dict(rows, orient="index"), listed

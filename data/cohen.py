@@ -15,7 +15,14 @@ from numpy.typing import NDArray
 from data.brixia_score import ZONES, ScoreIndex, label_columns, parse_scores
 from data.config import CohenReader
 from data.grey_range import grey_doubt
-from data.integrity import DataError, list_problems, read_grey, read_table, resolve_inside
+from data.integrity import (
+    DataError,
+    commonest,
+    list_problems,
+    read_film,
+    read_table,
+    resolve_inside,
+)
 from data.nih import UNSAFE_NAME
 from data.nih_files import find_films
 from data.packing import squash
@@ -28,8 +35,9 @@ DAY = re.compile(r"[-_ ](day[-_ ]?\d+|admission|\d+[-_ ](hours|days))\b.*")
 
 def read_square(path: Path, side: int) -> tuple[NDArray[np.uint8], str]:
     """How films are packed: their colours to grey, then squashed to a square, as BrixIA's."""
-    film = read_grey(path)
-    return squash(film, side), grey_doubt(film)
+    film, turned = read_film(path)
+    said = filter(None, (turned, grey_doubt(film)))
+    return squash(film, side), "; ".join(said)
 
 
 def read_cohen(root: Path, reader: CohenReader = CohenReader.senior) -> ScoreIndex:
@@ -52,9 +60,10 @@ def read_cohen(root: Path, reader: CohenReader = CohenReader.senior) -> ScoreInd
     present = table["image"].isin(films.index).to_numpy()
     absent = list_problems(table["image"][~present], TABLE, "listed there, but not found")
     if not present.any():
+        why = f"; {commonest(scan_problems)}" if len(scan_problems) else ""
         raise DataError(
             f"none of the {len(table)} films that {root / TABLE} names was found below {root} "
-            f"({len(films)} other films were): copy public-cohen-subset there"
+            f"({len(films)} other films were{why}): copy public-cohen-subset there"
         )
     images = table[present].reset_index(drop=True)
     images["path"] = images["image"].map(films)
@@ -102,5 +111,7 @@ def _read_scores(
     usable = reasons == ""
     problems = list_problems(names[~usable], "", reasons[~usable])
     problems["field"] = [f"{path.name} line {line}" for line in problems.index]
+    if not usable.any():
+        raise DataError(f"{path} has no usable row: {commonest(problems)}")
     kept = {reader: values[usable] for reader, values in scores.items()}
     return kept, pd.DataFrame({"image": names[usable]}), problems

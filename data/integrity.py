@@ -5,6 +5,7 @@ import io
 import os
 import re
 import stat
+from collections import Counter
 from collections.abc import Collection, Iterable
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import NamedTuple
@@ -14,7 +15,16 @@ import pandas as pd
 from PIL import Image, UnidentifiedImageError
 
 from data.dicom_start import why_no_image
-from data.whole_images import JPEG_SCAN, has_end, is_whole_png, with_more_data
+from data.exif_orientation import upright
+from data.whole_images import (
+    JPEG_END,
+    JPEG_SCAN,
+    PNG_END,
+    is_whole_png,
+    jpeg_segments,
+    png_chunks,
+    with_more_data,
+)
 
 MAX_PIXELS = 64 * 1024**2  # ours: eight times the largest films of CR and DX detectors
 MAX_BYTES = 2 * MAX_PIXELS + 16 * 1024**2  # ours: 16 bits a pixel, and room for a header
@@ -24,9 +34,10 @@ READABLE_FORMATS = ("PNG", "JPEG")  # ours: decoders of other formats are an att
 # What a small file may ask of a decoder: it is busy with each chunk, and with all pixels a scan.
 MAX_PNG_CHUNKS = 100_000  # ours: 64 megapixels of 16 bits take 16,384 of the usual 8 KiB
 MAX_JPEG_SCANS = 40  # ours: four times what progressive films have
+MAX_JPEG_SEGMENTS = 10_000  # ours: 144 MB of segments take a quarter of them
 _SHOWN = 1000  # characters of a header
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"
+_PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 _GREY_OF_16_BITS = ((np.arange(65536) * 255 + 32767) // 65535).astype(np.uint8)
 
 
@@ -52,6 +63,19 @@ def list_problems(files: pd.Series, field: str, reason: str | pd.Series) -> pd.D
     return pd.DataFrame(
         {"file": files.map(printable), "field": field, "reason": reason}, index=files.index
     )
+
+
+def commonest(problems: pd.DataFrame) -> str:
+    """Of a table of problems: which one there is most often, how often, and where it is first.
+
+    For errors that say that nothing usable is left: what is listed then is the reason.
+    """
+    if problems.empty:
+        return "no problem was listed"
+    reason, count = Counter(problems["reason"]).most_common(1)[0]
+    first = problems[problems["reason"] == reason].iloc[0]
+    where = ", ".join(text for text in (first["file"], first["field"]) if text)
+    return f"{reason} ({count} of {len(problems)} problems; the first: {where})"
 
 
 def printable(name: str) -> str:
@@ -85,6 +109,28 @@ def resolve_inside(root: Path, name: str) -> Path:
     if not path.is_relative_to(base):
         raise DataError(f"{shown!r} is a link that leads out of {root}, to {path}: copy it inside")
     return path
+
+
+def resolve_film(root: Path, path: str) -> Path:
+    """The same of a film or folder found below ``root``, of which a folder elsewhere is a part if
+    a link right below ``root`` leads to it: somebody made that, to keep films on another disk.
+
+    Below such a folder, too, links that lead out of it are refused, as are links to single files.
+    """
+    first, _, rest = path.partition("/")
+    if first and is_linked_folder(root, first):
+        return resolve_inside(root / first, rest or ".")
+    return resolve_inside(root, path)
+
+
+def is_linked_folder(root: Path, name: str) -> bool:
+    """Whether ``name``, right below ``root``, is a link to a folder that neither lies in ``root``
+    nor holds it."""
+    link = root / name
+    if "/" in name or not (link.is_symlink() and link.is_dir()):
+        return False
+    base, target = root.resolve(), link.resolve()
+    return not target.is_relative_to(base) and not base.is_relative_to(target)
 
 
 def check_file(path: Path, most: int) -> int:
@@ -143,9 +189,11 @@ def read_table(path: Path, columns: Collection[str], separator: str = ",") -> pd
     header = [name.strip() for name in table.iloc[0]]
     missing = [column for column in columns if column not in header]
     if missing:
+        others = [mark for mark in ",;\t" if mark != separator and mark in "".join(header)]
         raise DataError(
             f"{path} lacks the column {', '.join(map(repr, missing))}; "
             f"it has {', '.join(map(repr, header))[:_SHOWN]}"
+            + (f": separate columns by {separator!r}, not {others[0]!r}" if others else "")
         )
     doubled = [column for column in columns if header.count(column) > 1]
     if doubled:
@@ -165,10 +213,16 @@ def read_table(path: Path, columns: Collection[str], separator: str = ",") -> pd
 
 
 def read_grey(path: Path) -> np.ndarray:
-    """Grey film, uint8 (H, W), from a PNG or JPEG of any mode.
+    """The film of ``read_film``, where nobody asks how it was turned."""
+    return read_film(path)[0]
+
+
+def read_film(path: Path) -> tuple[np.ndarray, str]:
+    """Grey film, uint8 (H, W), from a PNG or JPEG of any mode; and how it was turned, "" if not.
 
     As published, colour comes from ``convert("RGB")``, which drops alpha; the three channels are
-    then weighted to one (the identity for grey films). 16-bit greys are scaled by 255/65535.
+    then weighted to one (the identity for grey films). 16-bit greys are scaled by 255/65535. The
+    film is turned as its EXIF says; what stands in the file behind the image's end is ignored.
     Raises DataError if the file is absent, not such an image, damaged, over 64 megapixels, made to
     keep the decoder busy, or holds fewer pixels than its header says.
     A failing disk (any other errno) raises its OSError, for that says nothing about the film.
@@ -198,27 +252,26 @@ def read_grey(path: Path) -> np.ndarray:
         raise DataError(f"{shown}: damaged: {error}") from error
 
 
-def _decode(path: Path) -> np.ndarray:
+def _decode(path: Path) -> tuple[np.ndarray, str]:
     if check_file(path, MAX_BYTES) == 0:
         raise DataError("the file is empty")
-    _check_effort(path)
-    with Image.open(path, formats=READABLE_FORMATS) as image:
+    stream = _image_alone(path.read_bytes())
+    with Image.open(io.BytesIO(stream), formats=READABLE_FORMATS) as image:
         width, height = image.size
         if width < 1 or height < 1:
             raise DataError(f"the image has no pixels ({width} x {height})")
         if width * height > MAX_PIXELS:
             raise DataError(f"too large: {width} x {height} pixels, at most {MAX_PIXELS} are read")
         image.verify()  # checksums of all PNG chunks, which decoding alone skips
-    with Image.open(path, formats=READABLE_FORMATS) as image:
+    with Image.open(io.BytesIO(stream), formats=READABLE_FORMATS) as image:
         grey = _grey(image)
-        content = path.read_bytes()
         if image.format == "PNG":
-            whole = is_whole_png(content, grey)
+            whole = is_whole_png(stream, grey)
         else:
-            whole = has_end(content) and _same_with_more_data(content, grey)
-    if not whole:
-        raise DataError("damaged or truncated: fewer pixels than its header says")
-    return grey
+            whole = _same_with_more_data(stream, grey)
+        if not whole:
+            raise DataError("damaged or truncated: fewer pixels than its header says")
+        return upright(grey, image)
 
 
 def _same_with_more_data(jpeg: bytes, grey: np.ndarray) -> bool:
@@ -234,16 +287,26 @@ def _grey(image: Image.Image) -> np.ndarray:
     return np.array(image if image.mode == "L" else image.convert("RGB").convert("L"))
 
 
-def _check_effort(path: Path) -> None:
-    """Before the file is opened as an image, for that reads all chunks that precede the pixels."""
-    with path.open("rb") as file:
-        start = file.read(len(_PNG))
-        if start == _PNG:
-            chunks = 0
-            while length := file.read(8):
-                chunks += 1
-                if chunks > MAX_PNG_CHUNKS:
-                    raise DataError(f"more than {MAX_PNG_CHUNKS} chunks: save the film anew")
-                file.seek(int.from_bytes(length[:4], "big") + 4, os.SEEK_CUR)
-        elif start.startswith(_JPEG) and file.read().count(JPEG_SCAN) > MAX_JPEG_SCANS:
-            raise DataError(f"more than {MAX_JPEG_SCANS} scans: save the film anew")
+def _image_alone(content: bytes) -> bytes:
+    """A PNG or JPEG without what follows its end.
+
+    Before it is opened as an image, for that reads all chunks that precede the pixels.
+    """
+    if content.startswith(_PNG):
+        for count, (kind, _, stop) in enumerate(png_chunks(content), 1):
+            if count > MAX_PNG_CHUNKS:
+                raise DataError(f"more than {MAX_PNG_CHUNKS} chunks: save the film anew")
+            if kind == PNG_END:
+                return content[:stop]
+    elif content.startswith(_JPEG):
+        scans = 0
+        for count, (marker, _, stop) in enumerate(jpeg_segments(content), 1):
+            scans += marker == JPEG_SCAN
+            if scans > MAX_JPEG_SCANS:
+                raise DataError(f"more than {MAX_JPEG_SCANS} scans: save the film anew")
+            if count > MAX_JPEG_SEGMENTS:
+                raise DataError(f"more than {MAX_JPEG_SEGMENTS} segments: save the film anew")
+            if marker == JPEG_END:
+                return content[:stop]
+        raise DataError("damaged or truncated: the image lacks its end")
+    return content

@@ -59,7 +59,12 @@ class Zones:
 
 def read_lung_mask(path: Path, side: int) -> Mask:
     """Lung mask bool (side, side) of an image file, squashed as films are; raises DataError."""
-    return squash(read_grey(path), side) > MASK_LEVEL
+    return squashed_mask(read_grey(path), side)
+
+
+def squashed_mask(grey: NDArray[np.uint8], side: int) -> Mask:
+    """Lung mask bool (side, side) of an image (H, W)."""
+    return squash(grey, side) > MASK_LEVEL
 
 
 def split_lungs(mask: NDArray[np.uint8] | Mask) -> Lungs:

@@ -12,13 +12,14 @@ import numpy as np
 import pandas as pd
 
 from data.config import DatasetConfig
-from data.integrity import DataError, list_problems, read_table
+from data.integrity import DataError, commonest, list_problems, read_table
 from data.nih_files import (
     BOX_FILE,
     LABEL_FILES,
     SOURCE,
     TEST_LIST,
     TRAIN_VAL_LIST,
+    films_named,
     find_films,
     official_file,
     read_names,
@@ -57,9 +58,11 @@ LABEL_COLUMNS = {
 }
 IMAGE_COLUMNS = ("image", "path", "patient", "follow_up", "age", "sex", "view", "fold")
 MAX_AGE = 120  # years; the first edition has some above 400
+WHOLE = r"[0-9]{{1,{digits}}}(?:\.0{{1,3}})?"  # spreadsheets and pandas write 1 as 1.0
 WHOLE_NUMBERS = {"patient": ("Patient ID", 15), "follow_up": ("Follow-up #", 4)}  # digits: ours
 KNOWN = {"sex": ("Patient Gender", ("M", "F", "")), "view": ("View Position", ("PA", "AP", ""))}
 UNSAFE_NAME = re.compile(r"[/\\\x00]|\.\.")
+_ABSENT = "listed there, but not found"
 BOX_COLUMNS = ("image", "finding", "x", "y", "w", "h", "patient", "fold")
 
 
@@ -105,28 +108,25 @@ def read_nih(root: Path, config: DatasetConfig) -> NIHIndex:
     entries, entry_problems = _read_entries(label_file)
     problems = [train_val_problems, test_problems, scan_problems, entry_problems]
 
+    train_val, test = (films_named(lines, entries["image"]) for lines in (train_val, test))
     fold, fold_problems = _folds(entries, train_val, test, config)
     for name, listed in ((TRAIN_VAL_LIST, train_val), (TEST_LIST, test)):
         unnamed = listed[~listed.isin(entries["image"])]
         problems.append(list_problems(unnamed, name, f"has no usable row in {label_file.name}"))
-    problems.append(
-        list_problems(
-            films.index[~films.index.isin(entries["image"])].to_series(),
-            label_file.name,
-            "on disk, but no usable row names it",
-        )
+    on_disk = list_problems(
+        films.index[~films.index.isin(entries["image"])].to_series(),
+        label_file.name,
+        "on disk, but no usable row names it",
     )
-
     present = entries["image"].isin(films.index)
-    problems.append(
-        list_problems(entries["image"][~present], label_file.name, "listed there, but not found")
-    )
+    absent = list_problems(entries["image"][~present], label_file.name, _ABSENT)
+    problems += [on_disk, absent]
     if not present.any():
-        passed_over = "".join(f"; {file}: {why}" for file, _, why in scan_problems[:1].to_numpy())
+        passed_over = pd.concat([scan_problems, on_disk])
+        why = f"; {commonest(passed_over)}" if len(passed_over) else ""
         raise DataError(
             f"none of the {len(entries)} films that {label_file} names was found below {root} "
-            f"({len(films)} other PNG files were{passed_over}): unpack the image archives of "
-            f"{SOURCE} there"
+            f"({len(films)} other PNG files were{why}): unpack the image archives of {SOURCE} there"
         )
     labels, label_problems = _one_hot(entries[present], label_file.name)
     problems += [fold_problems[fold_problems["file"].isin(films.index)], label_problems]
@@ -136,6 +136,12 @@ def read_nih(root: Path, config: DatasetConfig) -> NIHIndex:
     images["fold"] = fold[present]
     images = pd.concat([images[list(IMAGE_COLUMNS)], labels[list(findings)]], axis="columns")
     images = images[labels["usable"] & (images["fold"] != "")]
+    if images.empty:
+        known = pd.concat(problems)
+        raise DataError(
+            f"none of the {present.sum()} films found below {root} can be used: "
+            f"{commonest(known[known['reason'] != _ABSENT])}"
+        )
     images = images.astype(dict.fromkeys(("image", "path", "sex", "view", "fold"), str))
     images = images.sort_values("image", ignore_index=True)
     boxes, box_problems = _boxes_of(read_boxes(box_file), images, entries["image"], findings)
@@ -181,7 +187,8 @@ def _read_entries(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     unsafe = np.array([UNSAFE_NAME.search(name) is not None for name in names])
     reasons[unsafe] = "not a plain file name: row skipped"
     for column, (title, digits) in WHOLE_NUMBERS.items():
-        whole = table[column].str.fullmatch(rf"[0-9]{{1,{digits}}}")
+        whole = table[column].str.fullmatch(WHOLE.format(digits=digits))
+        table[column] = table[column].str.partition(".")[0]
         reasons[~whole & (reasons == "")] = f"{title} is not a whole number: row skipped"
     again = names[reasons == ""].duplicated()
     reasons[again.index[again]] = "the film has a row above: row skipped"
@@ -195,6 +202,8 @@ def _read_entries(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     listed = reasons != ""
     problems = list_problems(names[listed], "", reasons[listed])
     problems["field"] = [f"{path.name} line {line}" for line in problems.index]
+    if not usable.any():
+        raise DataError(f"{path} has no usable row: {commonest(problems)}")
     entries = table[usable].astype({"patient": np.int64, "follow_up": np.int64})
     return entries, problems
 
@@ -279,6 +288,9 @@ def _boxes_of(
     ):
         reasons[np.asarray(wrong) & (reasons == "")] = reason
     usable = reasons == ""
+    if not usable.any():
+        told = pd.DataFrame({"file": boxes["image"], "field": BOX_FILE, "reason": reasons})
+        raise DataError(f"{BOX_FILE} has no usable row: {commonest(told)}")
     reasons[usable & outside] = f"reaches outside the {FRAME}-px frame: clipped"
 
     boxes = boxes.copy()

@@ -4,6 +4,8 @@ Source: Wang et al., CVPR 2017, https://nihcc.app.box.com/v/ChestXray-NIHCC
 """
 
 import os
+import re
+from collections.abc import Collection
 from pathlib import Path
 
 import pandas as pd
@@ -12,9 +14,11 @@ from data.integrity import (
     DataError,
     Problem,
     check_file,
+    is_linked_folder,
     list_problems,
     printable,
     problem_table,
+    resolve_film,
     resolve_inside,
 )
 
@@ -23,6 +27,10 @@ BOX_FILE = "BBox_List_2017.csv"
 TRAIN_VAL_LIST, TEST_LIST = "train_val_list.txt", "test_list.txt"
 SOURCE = "https://nihcc.app.box.com/v/ChestXray-NIHCC"
 MAX_LIST_BYTES = 4 * 1024**2  # ours: nearly three times the longest official list
+IMAGES = (".png", ".jpg", ".jpeg", ".dcm", ".tif", ".tiff", ".bmp", ".gif", ".jp2", ".webp")
+_LEADS_OUT = "a link that leads out of the folder: not followed"
+_BETWEEN = re.compile(r"[\s,;\"']+")  # fields of a line
+_FOLDER = re.compile(r".*[/\\]")
 TRUTH_FOLDERS = ("changes", "marks", "masks", "planted")  # of the phantoms: PNGs, but no films
 
 
@@ -48,12 +56,17 @@ def find_films(
 ) -> tuple[pd.Series, pd.DataFrame]:
     """Films below ``folder`` of ``root``: paths relative to ``root``, by file name; and problems.
 
-    Hidden entries and the phantoms' truth are left out. A name that occurs again keeps the
-    first path in sorted order; links that lead out of the root are not followed.
+    Hidden entries and the phantoms' truth are left out, images of another kind are listed. A name
+    that occurs again keeps the first path in sorted order. Links that lead out of the root are not
+    followed, but for those of whole folders right below it: see ``resolve_film``.
     """
     found: list[tuple[str, str]] = []
     problems: list[Problem] = []
     folders = [folder]
+    if folder and _leaves(root, folder):
+        problems.append(Problem(folder, "link", _LEADS_OUT))
+        folders = []
+    wanted = " or ".join(suffixes)
     while folders:
         folder = folders.pop()
         try:
@@ -68,13 +81,18 @@ def find_films(
                 continue
             if printable(path) != path:
                 problems.append(Problem(printable(path), "file name", "not UTF-8 text: skipped"))
+            elif entry.is_symlink() and not os.path.exists(entry.path):
+                problems.append(Problem(path, "link", "leads to nothing: is its disk there?"))
             elif entry.is_symlink() and (is_film or entry.is_dir()) and _leaves(root, path):
-                reason = "a link that leads out of the folder: not followed"
-                problems.append(Problem(path, "link", reason))
-            elif entry.is_dir(follow_symlinks=False):
+                problems.append(Problem(path, "link", _LEADS_OUT))
+            elif entry.is_dir(follow_symlinks=False) or (
+                entry.is_symlink() and is_linked_folder(root, path)
+            ):
                 folders.append(path)
             elif is_film and entry.is_file():
                 found.append((entry.name, path))
+            elif entry.name.lower().endswith(IMAGES) and entry.is_file():
+                problems.append(Problem(path, "file name", f"not a {wanted} file: not read"))
     found.sort()
     films: dict[str, str] = {}
     for name, path in found:
@@ -86,7 +104,7 @@ def find_films(
 
 def _leaves(root: Path, path: str) -> bool:
     try:
-        resolve_inside(root, path)
+        resolve_film(root, path)
     except DataError:
         return True
     return False
@@ -112,3 +130,18 @@ def read_names(path: Path) -> tuple[pd.Series, pd.DataFrame]:
         raise DataError(f"{path} holds no file names")
     again = names.duplicated()
     return names[~again], list_problems(names[again], path.name, "occurs again in the list")
+
+
+def films_named(lines: pd.Series, films: Collection[str]) -> pd.Series:
+    """Each line of a list as the name of the film that it names, where only one of ``films`` can be
+    meant: with a folder in front of it, without its .png, or among other fields, as labels."""
+    known = set(films)
+
+    def name(line: str) -> str:
+        if line in known:
+            return line
+        ends = [_FOLDER.sub("", field) for field in (line, *_BETWEEN.split(line))]
+        meant = known.intersection(ends) or known.intersection(f"{end}.png" for end in ends)
+        return meant.pop() if len(meant) == 1 else line
+
+    return lines.map(name)

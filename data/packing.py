@@ -20,12 +20,12 @@ from data.grey_range import grey_doubt
 from data.integrity import (
     MAX_PIXELS,
     DataError,
-    Problem,
-    problem_table,
-    read_grey,
+    commonest,
+    list_problems,
+    read_film,
     read_table,
     reason_alone,
-    resolve_inside,
+    resolve_film,
 )
 
 INDEX_FILE = "films.csv"
@@ -38,8 +38,9 @@ SquareReader = Callable[[Path, int], tuple[np.ndarray, str]]
 
 def read_square(path: Path, side: int) -> tuple[np.ndarray, str]:
     """How NIH films are packed: grey, shorter edge scaled to ``side``, middle square."""
-    film = read_grey(path)
-    return resize_and_crop(film, side), grey_doubt(film)
+    film, turned = read_film(path)
+    said = filter(None, (turned, grey_doubt(film)))
+    return resize_and_crop(film, side), "; ".join(said)
 
 
 def pack(
@@ -121,7 +122,7 @@ def pack_shard(
     def decode(name: str) -> tuple[np.ndarray | None, str]:
         path = root
         try:
-            path = resolve_inside(root, name)
+            path = resolve_film(root, name)
             return reader(path, side)
         except DataError as error:
             return None, reason_alone(error, path)  # problems.csv is the same for any root
@@ -169,14 +170,12 @@ def write_index(images: pd.DataFrame, root: Path, folder: Path, side: int, shard
         raise DataError(f"no films of {root} to pack")
     index = pd.concat(shards, ignore_index=True)
     known = index[index["reason"] != ""]
+    problems = list_problems(known["image"], "film", known["reason"])
     if (index["row"] < 0).all():
         raise DataError(
-            f"none of the {len(index)} films below {root} can be read; the first: "
-            f"{index['reason'].iloc[0]}"
+            f"none of the {len(index)} films below {root} can be read: {commonest(problems)}"
         )
-    problems = zip(known["image"], known["reason"], strict=True)
-    listed = problem_table(Problem(name, "film", reason) for name, reason in problems)
-    _write_csv(listed, folder / PROBLEMS_FILE)
+    _write_csv(problems, folder / PROBLEMS_FILE)
     _write_csv(index.loc[index["row"] >= 0, ["image", "shard", "row"]], folder / INDEX_FILE)
 
 

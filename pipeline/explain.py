@@ -92,7 +92,7 @@ def main(arguments: list[str]) -> int:
 def read_film(path: Path, side: int) -> tuple[NDArray[np.uint8], list[str]]:
     """The film as the model sees it, uint8 (side, side), and what one should know about it."""
     from data.grey_range import grey_doubt
-    from data.integrity import read_grey
+    from data.integrity import read_film
     from data.packing import resize_and_crop
 
     notes = []
@@ -105,7 +105,8 @@ def read_film(path: Path, side: int) -> tuple[NDArray[np.uint8], list[str]]:
             if facts.aspect != 1:
                 notes.append("its pixels are not square: the film was scaled until they were")
         else:
-            whole = read_grey(path)
+            whole, turned = read_film(path)
+            notes += [turned] if turned else []
         notes += [doubt] if (doubt := grey_doubt(whole)) else []
         film = resize_and_crop(whole, side)
     height, width = whole.shape

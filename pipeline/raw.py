@@ -1,7 +1,9 @@
 """The user's own films as inputs of the graph: known by content, wherever they lie."""
 
+from collections.abc import Callable
 from pathlib import Path
 
+from data.integrity import commonest
 from data.nih_files import find_films
 from pipeline.config import ConfigError
 from pipeline.graph import RawFolder
@@ -16,16 +18,18 @@ def raw_films(
     advice: str,
     digests: DigestCache,
     below: tuple[str, ...] = ("",),
+    shown: Callable[[str], str] = str,
 ) -> RawFolder:
     """Digests the tables in ``folder`` and the films below it: each is read once, until it changes.
 
     ``key`` names the setting that the folder comes from; ``below`` are the folders, relative to it,
-    that films are looked for in.
+    that films are looked for in; ``shown`` is what may be told of a file's path.
 
     Raises
     ------
     ConfigError
-        Where the folder is absent or holds no film; ``advice`` says what to put there.
+        Where the folder is absent or holds no film: with what was passed over there, and
+        ``advice``, which says what to put there.
     """
     root = Path(folder)
     if not root.is_dir():
@@ -35,10 +39,15 @@ def raw_films(
         for path in sorted(root.iterdir())
         if path.suffix in (".csv", ".txt") and path.is_file()  # to read a pipe would never end
     ]
-    found = [find_films(root, suffixes, part)[0] for part in below]
-    if any(films.empty for films in found):
-        raise ConfigError(f"{key}: no {' or '.join(suffixes)} film below {root}; {advice}")
-    files = [*tables, *(root / path for films in found for path in films)]
+    files = tables
+    for part in below:
+        films, problems = find_films(root, suffixes, part)
+        if films.empty:
+            problems["file"] = problems["file"].map(shown)
+            why = f" ({commonest(problems)})" if len(problems) else ""
+            wanted = " or ".join(suffixes)
+            raise ConfigError(f"{key}: no {wanted} film below {root / part}{why}; {advice}")
+        files += [root / path for path in films]
     with stage_progress(f"digests of {key.removeprefix('paths.')}") as progress:
         return RawFolder.scan(root, files, digests, progress)
 
@@ -52,10 +61,10 @@ def nih_films(folder: str, digests: DigestCache) -> RawFolder:
 
 
 def brixia_films(folder: str, digests: DigestCache) -> RawFolder:
-    from data.brixia import FILMS
+    from data.brixia import FILMS, shown_name
 
     advice = "put the data set's dicom_clean and metadata_global_v2.csv there"
-    return raw_films(folder, "paths.brixia", (".dcm",), advice, digests, (FILMS,))
+    return raw_films(folder, "paths.brixia", (".dcm",), advice, digests, (FILMS,), shown_name)
 
 
 def cohen_films(folder: str, digests: DigestCache) -> RawFolder:

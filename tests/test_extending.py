@@ -19,6 +19,7 @@ from attribution.config import OWN_METHODS, Score
 from attribution.methods import METHODS, register_method
 from data.config import DatasetConfig, Source
 from data.nih import read_nih
+from data.packing import read_square
 from evaluation.own_metrics import OWN_METRICS, register_metric
 from pipeline.config import ConfigError, PipelineConfig, compose_config
 from pipeline.plan import plan_run
@@ -175,3 +176,32 @@ def test_a_table_of_films_becomes_a_folder_that_the_pipeline_reads(tmp_path):
     assert (box["finding"], box["x"], box["y"], box["w"], box["h"]) == ("Mass", 128, 256, 512, 64)
     with Image.open(tmp_path / "laid out" / "images" / box["image"]) as film:
         np.testing.assert_array_equal(film, Image.open(tmp_path / "film 5.png"))
+
+
+def test_films_of_16_bits_and_turned_ones_are_laid_out_as_they_are_seen(tmp_path):
+    seen = np.zeros((90, 60), np.uint8)
+    seen[40:60, 10:40] = np.add.outer(np.arange(20), np.arange(30)) * 4 + 50  # what the box holds
+    Image.fromarray(seen.astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    on_its_side = Image.fromarray(seen).transpose(Image.Transpose.ROTATE_90)
+    on_its_side.save(tmp_path / "phone.jpg", exif=exif, quality=100)
+    box = {"finding": "Mass", "x": 10, "y": 40, "w": 30, "h": 20}
+    films = [
+        {"file": file, "patient": number, "labels": "Mass", "test": number % 2, **box}
+        for number, file in enumerate(["deep.png", "phone.jpg"] * 2)
+    ]
+    pd.DataFrame(films).to_csv(tmp_path / "films.csv", index=False)
+    run_file(DATA_SET)["lay_out"](tmp_path / "films.csv", tmp_path / "laid out")
+
+    index = read_nih(tmp_path / "laid out", DatasetConfig(source=Source.files, val_fraction=0.5))
+    assert index.problems.empty
+    for image, x, y, w, h in index.boxes[["image", "x", "y", "w", "h"]].itertuples(index=False):
+        with Image.open(tmp_path / "laid out" / "images" / image) as film:
+            np.testing.assert_allclose(np.asarray(film, int), seen, atol=3)
+        square = read_square(tmp_path / "laid out" / "images" / image, 60)[0]
+        x, y, w, h = (round(value * 60 / 1024) for value in (x, y, w, h))
+        assert square[y : y + h, x : x + w].min() > 40
+        square = np.array(square)
+        square[y : y + h, x : x + w] = 0
+        assert square.max() < 10

@@ -14,7 +14,7 @@ def stage(config: PipelineConfig, films: Stage | RawFolder) -> Stage:
     data = config.dataset
     return Stage(
         name="index",
-        version=2,
+        version=3,
         settings={
             "num_labels": data.num_labels,
             "val_fraction": data.val_fraction,
@@ -22,7 +22,7 @@ def stage(config: PipelineConfig, films: Stage | RawFolder) -> Stage:
         },
         inputs={"films": films},
         run=run,
-        sources=("data/nih.py", "data/integrity.py", "data/splits.py"),
+        sources=("data/nih.py", "data/nih_files.py", "data/integrity.py", "data/splits.py"),
     )
 
 

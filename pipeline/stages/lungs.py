@@ -11,6 +11,7 @@ from data.config import LungSource
 from models.config import Optimizer, Schedule, TrainConfig
 from pipeline.config import ConfigError, PipelineConfig, section
 from pipeline.graph import RawFolder, Stage, Task
+from pipeline.stages.pack import IMAGE_READERS
 from pipeline.stages.train import batches_done, keep_history
 from pipeline.store import RESUME
 
@@ -45,8 +46,9 @@ def network_stage(
         run=run_network,
         sources=(
             "models",
-            *("data/cohen.py", "data/grey_range.py", "data/integrity.py", "data/laterality.py"),
-            *("data/lung_pairs.py", "data/lungs.py", "data/packing.py", "data/splits.py"),
+            *IMAGE_READERS,
+            *("data/laterality.py", "data/lung_pairs.py", "data/lungs.py"),
+            *("data/packing.py", "data/splits.py"),
         ),
     )
 
@@ -77,11 +79,11 @@ def given_stage(
     """Masks of the test fold that lie in ``folder``: the phantoms' own, or the user's."""
     return Stage(
         name="lungs",
-        version=2,
+        version=3,
         settings={"side": config.dataset.side, "folder": folder},
         inputs={"masks": masks, "index": index, "pack": pack},
         run=lambda task: run_given(task, folder),
-        sources=("data/lungs.py", "data/laterality.py", "data/packing.py"),
+        sources=("data/lungs.py", "data/laterality.py", "data/packing.py", *IMAGE_READERS),
         variant=variant,
     )
 
@@ -149,7 +151,9 @@ def _pairs(task: Task) -> tuple[dict[str, list[str]], "dict[str, TensorDataset]"
         table, films, masks_of, problems = _read_pairs(task)
     problems.to_csv(task.folder / "problems.csv", index=False)
     if len(problems):
-        task.note(f"{len(problems):,} problems of films or masks are listed in problems.csv")
+        task.note(
+            f"{len(problems):,} films or masks are left out, turned or doubtful; see problems.csv"
+        )
     masks = np.stack(masks_of)
     check_sides(
         [mask_side(film, mask) for film, mask in zip(films, masks, strict=True)],
@@ -184,49 +188,37 @@ def _read_pairs(
     task: Task,
 ) -> tuple[pd.DataFrame, np.ndarray, list[np.ndarray], pd.DataFrame]:
     """The readable pairs with their folds, films, masks; and problems."""
-    from data.cohen import read_square
-    from data.integrity import (
-        DataError,
-        Problem,
-        printable,
-        problem_table,
-        reason_alone,
-        resolve_inside,
-    )
-    from data.lung_pairs import read_lung_pairs
-    from data.lungs import read_lung_mask
+    from data.integrity import DataError, commonest, list_problems
+    from data.lung_pairs import read_lung_pair, read_lung_pairs
     from data.splits import split_by_patient
 
     lungs, root = task.config.brixia.lungs, task.inputs["films"]
     pairs = read_lung_pairs(root, lungs.test_fraction, seed=0)
-    images = pairs.images
-    kept, films, masks, problems = [], [], [], []
-    for image, name, mask_name in images[["image", "path", "mask_path"]].itertuples(index=False):
-        what, path = "film", root
+    films, masks, reasons, readable = [], [], [], []
+    for path, mask_path in pairs.images[["path", "mask_path"]].itertuples(index=False):
         try:
-            path = resolve_inside(root, name)
-            film, doubt = read_square(path, lungs.side)
-            what, path = "mask", root
-            path = resolve_inside(root, mask_name)
-            masks.append(read_lung_mask(path, lungs.side))
-        except DataError as error:  # without the path: a reason is handed on as it is
-            reason = f"{what}: {reason_alone(error, path)}"
-            problems.append(Problem(printable(image), "film or mask", reason))
+            film, mask, reason = read_lung_pair(root, path, mask_path, lungs.side)
+        except DataError as error:
+            reasons.append(str(error))
+            readable.append(False)
             continue
         films.append(film)
-        kept.append(image)
-        problems += [Problem(printable(image), "film", doubt)] if doubt else []
+        masks.append(mask)
+        reasons.append(reason)
+        readable.append(True)
+    why = pd.Series(reasons, dtype=object)
+    listed = list_problems(pairs.images["image"][why != ""], "film or mask", why[why != ""])
     if not films:
-        raise DataError(f"no pair of {root} can be read; the first: {problems[0].reason}")
-    table = images[images["image"].isin(kept)].reset_index(drop=True)
+        raise DataError(f"no pair of {root} can be read: {commonest(listed)}")
+    problems = pd.concat([pairs.problems, listed], ignore_index=True)
+    table = pairs.images[readable].reset_index(drop=True)
     learn = table.index[table["fold"] == "train"]
     in_val = split_by_patient(table["image"][learn], _VAL_SHARE, seed=0)
     table.loc[learn[in_val], "fold"] = "val"
     # Names say where a film is from: a part of them in their order would be of one hospital.
     order = np.random.default_rng(0).permutation(len(table))
     table = table.iloc[order].reset_index(drop=True)
-    listed = pd.concat([pairs.problems, problem_table(problems)], ignore_index=True)
-    return table, np.stack([films[k] for k in order]), [masks[k] for k in order], listed
+    return table, np.stack([films[k] for k in order]), [masks[k] for k in order], problems
 
 
 def run(task: Task) -> None:
@@ -248,32 +240,38 @@ def run(task: Task) -> None:
 
 
 def run_given(task: Task, folder: str) -> None:
-    from data.integrity import DataError, list_problems
+    from data.integrity import DataError, commonest, list_problems, read_film
     from data.laterality import check_sides, mask_side
     from data.lung_pairs import MASK_ENDING, SUFFIXES
-    from data.lungs import read_lung_mask
+    from data.lungs import squashed_mask
     from data.nih_files import find_films
     from data.packing import PackedFilms
 
     films = PackedFilms(task.inputs["pack"])
     names = _test_names(task, films)
     root = task.inputs["masks"]
-    files, _ = find_films(root, SUFFIXES, folder)
+    files, passed_over = find_films(root, SUFFIXES, folder)
     path_of = {Path(str(name)).stem.removesuffix(MASK_ENDING): path for name, path in files.items()}
-    masks, kept = [], []
+    masks, kept, turns = [], [], []
     for done, name in enumerate(names, 1):
         if (path := path_of.get(Path(name).stem)) is not None:
-            masks.append(read_lung_mask(root / path, films.side))
+            grey, turned = read_film(root / path)
+            masks.append(squashed_mask(grey, films.side))
             kept.append(name)
+            turns.append(turned)
         task.progress(done, len(names))
     if not kept:
-        raise DataError(f"no test film has a lung mask of its name in {root / folder}")
+        why = f": {commonest(passed_over)}" if len(passed_over) else ""
+        raise DataError(f"no test film has a lung mask of its name in {root / folder}{why}")
     cues = [mask_side(film, mask) for film, mask in zip(films.load(kept), masks, strict=True)]
     check_sides(cues, f"the lung masks in {folder}")
     absent = pd.Series(sorted(set(names) - set(kept)), dtype=object)
     if len(absent):
         task.note(f"{len(absent):,} of {len(names):,} test films have no lung mask: left out")
-    _write(task, films, kept, masks, list_problems(absent, folder, "no lung mask: film left out"))
+    said = pd.Series(turns, dtype=object)
+    turned_masks = list_problems(pd.Series(kept)[said != ""], folder, said[said != ""])
+    left_out = list_problems(absent, folder, "no lung mask: film left out")
+    _write(task, films, kept, masks, pd.concat([left_out, turned_masks]))
 
 
 def _test_names(task: Task, films: "PackedFilms") -> list[str]:

@@ -15,6 +15,11 @@ from pipeline.shards import for_workers, run_job
 if TYPE_CHECKING:
     from data.packing import SquareReader
 
+IMAGE_READERS = (
+    *("data/dicom_start.py", "data/exif_orientation.py", "data/grey_range.py"),
+    *("data/integrity.py", "data/whole_images.py"),
+)
+
 
 def stage(config: PipelineConfig, films: Stage | RawFolder, index: Stage) -> Stage:
     return Stage(
@@ -23,7 +28,7 @@ def stage(config: PipelineConfig, films: Stage | RawFolder, index: Stage) -> Sta
         settings={"side": config.dataset.side, "shard": config.dataset.pack_shard},
         inputs={"films": films, "index": index},
         run=run,
-        sources=("data/packing.py", "data/grey_range.py", "data/integrity.py"),
+        sources=("data/packing.py", *IMAGE_READERS),
     )
 
 

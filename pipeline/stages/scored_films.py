@@ -6,11 +6,11 @@ from pipeline.config import PipelineConfig, available_cores, section
 from pipeline.graph import RawFolder, Stage, Task
 from pipeline.keys import file_sha256
 from pipeline.stages.index import record_index
-from pipeline.stages.pack import pack_films
+from pipeline.stages.pack import IMAGE_READERS, pack_films
 
 _READERS = (
     *("data/dicom.py", "data/dicom_geometry.py", "data/dicom_pixels.py", "data/greyscale.py"),
-    *("data/grey_range.py", "data/isolated_decoding.py", "data/integrity.py"),
+    *("data/isolated_decoding.py", *IMAGE_READERS),
 )
 
 

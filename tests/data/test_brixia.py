@@ -171,9 +171,21 @@ def test_a_row_without_a_name_or_subject_of_its_own_is_skipped(
 
 
 def test_a_table_without_a_usable_row_is_refused_with_the_reason(tmp_path: Path) -> None:
-    layout = Layout(rows=[row(NAMES[0], "112233", "99", "1")])
-    with pytest.raises(DataError, match=rf"{TABLE} has no usable row; the first, line 2: .*add up"):
+    layout = Layout(rows=[row(name, "112233", "99", "1") for name in NAMES])
+    layout.rows[0] = row("DOE^JANE.dcm", "112233", "12", "")
+    with pytest.raises(
+        DataError, match=rf"{TABLE} has no usable row: .*add up.* \(5 of 6 "
+    ) as caught:
         read(layout.write(tmp_path))
+    assert f"the first: {NAMES[1]}, {TABLE} line 3" in str(caught.value)
+    assert "DOE" not in str(caught.value)
+
+
+def test_a_split_that_names_no_film_is_refused_with_the_reason(tmp_path: Path) -> None:
+    root = Layout().write(tmp_path)
+    (root / "split.csv").write_text("Image Index,fold\n1234567890123456.dcm,train\n")
+    with pytest.raises(DataError, match=r"none of the 6 films .*not in it.* \(6 of 6 .*split\.csv"):
+        read(root, split_file="split.csv")
 
 
 @pytest.mark.parametrize(
@@ -310,8 +322,14 @@ def test_a_wrong_root_says_what_was_looked_for(tmp_path: Path) -> None:
         read(root)
     for name in NAMES:
         (root / "dicom_clean").mkdir(exist_ok=True)
+        (root / "dicom_clean" / f"{name[:-4]}.png").touch()
+    with pytest.raises(
+        DataError, match=r"none of the 6 films .*not a \.dcm file: not read \(6 of 6 "
+    ):
+        read(root)
+    for name in NAMES:
         (root / "dicom_clean" / name).write_text("no film")
-    with pytest.raises(DataError, match=r"no film in .* can be read; the first: not a DICOM"):
+    with pytest.raises(DataError, match=r"no film in .* can be read: not a DICOM .*\(6 of 6 "):
         read(root)
 
 
@@ -356,11 +374,23 @@ def test_films_outside_dicom_clean_are_not_looked_at(tmp_path: Path) -> None:
     save(root / "dicom" / NAMES[0], seed=99)
     save(root / "dicom" / "1234567890123456.dcm")
     assert read(root).problems.empty
-    outside = Layout().write(tmp_path / "outside")
-    linked = Layout(absent=tuple(NAMES)).write(tmp_path / "linked")
-    (linked / "dicom_clean").symlink_to(outside / "dicom_clean")
-    with pytest.raises(DataError, match="leads out of"):
-        read(linked)
+
+
+def test_a_link_to_the_whole_folder_of_films_is_followed_and_no_other(tmp_path: Path) -> None:
+    root = Layout().write(tmp_path / "root")
+    plain = read(root).images
+    (root / "dicom_clean").rename(tmp_path / "disk")
+    (root / "dicom_clean").symlink_to(tmp_path / "disk")
+    pd.testing.assert_frame_equal(read(root).images, plain)
+    (tmp_path / "disk" / NAMES[0]).rename(tmp_path / NAMES[0])
+    (tmp_path / "disk" / NAMES[0]).symlink_to(tmp_path / NAMES[0])
+    index = read(root)
+    assert "a link that leads out" in reasons(index, NAMES[0])[0]
+    assert len(index.images) == 5
+    (root / "dicom_clean").unlink()
+    (root / "dicom_clean").symlink_to(tmp_path)
+    with pytest.raises(DataError, match="'dicom_clean' is a link that leads out of"):
+        read(root)
 
 
 def test_consensus_scores_are_numbers_by_film(tmp_path: Path) -> None:

@@ -38,6 +38,11 @@ def test_a_folder_without_pairs_is_refused(tmp_path: Path) -> None:
         read_lung_pairs(tmp_path / "absent", 0.2, 0)
     with pytest.raises(DataError, match=r"no film of .*cxr \(1\) .*masks \(0\)"):
         read_lung_pairs(write(tmp_path, "cxr/a.png"), 0.2, 0)
+    Image.new("L", (8, 8)).save(write(tmp_path, "masks/b.png") / "masks" / "a.tif")
+    with pytest.raises(
+        DataError, match=r"not a \.png or .* file: not read \(1 of 1 .* masks/a\.tif"
+    ):
+        read_lung_pairs(tmp_path, 0.2, 0)
 
 
 @pytest.mark.real

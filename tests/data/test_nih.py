@@ -1,7 +1,9 @@
 """The NIH reader on tiny official layouts, broken in every way, and on the real files."""
 
 import os
+import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,12 +17,14 @@ from data.config import DatasetConfig
 from data.integrity import DataError, problem_table
 from data.nih import FINDINGS, NIHIndex, read_boxes, read_nih
 from data.nih_files import find_films, read_names
+from data.packing import PackedFilms, pack
 
 HEADER = (
     "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position,"
     "OriginalImage[Width,Height],OriginalImagePixelSpacing[x,y]"
 )
 BOX_HEADER = "Image Index,Finding Label,Bbox [x,y,w,h],,,"
+LISTS = ("train_val", "test")
 ROWS = (  # image, labels, follow-up, patient, age
     "00000001_000.png,Cardiomegaly,0,1,57",
     "00000001_001.png,Cardiomegaly|Emphysema,1,1,58",
@@ -209,14 +213,37 @@ def test_links_out_of_the_root_are_listed_and_not_followed(tmp_path: Path) -> No
     root = Layout(absent=("00000004_000.png",)).write(tmp_path / "root")
     save(tmp_path / "outside/00000004_000.png")
     (root / "images/00000004_000.png").symlink_to(tmp_path / "outside/00000004_000.png")
-    (root / "more").symlink_to(tmp_path / "outside")
+    (root / "images/more").symlink_to(tmp_path / "outside")
+    (root / "everything").symlink_to(tmp_path)
+    (root / "gone").symlink_to(tmp_path / "not there")
     (root / "again").symlink_to(root / "images")
     (root / "images/up").symlink_to(root)
     index = read(root)
     assert "00000004_000.png" not in set(index.images["image"])
-    assert "leads out" in reasons(index, "images/00000004_000.png")[0]
-    assert "leads out" in reasons(index, "more")[0]
-    assert len(index.problems) == 3  # and the film that was not found
+    for link in ("images/00000004_000.png", "images/more", "everything"):
+        assert "leads out" in reasons(index, link)[0]
+    assert "leads to nothing" in reasons(index, "gone")[0]
+    assert len(index.problems) == 5  # and the film that was not found
+
+
+@pytest.mark.parametrize("folders", [("images",), ("images_001/images", "images_002/images")])
+def test_a_link_to_a_whole_folder_right_below_the_root_is_part_of_it(
+    tmp_path: Path, folders: tuple[str, ...]
+) -> None:
+    plain = read(Layout(folders=folders).write(tmp_path / "plain"))
+    root = Layout(folders=folders).write(tmp_path / "root")
+    save(tmp_path / "other.png")
+    for folder in {folder.split("/")[0] for folder in folders}:
+        (root / folder).rename(tmp_path / folder)
+        (root / folder).symlink_to(tmp_path / folder)
+    (tmp_path / folder / "out.png").symlink_to(tmp_path / "other.png")
+    (tmp_path / folder / "back").symlink_to(tmp_path)
+    index = read(root)
+    pd.testing.assert_frame_equal(index.images, plain.images)
+    assert index.problems["file"].tolist() == [f"{folder}/back", f"{folder}/out.png"]
+    assert index.problems["reason"].str.contains("leads out").all()
+    pack(index.images[["image", "path"]], root, tmp_path / "packed", 4, 4, threads=1)
+    assert len(PackedFilms(tmp_path / "packed")) == 6
 
 
 def test_names_that_are_not_utf8_are_listed_as_escapes(tmp_path: Path) -> None:
@@ -259,7 +286,8 @@ def test_no_text_of_the_files_ends_a_row_where_it_is_written_again(tmp_path: Pat
         ("00000002_000.png,Mass,0,-2,40", "Patient ID is not a whole number"),
         ("00000002_000.png,Mass,0," + "9" * 40 + ",40", "Patient ID is not a whole number"),
         ("00000002_000.png,Mass,0,1e3,40", "Patient ID is not a whole number"),  # not patient 1000
-        ("00000002_000.png,Mass,0,2.0,40", "Patient ID is not a whole number"),
+        ("00000002_000.png,Mass,0,2.5,40", "Patient ID is not a whole number"),
+        ("00000002_000.png,Mass,0,2.,40", "Patient ID is not a whole number"),
         ("00000002_000.png,Mass,0,２,40", "Patient ID is not a whole number"),
         ("00000002_000.png,Mass,1e1,2,40", "Follow-up # is not a whole number"),
         ("00000002_000.png,Mass,90071,2,40", "Follow-up # is not a whole number"),
@@ -274,6 +302,107 @@ def test_a_bad_row_is_skipped_and_listed(tmp_path: Path, row: str, reason: str) 
     assert "00000002_000.png" not in set(index.images["image"])
     assert any(reason in text for text in reasons(index, "00000002_000.png"))
     assert index.problems["field"].str.startswith("Data_Entry_2017_v2020.csv").any()
+
+
+def test_numbers_that_a_spreadsheet_made_decimal_are_read_as_whole(tmp_path: Path) -> None:
+    reference = read(Layout().write(tmp_path / "a"))
+    fields = [row.split(",") for row in ROWS]
+    rows = [f"{name},{labels},{n}.0,{patient}.00,{age}" for name, labels, n, patient, age in fields]
+    index = read(Layout(rows=rows).write(tmp_path / "b"))
+    pd.testing.assert_frame_equal(index.images, reference.images)
+    assert index.problems.empty
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        lambda name: f"{name} 0 1 0 0 0 0 0 0 0 0 0 0 0 0",  # CheXNet's lists
+        lambda name: f"{name},Mass|Nodule,1",
+        lambda name: f'17;"{name}"',
+        lambda name: f"images/{name}",
+        lambda name: f"D:\\films\\images_001\\{name}\t1",
+        lambda name: name.removesuffix(".png"),
+        lambda name: f"./images/{name.removesuffix('.png')} 0 1",
+    ],
+)
+def test_a_line_of_a_list_that_can_mean_one_film_only_names_it(
+    tmp_path: Path, written: Callable[[str], str]
+) -> None:
+    reference = read(Layout().write(tmp_path / "a"))
+    lists = {name: [written(film) for film in getattr(Layout(), name)] for name in LISTS}
+    index = read(Layout(**lists).write(tmp_path / "b"))
+    pd.testing.assert_frame_equal(index.images, reference.images)
+    assert index.problems.empty
+
+
+def test_a_line_of_a_list_that_names_two_films_or_none_is_listed(tmp_path: Path) -> None:
+    layout = Layout()
+    layout.test += ["00000001_000.png 00000002_000.png", "00000001_000.jpg", "1 0 0"]
+    index = read(layout.write(tmp_path))
+    assert index.problems["file"].tolist() == layout.test[-3:]
+    assert index.problems["reason"].str.contains("no usable row").all()
+    assert set(index.images.loc[:1, "fold"]) <= {"train", "val"}
+
+
+NAMES = [row.split(",")[0] for row in ROWS]
+
+
+def spoilt(kind: str, root: Path) -> Path:
+    """A layout of which nothing is usable, for one reason, which the error must quote."""
+    if kind == "patients":
+        layout = Layout(rows=[",".join(["P0001" if n == 3 else f for n, f in enumerate(
+            row.split(","))]) for row in ROWS])  # fmt: skip
+    elif kind == "lists":
+        layout = Layout(train_val=[*"abcd"], test=["e.tif", "f.tif"])
+    elif kind == "both lists":
+        layout = Layout(train_val=NAMES, test=NAMES)
+    elif kind == "labels":
+        layout = Layout(rows=[row.replace(row.split(",")[1], "Flu") for row in ROWS])
+    elif kind == "follow-up":
+        layout = Layout(rows=[",".join(["first" if n == 2 else f for n, f in enumerate(
+            row.split(","))]) for row in ROWS])  # fmt: skip
+    elif kind == "names":
+        layout = Layout(rows=[f"images/{row}" for row in ROWS])
+    else:
+        layout = Layout()
+    layout.write(root)
+    for path in sorted((root / "images").iterdir()):
+        if kind == "jpg":
+            path.rename(path.with_suffix(".jpg"))
+        elif kind == "links":
+            path.rename(root.parent / path.name)
+            path.symlink_to(root.parent / path.name)
+        elif kind == "capitals":
+            path.rename(path.with_suffix(".PNG"))
+    if kind == "nowhere":
+        (root / "images").rename(root.parent / "old")
+        (root / "images").symlink_to(root.parent / "disk")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("kind", "count", "reason", "example"),
+    [
+        ("patients", 6, "Patient ID is not a whole number", NAMES[0]),
+        ("follow-up", 6, "Follow-up # is not a whole number", NAMES[0]),
+        ("names", 6, "not a plain file name", f"images/{NAMES[0]}"),
+        ("lists", 6, "has no usable row in", "a"),
+        ("both lists", 6, "in both lists", NAMES[0]),
+        ("labels", 6, "unknown finding 'Flu'", NAMES[0]),
+        ("jpg", 6, "not a .png file: not read", f"images/{NAMES[0][:-4]}.jpg"),
+        ("links", 6, "a link that leads out", f"images/{NAMES[0]}"),
+        ("capitals", 6, "on disk, but no usable row names it", f"{NAMES[0][:-4]}.PNG"),
+        ("nowhere", 1, "leads to nothing", "images"),
+    ],
+)
+def test_where_no_film_is_left_the_commonest_problem_is_told(
+    tmp_path: Path, kind: str, count: int, reason: str, example: str
+) -> None:
+    root = spoilt(kind, tmp_path / "root")
+    with pytest.raises(DataError, match=re.escape(reason)) as caught:
+        read(root)
+    assert f"({count} of " in str(caught.value)
+    assert f"the first: {example}" in str(caught.value)
 
 
 def test_the_alias_of_the_box_file_is_known_in_labels_too(tmp_path: Path) -> None:
@@ -408,6 +537,15 @@ def test_a_box_for_a_label_that_the_film_lacks_is_kept_and_listed(tmp_path: Path
     assert reasons(index, "00000004_000.png") == ["its film lacks this label: box kept"]
 
 
+def test_a_box_file_without_a_usable_box_is_refused_with_the_commonest_reason(
+    tmp_path: Path,
+) -> None:
+    boxes = [f"images/{box}" for box in BOXES] + ["00000004_000.png,Mass,1,1,0,10"]
+    root = Layout(boxes=boxes).write(tmp_path)
+    with pytest.raises(DataError, match=r"BBox_List_2017\.csv has no usable row: no .* \(2 of 3 "):
+        read(root)
+
+
 def test_two_boxes_of_one_finding_are_both_kept(tmp_path: Path) -> None:
     index = read(Layout(boxes=[*BOXES, "00000004_000.png,Mass,1,1,9,9"]).write(tmp_path))
     assert len(index.boxes) == 3
@@ -478,10 +616,11 @@ def test_no_films_at_all_is_an_error_that_counts(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"none of the 6 films .* \(0 other PNG"):
         read(root)
     save(tmp_path / "elsewhere/other.png")
-    (root / "images").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(DataError, match=r"images: a link that leads out"):
+    (root / "images").mkdir()
+    (root / "images/more").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(DataError, match=r"a link that leads out .* the first: images/more, link"):
         read(root)
-    save(root / "more/other.png")
+    save(root / "images/other.png")
     with pytest.raises(DataError, match=r"none of the 6 films .* \(1 other PNG"):
         read(root)
 

@@ -171,7 +171,7 @@ def test_packing_again_keeps_finished_shards(
     def fail(path: Path) -> np.ndarray:
         raise AssertionError("a finished shard was decoded again")
 
-    monkeypatch.setattr(packing, "read_grey", fail)
+    monkeypatch.setattr(packing, "read_film", fail)
     pack(images, tmp_path / "root", packed, SIDE, shard_size=3, threads=1)
     assert contents(packed) == before
 

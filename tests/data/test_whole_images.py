@@ -14,7 +14,7 @@ from pydicom import uid
 
 from data.dicom import read_dicom
 from data.dicom_errors import DamagedPixelData
-from data.integrity import DataError, read_grey
+from data.integrity import MAX_JPEG_SEGMENTS, DataError, read_grey
 from data.whole_images import has_end, with_more_data
 from tests.bombs import chunk
 from tests.data import test_dicom
@@ -136,6 +136,92 @@ def test_a_film_of_one_grey_is_whole(tmp_path: Path, grey: int) -> None:
     for name in ("film.png", "film.jpg"):
         Image.fromarray(pixels).save(tmp_path / name)
         np.testing.assert_array_equal(read_grey(tmp_path / name), pixels)
+
+
+TRAILERS = {  # what phones and scanners write behind the end, and what it is made of
+    "a few bytes": lambda noise: noise[:200],
+    "noise": lambda noise: noise,
+    "a film clip": lambda noise: b"\0\0\0\x18ftypmp42" + noise,
+    "markers": lambda noise: b"\xff\xda\0\x08" * 500 + END + noise[:999] + b"\xff\xda",
+    "zeros": lambda noise: bytes(2_000_000),
+    "another image": lambda noise: JPEGS["colour"] + b"\xff\xd8\xff\xe1",
+    "half an image": lambda noise: JPEGS["progressive"][:-90],
+}
+
+
+@pytest.mark.parametrize("trailer", TRAILERS)
+@pytest.mark.parametrize("kind", [*JPEGS, "png"])
+@pytest.mark.parametrize("seed", range(8))
+def test_what_stands_behind_the_end_of_a_film_changes_nothing(
+    tmp_path: Path, kind: str, trailer: str, seed: int
+) -> None:
+    if kind == "png":
+        stream = io.BytesIO()
+        Image.fromarray(picture("L")).save(stream, "PNG")
+        alone = stream.getvalue()
+    else:
+        alone = JPEGS[kind]
+    noise = np.random.default_rng(seed).integers(0, 256, 300_000, np.uint8).tobytes()
+    (tmp_path / "alone").write_bytes(alone)
+    (tmp_path / "film").write_bytes(alone + TRAILERS[trailer](noise))
+    np.testing.assert_array_equal(read_grey(tmp_path / "film"), read_grey(tmp_path / "alone"))
+
+
+# Not those that may pass for compressed data, of which a JPEG has no checksum.
+@pytest.mark.parametrize("trailer", ["zeros", "another image", "half an image"])
+@pytest.mark.parametrize("kind", JPEGS)
+@pytest.mark.parametrize("share", [0.5, 0.9, 0.999])
+def test_no_trailer_makes_a_cut_film_whole(
+    tmp_path: Path, kind: str, trailer: str, share: float
+) -> None:
+    cut = JPEGS[kind][: int(share * len(JPEGS[kind]))]
+    (tmp_path / "film.jpg").write_bytes(cut + TRAILERS[trailer](b""))
+    with pytest.raises(DataError, match=r"film\.jpg: damaged or truncated"):
+        read_grey(tmp_path / "film.jpg")
+
+
+def test_a_film_that_was_cut_before_a_clip_is_refused(tmp_path: Path) -> None:
+    textured = np.random.default_rng(0).integers(0, 256, (96, 96), np.uint8)
+    whole = jpeg(textured)
+    for seed in range(32):
+        rng = np.random.default_rng(seed)
+        clip = rng.integers(0, 256, 300_000, np.uint8).tobytes()
+        cut = whole[: int(rng.uniform(0.2, 0.8) * len(whole))]
+        (tmp_path / "film.jpg").write_bytes(cut + clip)
+        with pytest.raises(DataError, match=r"film\.jpg: damaged"):
+            read_grey(tmp_path / "film.jpg")
+
+
+def test_ends_and_scans_of_a_thumbnail_are_not_the_film_s(tmp_path: Path) -> None:
+    exif = b"Exif\0\0" + JPEGS["progressive"] * 20
+    stream = JPEGS["baseline"]
+    segment = b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif
+    (tmp_path / "film.jpg").write_bytes(stream[:2] + segment + stream[2:])
+    (tmp_path / "alone.jpg").write_bytes(stream)
+    np.testing.assert_array_equal(
+        read_grey(tmp_path / "film.jpg"), read_grey(tmp_path / "alone.jpg")
+    )
+
+
+def test_fill_bytes_and_the_second_image_of_a_phone_are_no_obstacle(tmp_path: Path) -> None:
+    stream = JPEGS["restarts"]
+    filled = stream[:-2].replace(b"\xff\xda", b"\xff\xff\xff\xda") + b"\xff\xff" + END
+    (tmp_path / "film.jpg").write_bytes(filled + b"\0")
+    (tmp_path / "alone.jpg").write_bytes(stream)
+    np.testing.assert_array_equal(
+        read_grey(tmp_path / "film.jpg"), read_grey(tmp_path / "alone.jpg")
+    )
+    first, second = Image.fromarray(picture("L")), Image.fromarray(picture("L", 16))
+    first.save(tmp_path / "two.jpg", "MPO", save_all=True, append_images=[second], quality=95)
+    np.testing.assert_allclose(read_grey(tmp_path / "two.jpg").astype(int), picture("L"), atol=30)
+
+
+def test_a_jpeg_of_very_many_segments_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+    stream = JPEGS["baseline"]
+    comments = b"\xff\xfe\0\x02" * MAX_JPEG_SEGMENTS
+    (tmp_path / "film.jpg").write_bytes(stream[:2] + comments + stream[2:])
+    with pytest.raises(DataError, match=r"film\.jpg: more than 10000 segments"):
+        read_grey(tmp_path / "film.jpg")
 
 
 def test_more_data_changes_no_pixel_of_a_whole_jpeg() -> None:

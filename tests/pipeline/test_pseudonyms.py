@@ -71,7 +71,7 @@ def test_a_pair_that_cannot_be_read_is_told_without_its_path(tmp_path: Path, spo
 
 
 def test_no_problem_names_the_line_of_a_public_table(tmp_path: Path):
-    nih = test_nih.Layout(boxes=["00000005_000.png,Mass,1,1,0,9"])
+    nih = test_nih.Layout(boxes=[*test_nih.BOXES, "00000005_000.png,Mass,1,1,0,9"])
     nih.rows[0] = "00000001_000.png,Cardiomegaly,0,1,old"
     brixia = test_brixia.Layout()
     brixia.rows[0] = test_brixia.row(test_brixia.NAMES[0], "000001", "5", "11")
