@@ -144,7 +144,7 @@ def read_nih(root: Path, config: DatasetConfig) -> NIHIndex:
         )
     images = images.astype(dict.fromkeys(("image", "path", "sex", "view", "fold"), str))
     images = images.sort_values("image", ignore_index=True)
-    boxes, box_problems = _boxes_of(read_boxes(box_file), images, entries["image"], findings)
+    boxes, box_problems = _boxes_of(box_file, images, entries["image"], findings)
     problems.append(box_problems)
     return NIHIndex(
         images=images,
@@ -264,9 +264,10 @@ def _folds(
 
 
 def _boxes_of(
-    boxes: pd.DataFrame, images: pd.DataFrame, named: pd.Series, findings: tuple[str, ...]
+    path: Path, images: pd.DataFrame, named: pd.Series, findings: tuple[str, ...]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Boxes of ``images`` inside the frame; and the boxes left out, clipped or doubtful."""
+    boxes = read_boxes(path)
     films = images.set_index("image")
     corners = boxes[["x", "y"]].to_numpy()
     size = boxes[["w", "h"]].to_numpy()
@@ -289,8 +290,9 @@ def _boxes_of(
         reasons[np.asarray(wrong) & (reasons == "")] = reason
     usable = reasons == ""
     if not usable.any():
-        told = pd.DataFrame({"file": boxes["image"], "field": BOX_FILE, "reason": reasons})
-        raise DataError(f"{BOX_FILE} has no usable row: {commonest(told)}")
+        raise DataError(
+            f"{path} has no usable row: {commonest(list_problems(boxes['image'], '', reasons))}"
+        )
     reasons[usable & outside] = f"reaches outside the {FRAME}-px frame: clipped"
 
     boxes = boxes.copy()
