@@ -30,6 +30,7 @@ from rich.progress import (
 )
 
 from data.nih_files import BOX_FILE, LABEL_FILES, SOURCE, TEST_LIST, TRAIN_VAL_LIST
+from data.user_path import user_path
 
 BASE_URL = "https://nihcc.box.com/shared/static/"
 ARCHIVES = (  # name there, MD5
@@ -220,7 +221,7 @@ def _progress() -> Progress:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m data.nih_download", description=__doc__)
-    parser.add_argument("folder", type=Path, help="what paths.nih will name")
+    parser.add_argument("folder", type=user_path, help="what paths.nih will name")
     numbers = range(1, len(ARCHIVES) + 1)
     parser.add_argument(
         "--only", type=int, nargs="+", metavar="N", choices=numbers, default=numbers

@@ -17,6 +17,7 @@ from torchvision.models import DenseNet121_Weights
 from models.densenet import DenseNet121, SeverityRegressor
 from models.foreign_weights import (
     PUBLISHED_LABELS,
+    SAVE_ALONE,
     CheckpointError,
     from_torchxrayvision,
     in_our_spelling,
@@ -129,6 +130,7 @@ def fit_weights(model: DenseNet121, state: Mapping[str, Tensor], source: Path) -
             f"{source}: not the weights of a {ARCHITECTURE}, which has {len(own)}: {len(missing)} "
             f"missing, {len(unexpected)} unexpected, {len(reshaped)} of another shape"
             + "".join(f"\n  {row}" for row in rows)
+            + f"\nIf it holds one among other things, {SAVE_ALONE}"
         )
     model.load_state_dict(state)
 

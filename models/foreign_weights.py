@@ -32,6 +32,12 @@ TORCHXRAYVISION_LABELS = (
 _GREY_RANGE = 1024.0  # torchxrayvision's films go from -1024 to 1024
 _SECONDS = 180.0  # on the wall
 _CPU_SECONDS = 8  # ours: many times what a file of the largest size takes
+SAVE_ALONE = "save its state dict alone, by torch.save(model.state_dict(), ...)"
+_STEM = "features.conv0.weight"
+# What DataParallel and torch.compile put before the names of what they wrap.
+_WRAPPED = re.compile(r"(?:^|(?<=\.))(?:module|_orig_mod)\.")
+# Of a loss and of averaged weights: they are no layer's.
+_OF_NO_LAYER = ("pos_weight", "n_averaged")
 _OLD_SPELLING = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12])\.")
 
 
@@ -68,25 +74,40 @@ def read_pickled(path: Path, seconds: float = _SECONDS) -> dict[str, Tensor]:
             raise CheckpointError(f"{path}: takes over {_CPU_SECONDS} s of the processor to read")
         if done.returncode:
             reason = done.stderr.strip() or f"the reading process ended with {done.returncode}"
-            raise CheckpointError(f"{path}: not readable as weights: {reason}")
+            raise CheckpointError(
+                f"{path}: not readable as weights: {reason}. To use it, {SAVE_ALONE}"
+            )
         return load_file(target)
 
 
 def in_our_spelling(state: Mapping[str, Tensor], source: Path) -> dict[str, Tensor]:
     """``state``, read from ``source``, under torchvision's present names.
 
-    Takes off ``module.`` (DataParallel), joins ``norm.1`` to ``norm1``, counts 0 batches where
-    nothing counts them (before torch 0.4.1), and names the head of the published regressor,
-    Sequential(Linear, ReLU), like any other: its ReLU holds no weight.
+    Takes off what stands before ``features.`` and ``classifier.`` (``module.`` of DataParallel, the
+    attribute that held the network), joins ``norm.1`` to ``norm1``, counts 0 batches where nothing
+    counts them (before torch 0.4.1), and names the head of the published regressor,
+    Sequential(Linear, ReLU), like any other: its ReLU holds no weight. Raises CheckpointError for
+    two networks in one file.
     """
+    named = [name for name in state if not name.endswith(_OF_NO_LAYER)]
+    bare = {name: _WRAPPED.sub("", name) for name in named}
+    prefixes = sorted({n.removesuffix(_STEM) for n in bare.values() if n.endswith(_STEM)})
+    if len(prefixes) > 1:
+        several = ", ".join(prefix or _STEM for prefix in prefixes)
+        raise CheckpointError(
+            f"{source}: holds several networks ({several}). Choose one: {SAVE_ALONE}"
+        )
+    prefix = prefixes[0] if prefixes else ""
     spelt = {
-        _OLD_SPELLING.sub(r"\1\2.", name.removeprefix("module.")).replace(
+        _OLD_SPELLING.sub(r"\1\2.", bare[name].removeprefix(prefix)).replace(
             "classifier.0.", "classifier."
-        ): tensor
-        for name, tensor in state.items()
+        ): state[name]
+        for name in named
     }
-    if len(spelt) < len(state):
-        raise CheckpointError(f"{source}: holds two tensors for one place")
+    if len(spelt) < len(named):
+        raise CheckpointError(
+            f"{source}: holds two tensors for one place. Choose one: {SAVE_ALONE}"
+        )
     if not any(name.endswith(".num_batches_tracked") for name in spelt):
         means = [name for name in spelt if name.endswith(".running_mean")]
         for name in means:

@@ -27,7 +27,7 @@ _MAX_BYTES = 200 * 10**6
 _SPARE_MEMORY = 2**30  # bytes for the interpreter and numpy; with 4 copies of the file under 2 GB
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001
-_WRAPPERS = ("state_dict", "model")
+_WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
 # Storages that are no part of another (torch 0.4 wrote such ones).
 _WHOLE: tuple[list[None], ...] = ([], [None])
 _MAX_DEPTH = 32  # modules within modules; a DenseNet in DataParallel has 6
@@ -199,14 +199,25 @@ def _read_legacy(file: BinaryIO) -> tuple[object, dict[str, bytes]]:
 
 def _weights(root: object) -> Iterator[tuple[str, Tensor]]:
     if isinstance(root, dict):
+        if _is_state_dict(root):
+            return iter(root.items())
         for wrapper in _WRAPPERS:
             if isinstance(root.get(wrapper), dict | Inert):
                 return _weights(root[wrapper])
-        if root and all(isinstance(value, Tensor) for value in root.values()):
-            return iter((str(name), tensor) for name, tensor in root.items())
+        inside = {str(name): value for name, value in root.items() if _is_state_dict(value)}
+        if len(inside) == 1:
+            return _weights(*inside.values())
+        if inside:
+            raise Refused(f"it holds several state dicts: {', '.join(sorted(inside))}")
     if isinstance(root, Inert):
         return _walk(root, "", 0)
     raise Refused("it holds no state dict (names to tensors) and no model")
+
+
+def _is_state_dict(value: object) -> bool:
+    if not isinstance(value, dict) or not value:
+        return False
+    return all(isinstance(n, str) and isinstance(t, Tensor) for n, t in value.items())
 
 
 def _walk(module: object, prefix: str, depth: int) -> Iterator[tuple[str, Tensor]]:
@@ -247,7 +258,7 @@ def main(source: str, target: str, seconds: str) -> str:
     """Writes ``target``, or returns the reason why not."""
     size = Path(source).stat().st_size
     if size > _MAX_BYTES:
-        return f"{size} bytes, at most {_MAX_BYTES} are read: save its state dict alone"
+        return f"{size} bytes, at most {_MAX_BYTES} are read"
     _limit(size, int(seconds))
     try:
         save_file(read(Path(source)), target)

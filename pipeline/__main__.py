@@ -1,6 +1,7 @@
 """``python -m pipeline [experiment=...] [key=value ...] [-m]``: run the whole pipeline."""
 
 import logging
+import os
 import sys
 import traceback
 from pathlib import Path
@@ -9,9 +10,9 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from pipeline.conf_files import ConfFileError
-from pipeline.config import CONF, register, to_dataclass
+from pipeline.config import CONF, SETTINGS, register, to_dataclass
 from pipeline.interrupts import stop_on_signals
+from pipeline.overrides import check_overrides, in_one_line
 from pipeline.progress import console, log, say
 from pipeline.run import run_pipeline
 
@@ -25,19 +26,24 @@ def main(composed: DictConfig) -> None:
         say(f"error: {error}")
         if logging.getLogger("pipeline").handlers:
             log.error(traceback.format_exc())
-            console.print(f"the full account is in {folder / 'pipeline.log'}")
+            account = f"the full account is in {folder / 'pipeline.log'}"
+            console.print(account, markup=False, soft_wrap=True)
         sys.exit(1)
 
 
 def start() -> None:
     """What the command does; a file that adds a method or metric of its own ends with it."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # it hands its errors on instead of printing pages of them
+    overrides = [each for each in sys.argv[1:] if "=" in each and not each.startswith("-")]
     try:
         register()
-    except ConfFileError as error:
+        check_overrides(overrides, SETTINGS, sweep=bool({"-m", "--multirun"} & {*sys.argv}))
+        stop_on_signals()
+        with in_one_line(SETTINGS):
+            main()
+    except (ValueError, OSError) as error:
         say(f"error: {error}")
         sys.exit(1)
-    stop_on_signals()
-    main()
 
 
 if __name__ == "__main__":

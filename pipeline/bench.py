@@ -21,6 +21,7 @@ import pandas as pd
 import torch
 from scipy.stats import spearmanr
 
+from data.user_path import user_path
 from models.device import DEVICES, resolve_device
 from pipeline.bench_machine import gemm_rate, operations, peak_mib, seconds, spread
 from pipeline.bench_rows import contenders, names
@@ -178,7 +179,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--quick", action="store_true", help="few steps, samples and masks: does it run?"
     )
-    parser.add_argument("--out", type=Path, default=Path("outputs/bench.json"))
+    parser.add_argument("--out", type=user_path, default=Path("outputs/bench.json"))
     options = parser.parse_args(arguments)
     for name in ("side", "images", "repeats", "threads"):
         if getattr(options, name) < (32 if name == "side" else 1):

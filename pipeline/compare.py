@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 from rich.table import Column, Table
 
+from data.user_path import user_path
 from evaluation.comparison import (
     SHAPES,
     config_differences,
@@ -38,8 +39,8 @@ class CompareError(ValueError):
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m pipeline.compare", description=__doc__)
-    parser.add_argument("runs", nargs="+", type=Path, help="run folders, or a sweep's folder")
-    parser.add_argument("--out", type=Path, help="a new folder; default: in <outputs>/compare")
+    parser.add_argument("runs", nargs="+", type=user_path, help="run folders, or a sweep's folder")
+    parser.add_argument("--out", type=user_path, help="a new folder; default: in <outputs>/compare")
     options = parser.parse_args(arguments)
     try:
         runs = find_runs(options.runs)
@@ -123,8 +124,8 @@ def compare(runs: dict[str, Path], out: Path) -> None:
         sections=(ReportSection("comparison", "Comparison", tuple(blocks)),),
     )
     (out / "compare.html").write_text(render_report(page), encoding="utf-8")
-    console.print(f"tables: {out}", soft_wrap=True)
-    console.print(f"page: {out / 'compare.html'}", soft_wrap=True)
+    console.print(f"tables: {out}", markup=False, soft_wrap=True)
+    console.print(f"page: {out / 'compare.html'}", markup=False, soft_wrap=True)
 
 
 def _over_seeds(

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from attribution.config import OWN_METHODS, AttributionConfig, BottleneckConfig
 from data.config import DatasetConfig, Source
+from data.user_path import user_path
 from evaluation.config import CurveRule, EvaluationConfig, ReportConfig
 from evaluation.own_metrics import OWN_METRICS
 from models.config import (
@@ -26,6 +27,7 @@ from models.config import (
 from pipeline.brixia_config import BrixiaStudyConfig, check_brixia
 from pipeline.conf_files import check_conf
 from pipeline.executors.config import ExecutorConfig, ExecutorName, executor_problems
+from pipeline.overrides import check_overrides, in_one_line, setting_types
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 METHODS = (
@@ -91,6 +93,10 @@ class PipelineConfig:
     executor: ExecutorConfig = field(default_factory=ExecutorConfig)
 
 
+SETTINGS = setting_types(PipelineConfig)
+"""Key -> type of every setting, as ``train.epochs``."""
+
+
 def available_cores() -> int:
     """Cores that this process may run on (a cgroup or taskset may allow fewer than there are)."""
     affinity = getattr(os, "sched_getaffinity", None)
@@ -98,7 +104,7 @@ def available_cores() -> int:
 
 
 def register() -> None:
-    """Makes the typed tree and the ``cores`` resolver known to Hydra.
+    """Makes the typed tree and the resolvers ``cores`` and ``user_path`` known to Hydra.
 
     Raises
     ------
@@ -108,6 +114,7 @@ def register() -> None:
     check_conf(CONF)
     ConfigStore.instance().store(name="schema", node=open_schema())
     OmegaConf.register_new_resolver("cores", available_cores, replace=True)
+    OmegaConf.register_new_resolver("user_path", lambda text: str(user_path(text)), replace=True)
 
 
 def open_schema() -> DictConfig:
@@ -125,17 +132,40 @@ def _open(node: DictConfig) -> None:
 
 
 def to_dataclass(config: DictConfig, overrides: Sequence[str]) -> PipelineConfig:
-    """The composed tree as plain dataclasses, checked. ``overrides``: of the command line.
+    """The composed tree as plain dataclasses, checked, its paths with ``~`` as the home folder.
+    ``overrides``: of the command line.
 
     Raises
     ------
     ConfigError
         Where a value is of the right type but cannot work.
+    OverrideError
+        Where a value refers to what is not there.
     """
     _check_lists(OmegaConf.to_container(config), "")
-    result = cast(PipelineConfig, OmegaConf.to_object(config))
+    with in_one_line(SETTINGS):
+        result = _with_paths(cast(PipelineConfig, OmegaConf.to_object(config)))
     _check(result, {override.lstrip("+").partition("=")[0] for override in overrides})
     return result
+
+
+def _with_paths(config: PipelineConfig) -> PipelineConfig:
+    def expanded(key: str, text: str | None) -> str | None:
+        if text == "":
+            raise ConfigError(f"{key}: is empty; leave it out, or name a path")
+        try:
+            return str(user_path(text)) if text and text.startswith("~") else text
+        except ValueError as error:
+            raise ConfigError(f"{key}: {error}") from error
+
+    paths: dict[str, Any] = {
+        name: expanded(f"paths.{name}", getattr(config.paths, name))
+        for name in (each.name for each in fields(PathsConfig))
+    }
+    init: Any = expanded("model.init", config.model.init)
+    return replace(
+        config, paths=replace(config.paths, **paths), model=replace(config.model, init=init)
+    )
 
 
 def _check_lists(value: object, key: str) -> None:
@@ -148,10 +178,15 @@ def _check_lists(value: object, key: str) -> None:
 
 
 def compose_config(overrides: Sequence[str]) -> PipelineConfig:
-    """Composes ``conf/`` with command-line overrides, without starting a Hydra job."""
+    """Composes ``conf/`` with command-line overrides, without starting a Hydra job.
+
+    Raises ConfFileError, OverrideError or ConfigError, which say what to change.
+    """
     register()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return to_dataclass(compose("config", overrides=list(overrides)), overrides)
+    check_overrides(overrides, SETTINGS, sweep=False)
+    with in_one_line(SETTINGS), initialize_config_dir(str(CONF), version_base="1.3"):
+        composed = compose("config", overrides=list(overrides))
+    return to_dataclass(composed, overrides)
 
 
 def _check(config: PipelineConfig, named: set[str]) -> None:

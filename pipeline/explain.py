@@ -22,6 +22,7 @@ from rich.table import Table
 from attribution.config import required_taps
 from data.config import Source
 from data.dicom_start import is_dicom
+from data.user_path import user_path
 from pipeline.config import METHODS, section
 from pipeline.finished_run import FinishedRun
 from pipeline.keys import file_sha256, sample_seed
@@ -49,11 +50,13 @@ class Explanation:
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m pipeline.explain", description=__doc__)
-    parser.add_argument("--run", type=Path, default=Path("outputs/latest"), help="a run's folder")
-    parser.add_argument("--image", type=Path, required=True, help="PNG, JPEG or DICOM")
+    parser.add_argument(
+        "--run", type=user_path, default=Path("outputs/latest"), help="a run's folder"
+    )
+    parser.add_argument("--image", type=user_path, required=True, help="PNG, JPEG or DICOM")
     parser.add_argument("--target", help="a label of the model; default: the most probable one")
     parser.add_argument("--method", default="iba", help=f"all (of the run), {', '.join(METHODS)}")
-    parser.add_argument("--out", type=Path, help="a new folder")
+    parser.add_argument("--out", type=user_path, help="a new folder")
     parser.add_argument(
         "--secondary-capture",
         action="store_true",

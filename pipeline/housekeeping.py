@@ -185,7 +185,7 @@ def main(arguments: list[str]) -> int:
         paths = [*store.folders(), *store.workspaces()]
         _out().print(listing(store, paths, references(store, outputs)))
     except (ConfigError, ValueError, OSError) as error:
-        console.print(f"error: {error}", markup=False)
+        say(f"error: {error}")
         return 1
     return 0
 

@@ -2,9 +2,8 @@
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import (
@@ -19,9 +18,6 @@ from rich.progress import (
 )
 from rich.text import Text
 
-if TYPE_CHECKING:  # Hydra comes with it, and half of those who speak need none
-    from pipeline.graph import Progress as ProgressCallback
-
 console = Console(highlight=False)
 _SECONDS_BETWEEN_LINES = 30
 log = logging.getLogger("pipeline")
@@ -33,7 +29,7 @@ class _RateColumn(ProgressColumn):
 
 
 @contextmanager
-def stage_progress(title: str) -> "Iterator[ProgressCallback]":
+def stage_progress(title: str) -> Iterator[Callable[[int, int], None]]:
     """A callback ``(done, total)``: a bar with rate and time left, in a file a line at times."""
     if not console.is_terminal:
         yield _lines(title)
@@ -55,7 +51,7 @@ def stage_progress(title: str) -> "Iterator[ProgressCallback]":
         yield report
 
 
-def _lines(title: str) -> "ProgressCallback":
+def _lines(title: str) -> Callable[[int, int], None]:
     watch, first, said = Stopwatch(), -1, 0.0
 
     def report(done: int, total: int) -> None:

@@ -12,11 +12,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
+from data.user_path import user_path
 from evaluation.config import ReportConfig
+from pipeline.config import SETTINGS, open_schema, section
 from pipeline.finished_run import FinishedRun, RunError
+from pipeline.overrides import in_one_line
 from pipeline.progress import say
 from pipeline.stages.report import write_report
 from pipeline.stages.report_content import Made
@@ -34,7 +37,7 @@ def main(arguments: list[str]) -> int:
     if options.run.startswith("report."):
         overrides, options.run = [options.run, *overrides], "outputs/latest"
     try:
-        say(f"report: {render(Path(options.run), overrides)}")
+        say(f"report: {render(user_path(options.run), overrides)}")
     except (ValueError, OSError) as error:
         say(f"error: {error}")
         return 1
@@ -68,12 +71,14 @@ def _overridden(report: ReportConfig, overrides: Sequence[str]) -> ReportConfig:
     for override in overrides:
         if override.partition("=")[0] not in _KEYS:
             raise RunError(f"{override}: only {' and '.join(_KEYS)} can be given here")
-    try:
-        given = OmegaConf.from_dotlist([override.removeprefix("report.") for override in overrides])
-        merged = OmegaConf.merge(OmegaConf.structured(report), given)
-        overridden = cast(ReportConfig, OmegaConf.to_object(merged))
-    except OmegaConfBaseException as error:
-        raise RunError(f"{' '.join(overrides)}: {error}") from error
+    with in_one_line(SETTINGS):
+        given = OmegaConf.create()
+        for read in OverridesParser.create().parse_overrides(list(overrides)):
+            if read.is_sweep_override():
+                raise RunError(f"{read.input_line}: one value, not several")
+            OmegaConf.update(given, read.key_or_group, read.value())
+        merged = OmegaConf.merge(open_schema(), {"report": section(report)}, given)
+        overridden = cast(ReportConfig, OmegaConf.to_object(merged.report))
     if overridden.max_images < 1:
         raise RunError(f"report.max_images: at least 1, not {overridden.max_images}")
     return overridden

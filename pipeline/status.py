@@ -11,7 +11,7 @@ from pipeline.config import ConfigError, compose_config
 from pipeline.differences import KeyHistory
 from pipeline.graph import Stage
 from pipeline.plan import plan_run
-from pipeline.progress import console, seconds_text
+from pipeline.progress import console, say, seconds_text
 from pipeline.provenance import code_digest
 from pipeline.run import store_folder
 from pipeline.store import Artifact, BrokenArtifactError, Store
@@ -97,7 +97,7 @@ def main(overrides: list[str]) -> int:
         order = plan_run(config, store.digests).order
         statuses = run_status(order, store)
     except (ConfigError, ValueError, OSError) as error:
-        console.print(f"error: {error}", markup=False)
+        say(f"error: {error}")
         return 1
     out = console if console.is_terminal else Console(width=_WIDTH)
     out.print(status_table(statuses))

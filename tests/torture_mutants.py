@@ -149,12 +149,17 @@ def _changes(node: ast.AST) -> Iterator[tuple[str, Callable[[ast.AST], None]]]:
             yield "condition", lambda twin: setattr(twin, "test", ast.UnaryOp(ast.Not(), twin.test))  # type: ignore[attr-defined]
 
 
+def _file_of(name: str) -> Path:
+    path = ROOT / name.replace(".", "/")
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
 class _Source(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Imports one module from a text, under the path of its file."""
 
     def __init__(self, name: str, source: str) -> None:
         self.name, self.source = name, source
-        self.path = ROOT / (name.replace(".", "/") + ".py")
+        self.path = _file_of(name)
 
     def find_spec(self, name: str, *_: object) -> object:
         if name != self.name:
@@ -204,7 +209,7 @@ def torture_mutants(count: int, seed: int, only: list[str]) -> int:
     for name, tests in TARGETS.items():
         if only and name not in only:
             continue
-        source = (ROOT / (name.replace(".", "/") + ".py")).read_text(encoding="utf-8")
+        source = _file_of(name).read_text(encoding="utf-8")
         began = time.monotonic()
         if not survives(name, ast.unparse(ast.parse(source)), tests, 10 * AT_LEAST):
             print(f"{name}: its tests fail as it is")

@@ -6,9 +6,8 @@ scores are about: ``lung_masks/<digits>.png``.
 
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
@@ -29,6 +28,7 @@ from data.phantom.brixia_film import ScoredFilm, render_scored_film
 from data.phantom.cohort import Patient, Visit, draw_patient, draw_visits, stream
 from data.phantom.frame import Map
 from data.phantom.severity import draw_scores
+from data.workers import worker_pool
 
 MASKS = "lung_masks"
 HEADER = (
@@ -123,7 +123,7 @@ def _render_chunks(
         for chunk in chunks:
             yield _render_cases(config, folder, chunk)
         return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with worker_pool(workers) as pool:
         jobs = [pool.submit(_render_cases, config, folder, chunk) for chunk in chunks]
         for job in as_completed(jobs):
             yield job.result()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from attribution.config import Score
+from attribution.config import MultilayerIBAConfig, Score
 from pipeline.config import PipelineConfig, section
 from pipeline.graph import Stage, Task, WorkerTask
 from pipeline.shards import Compute, run_shards, shard_folders
@@ -68,10 +68,12 @@ def joined_stage(
 
 def method_settings(config: PipelineConfig, method: str, score: Score) -> dict[str, Any]:
     """What a method's maps depend on, beside model, films and samples."""
-    attribution = config.attribution
+    attribution, settings = config.attribution, getattr(config.attribution, method)
+    layers = settings.layers if isinstance(settings, MultilayerIBAConfig) else []
     return {
         "method": method,
-        "settings": section(getattr(attribution, method)),
+        "settings": section(settings),
+        **({"layers": {at: section(getattr(attribution, at)) for at in layers}} if layers else {}),
         "score": score.value,
         "threads": config.threads,
     }

@@ -13,12 +13,30 @@ from data.workers import worker_pool
 
 ROOT = Path(__file__).resolve().parents[2]
 PARENT = """
-import os, sys, time
+import multiprocessing, sys, time
+from pathlib import Path
+from data.config import BrixiaPhantomConfig, PhantomConfig
+from data.phantom.brixia_layout import render_brixia
+from data.phantom.nih_layout import render_nih
 from data.workers import worker_pool
+
+def told(done, total):
+    if done:
+        print(*(child.pid for child in multiprocessing.active_children()), flush=True)
+        time.sleep(600)
+
+def bare(folder):
+    with worker_pool(2) as pool:
+        told(pool.submit(int, 1).result(), 1)
+
+def nih(folder):
+    render_nih(PhantomConfig(num_train_val=40, num_test=8, side=64), folder, 2, told)
+
+def brixia(folder):
+    render_brixia(BrixiaPhantomConfig(num_films=40, side=64), folder, 2, told)
+
 if __name__ == "__main__":
-    with worker_pool(1) as pool:
-        print(pool.submit(os.getpid).result(), flush=True)
-        pool.submit(time.sleep, 600).result()
+    {"bare": bare, "nih": nih, "brixia": brixia}[sys.argv[1]](Path(sys.argv[2]))
 """
 
 
@@ -31,23 +49,25 @@ def is_alive(process: int) -> bool:
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="tells processes by /proc")
-def test_workers_die_with_a_parent_that_is_killed(tmp_path):
+@pytest.mark.parametrize("work", ["bare", "nih", "brixia"])
+def test_workers_die_with_a_parent_that_is_killed(tmp_path, work):
     script = tmp_path / "parent.py"
     script.write_text(PARENT)
     parent = subprocess.Popen(
-        [sys.executable, str(script)],
+        [sys.executable, str(script), work, str(tmp_path)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ["PYTHONPATH"]])},
         stdout=subprocess.PIPE,
         text=True,
     )
     assert parent.stdout is not None
-    worker = int(parent.stdout.readline())
-    assert is_alive(worker)
+    workers = [int(number) for number in parent.stdout.readline().split()]
+    assert workers
+    assert all(is_alive(worker) for worker in workers)
     parent.send_signal(signal.SIGKILL)
-    parent.communicate()
+    parent.wait()
     limit = time.monotonic() + 60
-    while is_alive(worker):
-        assert time.monotonic() < limit, "the worker outlived its parent"
+    while any(is_alive(worker) for worker in workers):
+        assert time.monotonic() < limit, "a worker outlived its parent"
         time.sleep(0.05)
 
 

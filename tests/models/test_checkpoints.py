@@ -110,13 +110,15 @@ def test_absent_or_broken_labels_are_named(saved: Path) -> None:
 
 def test_unmatched_names_are_listed_with_counts(model: DenseNet121, tmp_path: Path) -> None:
     path = tmp_path / "other.safetensors"
-    save_file({f"backbone.{k}": v for k, v in model.state_dict().items()}, path)
+    state = model.state_dict()
+    save_file({f"backbone.{k.replace('features', 'body')}": v for k, v in state.items()}, path)
     with pytest.raises(CheckpointError) as caught:
         initial_model(str(path), 3, seed=0)
     message = str(caught.value)
     assert "which has 727: 727 missing, 727 unexpected, 0 of another shape" in message
     assert re.search(r"features\.conv0\.weight +- +64 x 3 x 7 x 7\n", message)
-    assert re.search(r"backbone\.classifier\.weight +3 x 1024 +-\n", message)
+    assert re.search(r"backbone\.body\.conv0\.weight +64 x 3 x 7 x 7 +-\n", message)
+    assert "save its state dict alone" in message
     assert len(message.splitlines()) < 20
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torchvision.models import DenseNet, densenet121
 
@@ -93,6 +94,72 @@ def test_old_spellings_come_out_as_ours_and_ours_as_they_are() -> None:
     assert read.keys() == state.keys()
     assert all(torch.equal(read[name], tensor) for name, tensor in state.items())
     assert in_our_spelling(state, HERE).keys() == state.keys()
+
+
+PREFIXES = (
+    *("module.densenet121.", "model.", "_orig_mod.", "module._orig_mod.model.", "net.backbone."),
+    *("model._orig_mod.module.", "features.", "module.", ""),
+)
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_what_stands_before_all_names_of_the_network_is_taken_off(prefix: str) -> None:
+    state = DenseNet121(3).state_dict()
+    wrapped = {f"{prefix}{name}": tensor for name, tensor in state.items()}
+    read = in_our_spelling({**wrapped, "criterion.pos_weight": torch.ones(3)}, HERE)
+    assert read.keys() == state.keys()
+    assert all(torch.equal(read[name], tensor) for name, tensor in state.items())
+
+
+def test_a_wrapper_within_the_names_is_taken_off_too() -> None:
+    state = DenseNet121(3).state_dict()
+    compiled = {f"net.{n.replace('features.', 'features._orig_mod.')}": t for n, t in state.items()}
+    assert in_our_spelling(compiled, HERE).keys() == state.keys()
+
+
+def test_two_networks_in_one_state_dict_are_refused_with_their_names() -> None:
+    state = DenseNet121(3).state_dict()
+    both = {f"{who}.{n}": tensor for who in ("student", "teacher") for n, tensor in state.items()}
+    with pytest.raises(CheckpointError, match=r"\(student\., teacher\.\).*state dict alone"):
+        in_our_spelling(both, HERE)
+
+
+def test_a_layer_beside_the_network_is_refused_and_not_left_out(tmp_path: Path) -> None:
+    state = {f"model.{name}": tensor for name, tensor in DenseNet121(3).state_dict().items()}
+    save_file({**state, "attention.weight": torch.ones(4, 4)}, tmp_path / "more.safetensors")
+    with pytest.raises(CheckpointError, match=r"attention\.weight[\s\S]*save its state dict alone"):
+        initial_model(str(tmp_path / "more.safetensors"), 3, seed=0)
+
+
+@pytest.mark.parametrize("key", ["state_dict", "model_state_dict", "net", "weights"])
+@pytest.mark.parametrize("suffix", [".ckpt", ".safetensors"])
+def test_a_training_s_checkpoint_gives_the_network_s_own_logits(
+    published: DenseNet, tmp_path: Path, key: str, suffix: str
+) -> None:
+    path = tmp_path / f"weights{suffix}"
+    state = {f"module.densenet121.{n}": tensor for n, tensor in published.state_dict().items()}
+    if suffix == ".safetensors":
+        save_file(state, path)
+    else:
+        optimizer = torch.optim.Adam([nn.Parameter(torch.ones(2))])
+        more = {"epoch": 3, "optimizer": optimizer.state_dict(), "best": torch.tensor(0.8)}
+        torch.save({**more, key: state, "hyper_parameters": {"lr": 1e-4}, "callbacks": {}}, path)
+    model = initial_model(str(path), 14, seed=0, labels=FINDINGS).eval()
+    images = normalise(films())
+    with torch.no_grad():
+        assert torch.equal(model(images), published(images))
+
+
+def test_a_refused_file_says_what_would_be_read(tmp_path: Path) -> None:
+    state = {"w": torch.ones(2)}
+    for name, content in (
+        ("class", {"hyper_parameters": Path("/data"), "state_dict": state}),
+        ("several", {"ema": state, "raw": state}),
+        ("none", {"epoch": 3}),
+    ):
+        torch.save(content, tmp_path / name)
+        with pytest.raises(CheckpointError, match="save its state dict alone"):
+            initial_model(str(tmp_path / name), 14, seed=0)
 
 
 def test_a_severity_regressor_s_head_is_named_like_any_other() -> None:

@@ -27,6 +27,16 @@ def changed(folder: Path, *overrides: str) -> set[str]:
     return {title for title in before if before[title] != after[title]}
 
 
+def test_a_layer_s_settings_are_in_every_key_of_what_joins_the_layers(tmp_path):
+    chosen = [f"evaluation.{metric}.methods=[multilayer_iba]" for metric in ("twins", "sanity")]
+    before, after = (
+        keys(tmp_path, *chosen, f"attribution.iba_block1.beta={beta}") for beta in (3, 4)
+    )
+    joined = {title for title in before if title.endswith("multilayer_iba")}
+    assert {"evaluate twins multilayer_iba", "evaluate sanity multilayer_iba"} <= joined
+    assert all(before[title] != after[title] for title in joined)
+
+
 @pytest.mark.parametrize(
     "override",
     [

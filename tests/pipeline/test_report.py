@@ -114,7 +114,9 @@ def test_the_browser_holds_no_more_films_than_told(run):
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        (["report.max_images=many"], "max_images"),
+        (["report.max_images=many"], "report.max_images: Value 'many'"),
+        (["report.max_images={"], "report.max_images={"),
+        (["report.embed_images=true,false"], "report.embed_images"),
         (["report.max_images=0"], "at least 1, not 0"),
         (["report.colour=red"], "report.colour"),
         (["seed=3"], "seed=3"),

@@ -1,0 +1,61 @@
+"""The project's modules import each other one way, as CONTRIBUTING's principle 3 says."""
+
+import ast
+import subprocess
+import sys
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+WINGS = ("data", "models", "attribution", "evaluation", "pipeline")
+FORBIDDEN = (
+    *((wing, "pipeline") for wing in WINGS[:-1]),
+    ("evaluation", "attribution"),
+    ("attribution", "data"),
+    ("models", "data"),
+)
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {module_name(path): path for wing in WINGS for path in (ROOT / wing).rglob("*.py")}
+
+
+def imported(path: Path) -> set[str]:
+    """The project's modules that a file names in an import: at its head, within functions and for
+    type checkers alike, for who reads it needs them all."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            inside = {f"{node.module}.{alias.name}" for alias in node.names}
+            names |= inside & MODULES.keys() or {node.module}
+    return names & MODULES.keys()
+
+
+GRAPH = {name: imported(path) for name, path in MODULES.items()}
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    assert len(list(TopologicalSorter(GRAPH).static_order())) == len(MODULES)
+
+
+@pytest.mark.parametrize(("wing", "other"), FORBIDDEN)
+def test_a_wing_does_not_import(wing, other):
+    of_wing = {name: found for name, found in GRAPH.items() if name.split(".")[0] == wing}
+    assert of_wing
+    for name, found in of_wing.items():
+        assert not {each for each in found if each.split(".")[0] == other}, name
+
+
+def test_settings_and_packages_import_no_torch():
+    names = [n for n, p in MODULES.items() if p.name in ("config.py", "__init__.py")]
+    assert {"models.config", "pipeline.config", "attribution"} <= set(names)
+    code = f"import sys, {', '.join(names)}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
