@@ -22,6 +22,7 @@ from attribution.base import (
 from attribution.bottleneck import Bottleneck, bits_per_pixel, inject
 from attribution.concurrency import num_concurrent, side_by_side
 from attribution.config import BottleneckConfig, IBAConfig, ModelLoss
+from attribution.precision import CallersAutocast, in_float32, without_autocast
 from attribution.statistics import FeatureStatistics
 
 
@@ -89,7 +90,8 @@ def mask_losses(
 
     Each part runs through the model by itself; only the sum of its gradients is kept.
     """
-    with torch.enable_grad():
+    # Backward passes run in the types of the forward; under autocast they would not.
+    with torch.enable_grad(), without_autocast(alpha):
         leaf = alpha.detach().requires_grad_()
         share = bottleneck.noise_share(leaf)
         information = bottleneck.capacity(share).mean((1, 2, 3))
@@ -263,12 +265,18 @@ class BottleneckMethod(ABC):
         score: ScoreFunction,
         seeds: Sequence[int],
     ) -> Information:
-        """The same from features (N, C, h, w) at the tap and outputs of a model already frozen."""
+        """The same from features (N, C, h, w) at the tap and outputs of a model already frozen.
+
+        Only Z has the features' type, and only the network runs under the caller's autocast.
+        """
+        callers_autocast = CallersAutocast(features.device)
+        outputs = in_float32(outputs)
 
         def fit_rows(rows: slice, check: Callable[[], None]) -> Information:
             def tail(z: Tensor) -> Tensor:
                 check()
-                return model.forward_from(self.config.tap, z)
+                with callers_autocast():
+                    return in_float32(model.forward_from(self.config.tap, z.to(features.dtype)))
 
             part = features[rows], outputs[rows], targets[rows]
             return self._fit_part(tail, *part, score, seeds[rows])

@@ -97,8 +97,15 @@ def propagate(
 
     start: outputs (N, C) -> their relevance; rules by type of layer; first: the rule of the
     convolution that reads ``inputs`` themselves, where they may be negative.
-    Raises ValueError for an operation without a rule, naming it: nothing is propagated wrongly.
+    Raises ValueError for an operation without a rule, naming it, and for weights in half precision:
+    nothing is propagated wrongly.
     """
+    for weights in model.parameters():
+        if weights.dtype in (torch.float16, torch.bfloat16):
+            raise ValueError(
+                f"the model's weights are {weights.dtype}, in which relevance does not add up from "
+                "layer to layer: give model.float()"
+            )
     leaf = inputs.detach().clone().requires_grad_()
     absorbed = inputs.new_zeros(len(inputs))
 
