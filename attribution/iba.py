@@ -24,6 +24,7 @@ from attribution.concurrency import num_concurrent, side_by_side
 from attribution.config import BottleneckConfig, IBAConfig, ModelLoss
 from attribution.precision import CallersAutocast, in_float32, without_autocast
 from attribution.statistics import FeatureStatistics
+from attribution.tapped import TappedModule
 
 
 def target_loss(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -196,6 +197,8 @@ class BottleneckMethod(ABC):
     without the bottleneck; bottleneck_score, the mean over the noise samples of the last step's
     forward; model_loss_first, model_loss_last, information_first and information_last (mean
     capacity in nats a neuron) of the first and the last step's forward.
+    Of a transformer, class token and registers are no part of the map: behind the bottleneck they
+    are their mean over the reference images, or they would carry the prediction past it.
     Raises ValueError where the statistics do not fit the tap or the features.
     """
 
@@ -271,12 +274,13 @@ class BottleneckMethod(ABC):
         """
         callers_autocast = CallersAutocast(features.device)
         outputs = in_float32(outputs)
+        behind = self._behind(model)
 
         def fit_rows(rows: slice, check: Callable[[], None]) -> Information:
             def tail(z: Tensor) -> Tensor:
                 check()
                 with callers_autocast():
-                    return in_float32(model.forward_from(self.config.tap, z.to(features.dtype)))
+                    return in_float32(behind(z.to(features.dtype)))
 
             part = features[rows], outputs[rows], targets[rows]
             return self._fit_part(tail, *part, score, seeds[rows])
@@ -290,6 +294,21 @@ class BottleneckMethod(ABC):
                 for name in found[0].diagnostics
             },
         )
+
+    def _behind(self, model: TappedModel) -> Callable[[Tensor], Tensor]:
+        """Z (N k, C, h, w) -> outputs, which learn of the image by Z alone: tokens before the map
+        are the mean of the reference images."""
+        tap, mean = self.config.tap, self.statistics.prefix_mean
+        if not isinstance(model, TappedModule):
+            return lambda z: model.forward_from(tap, z)
+        own = model.prefix_tokens.get(tap)
+        found, expected = (None if each is None else tuple(each.shape[-2:]) for each in (own, mean))
+        if found != expected:
+            raise ValueError(
+                f"the statistics at {tap} have tokens before the map of shape {expected}, the "
+                f"features of shape {found}: estimate them with the same model and layout"
+            )
+        return lambda z: model.forward_from(tap, z, mean)
 
     def _fit_part(
         self,

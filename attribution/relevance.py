@@ -21,7 +21,10 @@ what the layer's bias kept. The epsilon keeps a quotient finite."""
 
 _ROUTING = frozenset(
     f"{name}Backward0"
-    for name in ("Cat", "View", "UnsafeView", "ReshapeAlias", "Clone", "MaxPool2DWithIndices")
+    for name in (
+        *("Cat", "View", "UnsafeView", "ReshapeAlias", "Permute", "Transpose", "Clone"),
+        "MaxPool2DWithIndices",
+    )
 ) | {"_RuleBackward", "torch::autograd::AccumulateGrad"}
 
 
