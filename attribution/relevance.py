@@ -22,8 +22,17 @@ what the layer's bias kept. The epsilon keeps a quotient finite."""
 _ROUTING = frozenset(
     f"{name}Backward0"
     for name in (
-        *("Cat", "View", "UnsafeView", "ReshapeAlias", "Permute", "Transpose", "Clone"),
-        "MaxPool2DWithIndices",
+        *(
+            "Cat",
+            "View",
+            "UnsafeView",
+            "ReshapeAlias",
+            "Permute",
+            "Transpose",
+            "Squeeze",
+            "Unsqueeze",
+        ),
+        *("Clone", "MaxPool2DWithIndices"),
     )
 ) | {"_RuleBackward", "torch::autograd::AccumulateGrad"}
 

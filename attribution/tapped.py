@@ -127,6 +127,7 @@ class TappedModule(nn.Module):
         return feature_map
 
     def _layout_of(self, tap: str, shape: Sequence[int], images: Tensor) -> Layout:
+        doubt = "no reading of which"
         if isinstance(self.layout, Layout):
             found = [self.layout] if self.layout.holds(shape, len(images)) else []
         else:
@@ -137,14 +138,14 @@ class TappedModule(nn.Module):
             if self.layout:
                 found = [layout for layout in found if layout.order == self.layout]
             elif len(found) > 1 or [layout.order for layout in found] == ["NCT"]:
+                doubt = "of which several readings"
                 found = self._told_by_neighbours(tap, shape, images, found)
         if len(found) != 1:
             raise ValueError(
                 f"the layer {tap!r} gives {tuple(shape)} for images {tuple(images.shape)}, "
-                f"{'of which several readings' if found else 'no reading of which'} fit "
-                f"{self.layout or 'as a feature map'}: name its axes, layout='NCHW', 'NHWC' or "
-                "'NTC' (tokens), or with its grid, attribution.layout.Layout('NTC', grid=(h, w), "
-                "prefix=1); or take another layer"
+                f"{doubt} fit {self.layout or 'as a feature map'}: name its axes, layout='NCHW', "
+                "'NHWC' or 'NTC' (tokens), or its grid too, attribution.layout.Layout('NTC', "
+                "grid=(h, w), prefix=1); or take another layer"
             )
         return found[0]
 
