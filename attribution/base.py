@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from attribution.config import Score
+from attribution.precision import in_float32
 
 ScoreFunction = Callable[[Tensor, Tensor], Tensor]
 """(outputs (N, C), targets (N,)) -> scores (N,), differentiable in the outputs."""
@@ -78,7 +79,7 @@ class AttributionMethod(Protocol):
 
 
 def target_output(outputs: Tensor, targets: Tensor) -> Tensor:
-    """The targets' raw outputs (N,).
+    """The targets' raw outputs (N,), in float32 of a model in half precision.
 
     Raises ValueError for a target that the model has not, or that is no index.
     """
@@ -92,17 +93,20 @@ def target_output(outputs: Tensor, targets: Tensor) -> Tensor:
             f"targets {sorted(set(targets.tolist()))} do not fit a model with "
             f"{outputs.shape[1]} output(s), counted from 0"
         )
-    return outputs.gather(1, targets[:, None]).squeeze(1)
+    return in_float32(outputs).gather(1, targets[:, None]).squeeze(1)
 
 
 def regression_output(outputs: Tensor) -> Tensor:
-    """The only output (N,) of a regressor. Raises ValueError where there are several."""
+    """The only output (N,) of a regressor, in float32 of a model in half precision.
+
+    Raises ValueError where there are several.
+    """
     if outputs.ndim != 2 or outputs.shape[1] != 1:
         raise ValueError(
             f"the model's outputs are of shape {tuple(outputs.shape)}, but a regressor's are "
             "(N, 1); explain a classifier by the score logit or sigmoid"
         )
-    return outputs.squeeze(1)
+    return in_float32(outputs).squeeze(1)
 
 
 def _squared_deviation(outputs: Tensor, targets: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from attribution.precision import in_float32, without_autocast
 from attribution.statistics import FeatureStatistics
 
 _LEAST_NOISE = 1e-30
@@ -58,6 +59,8 @@ class _Noisy(torch.autograd.Function):
 class Bottleneck:
     """A bottleneck for each image of a batch, at features R (N, C, h, w); channels-last inside.
 
+    In float32, whatever the network's precision (float64 for float64 features).
+
     Raises ValueError where the statistics belong to another shape.
     """
 
@@ -76,7 +79,7 @@ class Bottleneck:
                 f"the features of shape {tuple(features.shape[1:])}: estimate them on images of "
                 "the same side and with the same model"
             )
-        features = features.contiguous(memory_format=torch.channels_last)
+        features = in_float32(features).contiguous(memory_format=torch.channels_last)
         mean, std, active = (
             values.to(features)[None].contiguous(memory_format=torch.channels_last)
             for values in (statistics.mean, statistics.std, statistics.active)
@@ -96,8 +99,9 @@ class Bottleneck:
         Computed, not subtracted from 1: in float32 lambda rounds to 1 from alpha = 17 on.
         """
         share = torch.sigmoid(-alpha).permute(0, 2, 3, 1)
-        rows = (self._smooth_rows @ share.flatten(2)).view(share.shape)
-        smooth = (self._smooth_columns @ rows).permute(0, 3, 1, 2)
+        with without_autocast(share):
+            rows = (self._smooth_rows @ share.flatten(2)).view(share.shape)
+            smooth = (self._smooth_columns @ rows).permute(0, 3, 1, 2)
         return smooth.clamp(min=_LEAST_NOISE)
 
     def capacity(self, noise_share: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from attribution.base import Attribution, ScoreFunction, TappedModel, check_batch, frozen
 from attribution.config import ExcitationBackpropConfig
 from attribution.lrp import RULES, score_gradient
+from attribution.precision import without_autocast
 from attribution.relevance import by_positive_contribution, propagate
 
 _EPSILON = 1e-20
@@ -36,7 +37,7 @@ class ExcitationBackprop:
         seeds: Sequence[int],
     ) -> Attribution:
         check_batch(images, targets, seeds)
-        with frozen(model):
+        with frozen(model), without_autocast(images):
             with torch.no_grad():
                 features = model.forward_to(self.config.tap, images)
             found = propagate(

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from attribution.base import Attribution, ScoreFunction, TappedModel, check_batch, frozen
 from attribution.config import GradCAMConfig
+from attribution.precision import in_float32, without_autocast
 
 
 class GradCAM:
@@ -33,10 +34,12 @@ class GradCAM:
             with torch.no_grad():
                 features = model.forward_to(self.config.tap, images)
             with torch.enable_grad():
-                features = features.detach().requires_grad_()
-                scores = score(model.forward_from(self.config.tap, features), targets)
-                (gradient,) = torch.autograd.grad(scores.sum(), features)
+                leaf = in_float32(features.detach()).requires_grad_()
+                outputs = model.forward_from(self.config.tap, leaf.to(features.dtype))
+                scores = score(outputs, targets)
+                with without_autocast(leaf):
+                    (gradient,) = torch.autograd.grad(scores.sum(), leaf)
         weights = gradient.mean((2, 3), keepdim=True)
-        cam = (weights * features.detach()).sum(1, keepdim=True).relu()
+        cam = (weights * leaf.detach()).sum(1, keepdim=True).relu()
         maps = F.interpolate(cam, images.shape[2:], mode="bilinear", align_corners=False)
         return Attribution(maps[:, 0].float().cpu(), {"score": scores.detach().float().cpu()})

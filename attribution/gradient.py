@@ -7,6 +7,7 @@ from torch import Tensor
 
 from attribution.base import Attribution, ScoreFunction, TappedModel, check_batch, frozen
 from attribution.config import GradientConfig, Reduction
+from attribution.precision import in_float32, without_autocast
 
 REDUCTIONS: Mapping[Reduction, Callable[[Tensor], Tensor]] = {
     Reduction.max_abs: lambda gradient: gradient.abs().amax(1),
@@ -33,8 +34,9 @@ class Gradient:
     ) -> Attribution:
         check_batch(images, targets, seeds)
         with frozen(model), torch.enable_grad():
-            leaf = images.detach().clone().requires_grad_()
-            scores = score(model(leaf), targets)
-            (gradient,) = torch.autograd.grad(scores.sum(), leaf)
+            leaf = in_float32(images.detach().clone()).requires_grad_()
+            scores = score(model(leaf.to(images.dtype)), targets)
+            with without_autocast(leaf):
+                (gradient,) = torch.autograd.grad(scores.sum(), leaf)
         maps = REDUCTIONS[self.config.reduction](gradient)
         return Attribution(maps.float().cpu(), {"score": scores.detach().float().cpu()})

@@ -22,7 +22,9 @@ from attribution.base import (
 from attribution.bottleneck import Bottleneck, bits_per_pixel, inject
 from attribution.concurrency import num_concurrent, side_by_side
 from attribution.config import BottleneckConfig, IBAConfig, ModelLoss
+from attribution.precision import CallersAutocast, in_float32, without_autocast
 from attribution.statistics import FeatureStatistics
+from attribution.tapped import TappedModule
 
 
 def target_loss(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -89,7 +91,8 @@ def mask_losses(
 
     Each part runs through the model by itself; only the sum of its gradients is kept.
     """
-    with torch.enable_grad():
+    # Backward passes run in the types of the forward; under autocast they would not.
+    with torch.enable_grad(), without_autocast(alpha):
         leaf = alpha.detach().requires_grad_()
         share = bottleneck.noise_share(leaf)
         information = bottleneck.capacity(share).mean((1, 2, 3))
@@ -194,6 +197,8 @@ class BottleneckMethod(ABC):
     without the bottleneck; bottleneck_score, the mean over the noise samples of the last step's
     forward; model_loss_first, model_loss_last, information_first and information_last (mean
     capacity in nats a neuron) of the first and the last step's forward.
+    Of a transformer, class token and registers are no part of the map: behind the bottleneck they
+    are their mean over the reference images, or they would carry the prediction past it.
     Raises ValueError where the statistics do not fit the tap or the features.
     """
 
@@ -263,12 +268,19 @@ class BottleneckMethod(ABC):
         score: ScoreFunction,
         seeds: Sequence[int],
     ) -> Information:
-        """The same from features (N, C, h, w) at the tap and outputs of a model already frozen."""
+        """The same from features (N, C, h, w) at the tap and outputs of a model already frozen.
+
+        Only Z has the features' type, and only the network runs under the caller's autocast.
+        """
+        callers_autocast = CallersAutocast(features.device)
+        outputs = in_float32(outputs)
+        behind = self._behind(model)
 
         def fit_rows(rows: slice, check: Callable[[], None]) -> Information:
             def tail(z: Tensor) -> Tensor:
                 check()
-                return model.forward_from(self.config.tap, z)
+                with callers_autocast():
+                    return in_float32(behind(z.to(features.dtype)))
 
             part = features[rows], outputs[rows], targets[rows]
             return self._fit_part(tail, *part, score, seeds[rows])
@@ -282,6 +294,21 @@ class BottleneckMethod(ABC):
                 for name in found[0].diagnostics
             },
         )
+
+    def _behind(self, model: TappedModel) -> Callable[[Tensor], Tensor]:
+        """Z (N k, C, h, w) -> outputs, which learn of the image by Z alone: tokens before the map
+        are the mean of the reference images."""
+        tap, mean = self.config.tap, self.statistics.prefix_mean
+        if not isinstance(model, TappedModule):
+            return lambda z: model.forward_from(tap, z)
+        own = model.prefix_tokens.get(tap)
+        found, expected = (None if each is None else tuple(each.shape[-2:]) for each in (own, mean))
+        if found != expected:
+            raise ValueError(
+                f"the statistics at {tap} have tokens before the map of shape {expected}, the "
+                f"features of shape {found}: estimate them with the same model and layout"
+            )
+        return lambda z: model.forward_from(tap, z, mean)
 
     def _fit_part(
         self,

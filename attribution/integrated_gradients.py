@@ -9,6 +9,7 @@ from torch import Tensor
 from attribution.base import Attribution, ScoreFunction, TappedModel, check_batch, frozen
 from attribution.concurrency import num_concurrent, side_by_side
 from attribution.config import IntegratedGradientsConfig, PathReduction
+from attribution.precision import CallersAutocast, in_float32, without_autocast
 
 REDUCTIONS: Mapping[PathReduction, Callable[[Tensor], Tensor]] = {
     PathReduction.abs_sum: lambda attribution: attribution.abs().sum(1),
@@ -43,8 +44,11 @@ class IntegratedGradients:
     ) -> Attribution:
         check_batch(images, targets, seeds)
 
+        callers_autocast = CallersAutocast(images.device)
+
         def scores(points: Tensor, repeated: Tensor) -> Tensor:
-            return score(model(points), repeated)
+            with callers_autocast():
+                return score(model(points.to(images.dtype)), repeated)
 
         def along_paths(rows: slice, check: Callable[[], None]) -> Tensor:
             def checked(points: Tensor, repeated: Tensor) -> Tensor:
@@ -63,12 +67,12 @@ class IntegratedGradients:
                         internal_batch_size=self.config.internal_batch_size,
                     )
                     for image, target in zip(
-                        images[rows].split(1), targets[rows].split(1), strict=True
+                        in_float32(images[rows]).split(1), targets[rows].split(1), strict=True
                     )
                 ]
             ).detach()
 
-        with frozen(model):
+        with frozen(model), without_autocast(images):
             with torch.no_grad():
                 ends = scores(images, targets)
                 starts = scores(torch.zeros_like(images), targets)

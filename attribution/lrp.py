@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from attribution.base import Attribution, ScoreFunction, TappedModel, check_batch, frozen
 from attribution.config import LRPConfig
+from attribution.precision import without_autocast
 from attribution.relevance import (
     Rule,
     by_contribution,
@@ -36,7 +37,7 @@ class LRP:
     Diagnostics per image: score; relevance, the map's sum; conservation_ratio, that sum over what
     it should be; conservation_error, the difference over the sum of |relevance|, which stays
     meaningful for a logit near 0 (both NaN where there is nothing to share). Raises ValueError for
-    an operation without a rule.
+    an operation without a rule, and for a model in half precision. Autocast is off inside.
     """
 
     def __init__(self, config: LRPConfig) -> None:
@@ -52,7 +53,7 @@ class LRP:
         seeds: Sequence[int],
     ) -> Attribution:
         check_batch(images, targets, seeds)
-        with frozen(model):
+        with frozen(model), without_autocast(images):
             found = propagate(
                 model,
                 model,

@@ -21,7 +21,19 @@ what the layer's bias kept. The epsilon keeps a quotient finite."""
 
 _ROUTING = frozenset(
     f"{name}Backward0"
-    for name in ("Cat", "View", "UnsafeView", "ReshapeAlias", "Clone", "MaxPool2DWithIndices")
+    for name in (
+        *(
+            "Cat",
+            "View",
+            "UnsafeView",
+            "ReshapeAlias",
+            "Permute",
+            "Transpose",
+            "Squeeze",
+            "Unsqueeze",
+        ),
+        *("Clone", "MaxPool2DWithIndices"),
+    )
 ) | {"_RuleBackward", "torch::autograd::AccumulateGrad"}
 
 
@@ -97,8 +109,15 @@ def propagate(
 
     start: outputs (N, C) -> their relevance; rules by type of layer; first: the rule of the
     convolution that reads ``inputs`` themselves, where they may be negative.
-    Raises ValueError for an operation without a rule, naming it: nothing is propagated wrongly.
+    Raises ValueError for an operation without a rule, naming it, and for weights in half precision:
+    nothing is propagated wrongly.
     """
+    for weights in model.parameters():
+        if weights.dtype in (torch.float16, torch.bfloat16):
+            raise ValueError(
+                f"the model's weights are {weights.dtype}, in which relevance does not add up from "
+                "layer to layer: give model.float()"
+            )
     leaf = inputs.detach().clone().requires_grad_()
     absorbed = inputs.new_zeros(len(inputs))
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from attribution.base import TappedModel, frozen
 from attribution.config import StatisticsConfig
+from attribution.tapped import TappedModule
 
 _TENSORS = ("mean", "std", "active")
 
@@ -22,6 +23,7 @@ class FeatureStatistics:
     """Per neuron (C, h, w), float32 on the CPU, over ``num_images`` images.
 
     mean; std (unbiased, n - 1); active: share of the images in which the neuron is not zero.
+    prefix_mean (C, k): mean of the tokens before the map, where a layer has any (class token).
     """
 
     tap: str
@@ -29,12 +31,15 @@ class FeatureStatistics:
     std: Tensor
     active: Tensor
     num_images: int
+    prefix_mean: Tensor | None = None
 
     def save(self, path: Path) -> None:
         """Writes one safetensors file; the same statistics give the same bytes."""
         # One metadata entry: safetensors writes several in the arbitrary order of a hash map.
         about = json.dumps({"num_images": self.num_images, "tap": self.tap}, sort_keys=True)
         tensors = {name: getattr(self, name).contiguous() for name in _TENSORS}
+        if self.prefix_mean is not None:
+            tensors["prefix_mean"] = self.prefix_mean.contiguous()
         unfinished = path.with_name(path.name + ".tmp")
         save_file(tensors, unfinished, metadata={"feature_statistics": about})
         os.replace(unfinished, path)
@@ -48,7 +53,11 @@ class FeatureStatistics:
             with safe_open(path, framework="pt") as file:
                 about = json.loads((file.metadata() or {})["feature_statistics"])
                 tensors = {name: file.get_tensor(name) for name in _TENSORS}
-            loaded = cls(tap=about["tap"], num_images=about["num_images"], **tensors)
+                names = file.keys()
+                prefix = file.get_tensor("prefix_mean") if "prefix_mean" in names else None
+            loaded = cls(
+                about["tap"], **tensors, num_images=about["num_images"], prefix_mean=prefix
+            )
             shapes = {tensor.shape for tensor in tensors.values()}
             if len(shapes) > 1 or not all(tensor.isfinite().all() for tensor in tensors.values()):
                 raise ValueError(f"{', '.join(_TENSORS)} are not finite and of one shape")
@@ -94,11 +103,13 @@ def estimate_statistics(
     batches: normalised float32 (n, 3, H, W) on the model's device. Uses all where there are fewer
     images. Raises ValueError with fewer than two: a deviation needs two.
     """
-    welford = _Welford()
+    welford, of_prefix = _Welford(), _Welford()
     with frozen(model), torch.no_grad():
         for images in batches:
             images = images[: config.num_images - welford.count]
             welford.update(model.forward_to(tap, images))
+            if isinstance(model, TappedModule) and tap in model.prefix_tokens:
+                of_prefix.update(model.prefix_tokens[tap])
             if progress:
                 progress(welford.count, config.num_images)
             if welford.count >= config.num_images:
@@ -115,4 +126,5 @@ def estimate_statistics(
         std=std.float().cpu(),
         active=(welford.nonzero / welford.count).float().cpu(),
         num_images=welford.count,
+        prefix_mean=of_prefix.mean.float().cpu() if of_prefix.count else None,
     )

@@ -8,12 +8,14 @@ Rearranged are, without a change of the function:
 - 1x1 convolutions are matrix products of channels-last rows, and the gradient is taken in the input
   alone, by a backward pass written out for a block.
 
-Feature maps are (N, H, W, C) inside, and channels-last (N, C, H, W) at the taps.
+Feature maps are (N, H, W, C) inside, and channels-last (N, C, H, W) at the taps. It computes in the
+type of its weights, whatever autocast says: its backward pass writes into buffers of that type.
 """
 
 import copy
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +23,22 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from models.densenet import FINAL, TAPS, DenseNet121
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _without_autocast(compute: Callable[P, T]) -> Callable[P, T]:
+    """``compute(self or ctx, ...)`` with autocast off on the device of its tensor argument."""
+
+    @wraps(compute)
+    def in_own_type(*args: P.args, **kwargs: P.kwargs) -> T:
+        given = (*args, *kwargs.values())
+        tensor = next(value for value in given if isinstance(value, Tensor))
+        with torch.autocast(tensor.device.type, enabled=False):
+            return compute(*args, **kwargs)
+
+    return in_own_type
 
 
 class Affine(NamedTuple):
@@ -90,6 +108,7 @@ class _Block(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
+    @_without_autocast
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         buffer, *narrow = ctx.saved_tensors
         gradient = gradient.clone(memory_format=torch.contiguous_format)
@@ -122,6 +141,7 @@ class _PooledActivation(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
+    @_without_autocast
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         (inputs,) = ctx.saved_tensors
         height, width = ctx.window
@@ -175,6 +195,7 @@ class FrozenDenseNet(nn.Module):
             self._final = Affine.of(features.norm5)
         self._classifier = copy.deepcopy(model.classifier).eval().requires_grad_(False)
 
+    @_without_autocast
     def forward(self, images: Tensor) -> Tensor:
         """Logits (N, C) of normalised images (N, 3, H, W)."""
         return self._tail(0, self._enter(images))
@@ -183,6 +204,7 @@ class FrozenDenseNet(nn.Module):
         """The feature map at ``tap`` (one of TAPS or FINAL); runs nothing that follows it."""
         return self.forward_to_all((tap,), images)[tap]
 
+    @_without_autocast
     def forward_to_all(self, taps: Sequence[str], images: Tensor) -> dict[str, Tensor]:
         """The feature maps at several taps in one pass, which ends at the last of them."""
         last = max(_position(tap) for tap in taps)
@@ -194,16 +216,17 @@ class FrozenDenseNet(nn.Module):
             found[last] = _PooledActivation.apply(rows, self._final, (1, 1))
         return {tap: found[_position(tap)].permute(0, 3, 1, 2) for tap in taps}
 
+    @_without_autocast
     def forward_from(self, tap: str, feature_map: Tensor) -> Tensor:
         """Logits (N, C) from the feature map at ``tap``; runs only what follows it."""
-        rows = feature_map.permute(0, 2, 3, 1).contiguous()
+        rows = feature_map.to(self._stem[0].dtype).permute(0, 2, 3, 1).contiguous()
         if tap == FINAL:
             return self._classifier(rows.mean((1, 2)))
         return self._tail(_position(tap), rows)
 
     def _enter(self, images: Tensor) -> Tensor:
         weight, bias = self._stem
-        images = images.contiguous(memory_format=torch.channels_last)
+        images = images.to(weight.dtype).contiguous(memory_format=torch.channels_last)
         active = F.conv2d(images, weight, bias, stride=2, padding=3).relu_()
         return F.max_pool2d(active, 3, stride=2, padding=1).permute(0, 2, 3, 1)
 

@@ -97,3 +97,20 @@ def test_an_unknown_tap_is_named(frozen, images):
         frozen.forward_to("block5", images)
     with pytest.raises(ValueError, match="block5"):
         frozen.forward_from("block5", images)
+
+
+def test_autocast_changes_neither_outputs_nor_gradients(images):
+    torch.manual_seed(0)
+    frozen = FrozenDenseNet(DenseNet121(3).eval())
+    found = []
+    for enabled in (False, True):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            leaf = images.float().requires_grad_()
+            outputs = frozen(leaf)
+            behind = frozen.forward_to("block3", leaf)
+            found.append((outputs, behind, *torch.autograd.grad(outputs[:, 1].sum(), leaf)))
+    for with_it, without in zip(found[1][:2], found[0][:2], strict=True):
+        assert torch.equal(with_it, without)
+    scale = found[0][2].abs().max()
+    # The way back through torch's own operations is under the autocast of whoever asks for it.
+    torch.testing.assert_close(found[1][2] / scale, found[0][2] / scale, rtol=0, atol=0.02)
