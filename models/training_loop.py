@@ -1,7 +1,7 @@
 """One epoch after the other: the steps, the validation, a row of history, the state to go on from.
 
-Own, not Lightning's: this is all that training needs, and what stood around Lightning for exit
-codes, processes, checkpoints and silence was longer.
+An own loop, since it is shorter than what a framework needs around it to resume bit-equal, to pass
+interrupts on and to run in processes that are started elsewhere.
 """
 
 import copy

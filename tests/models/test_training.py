@@ -215,6 +215,17 @@ def test_a_damaged_file_costs_a_stated_restart_and_nothing_else(
     assert_same(restarted, uninterrupted[:2])
 
 
+def test_a_checkpoint_in_the_form_of_older_code_costs_a_stated_restart(
+    uninterrupted: TrainedIn, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    older = {"state_dict": Tiny().state_dict(), "global_step": 4, "training": {"history": []}}
+    torch.save(older, tmp_path / "last.ckpt")
+    with caplog.at_level(logging.WARNING):
+        restarted = run(tmp_path, PHANTOM)
+    assert "(KeyError: 'settings'): training restarts from its first epoch" in caplog.text
+    assert_same(restarted, uninterrupted[:2])
+
+
 def test_a_kill_while_the_checkpoint_is_written_leaves_the_one_before(
     uninterrupted: TrainedIn,
     tmp_path: Path,
