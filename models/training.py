@@ -85,13 +85,9 @@ def train(
     loader: Any = partial(DataLoader, num_workers=config.num_workers)
     val_share = Subset(val_data, rank.share(num_val))
     val_batches = loader(val_share, batch_size=config.batch_size // parts)
-    settings = training_settings(model, config, loss) | {
-        "seed": seed,
-        "train films": num_films,
-        "validation films": num_val,
-        "metric": metric.name,
-        "processes": rank.of,
-    }
+    settings = training_settings(model, config, loss)
+    settings |= {"seed": seed, "train films": num_films, "validation films": num_val}
+    settings |= {"metric": metric.name, "processes": rank.of}
     folder.mkdir(parents=True, exist_ok=True)
     state = last_state(folder, settings)
     was_training = model.training

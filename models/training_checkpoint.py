@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from models.checkpoints import load_weights, save_weights
-from models.config import IF_NOT_NAMED, TrainConfig
+from models.config import TrainConfig
 from models.training_loop import TrainingError, TrainingLoop
 
 log = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ def last_state(folder: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
         return None
     try:
         state: dict[str, Any] = torch.load(last, map_location="cpu", weights_only=True)
-        before = {**IF_NOT_NAMED, **state["settings"]}
+        before = state["settings"]
         load_weights(folder / BEST)
     except Exception as error:  # a damaged pickle can raise anything
         reason = f"{type(error).__name__}: {error}".splitlines()[0]

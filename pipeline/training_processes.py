@@ -16,7 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pipeline.config import ConfigError, PipelineConfig
 from pipeline.disk import FullDiskError, disk_trouble
@@ -68,27 +68,24 @@ def train_in_processes(
                 _poll(ranks, on_progress)
                 if any(rank.failure for rank in ranks):
                     _poll(ranks, on_progress)  # a death may have made another fail before it shows
-                    _raise_cause(ranks)
+                    raise _cause(ranks)
         finally:
             for rank in ranks:
                 rank.end()
-    assert ranks[0].result is not None
-    return ranks[0].result
+    return cast("TrainResult", ranks[0].result)
 
 
 class _Process:
     """A process of the training and what it has sent."""
 
-    def __init__(
-        self, place: _Place, cores: list[int], config: PipelineConfig, work: "Work"
-    ) -> None:
-        self.done = False
-        self.result: TrainResult | None = None
-        self.failure: Failure | None = None
-        self.failed_at = 0.0  # on the clock of the machine; 0 for a death, the cause of the others
+    done = False
+    result: "TrainResult | None" = None
+    failure: Failure | None = None
+    failed_at = 0.0  # on the clock of the machine; of a death 0: no other failure made it
+
+    def __init__(self, *arguments: Any) -> None:
         self.connection, theirs = _CONTEXT.Pipe(duplex=False)
-        arguments = (theirs, place, cores, config, work)
-        self._process = _CONTEXT.Process(target=_serve, args=arguments)
+        self._process = _CONTEXT.Process(target=_serve, args=(theirs, *arguments))
         self._process.start()
         theirs.close()  # or its end would stay open when the process dies
 
@@ -120,15 +117,16 @@ def _poll(ranks: list[_Process], on_progress: "OnProgress") -> None:
         rank.receive(on_progress)
 
 
-def _raise_cause(ranks: list[_Process]) -> None:
+def _cause(ranks: list[_Process]) -> Exception:
+    """The error of the process that failed first."""
     failures = {n: rank.failure for n, rank in enumerate(ranks) if rank.failure}
     for number, failure in failures.items():
         log.error("rank %d: %s\n%s", number, failure.reason, failure.account)
     first = min(failures, key=lambda number: ranks[number].failed_at)
     reason = failures[first].reason
     if failures[first].full_disk:
-        raise FullDiskError(reason)
-    raise RankError(
+        return FullDiskError(reason)
+    return RankError(
         f"rank {first} of train.processes={len(ranks)}: {reason}."
         " Finished epochs are kept: the same command goes on after them"
     )

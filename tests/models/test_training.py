@@ -247,24 +247,6 @@ def test_a_kill_while_the_checkpoint_is_written_leaves_the_one_before(
     assert_same(run(tmp_path, PHANTOM), uninterrupted[:2])
 
 
-def test_a_checkpoint_of_older_code_goes_on_where_what_it_does_not_name_is_at_its_default(
-    uninterrupted: TrainedIn, tmp_path: Path
-) -> None:
-    with pytest.raises(Stop):
-        run(tmp_path, PHANTOM, on_progress=StopIn(2, 1))
-    last = tmp_path / "last.ckpt"
-    saved = torch.load(last, weights_only=True)
-    for name in ("processes", "accumulate", "precision", "batch_norm"):
-        del saved["settings"][name]
-    torch.save(saved, last)
-    parts = dataclasses.replace(PHANTOM, accumulate=2)
-    with pytest.raises(
-        TrainingError, match=r"other accumulate\): go on with its settings, or delete"
-    ):
-        run(tmp_path, parts)
-    assert_same(run(tmp_path, PHANTOM), uninterrupted[:2])
-
-
 def test_a_folder_of_another_training_is_refused_naming_the_difference(
     uninterrupted: TrainedIn,
 ) -> None:
@@ -272,6 +254,10 @@ def test_a_folder_of_another_training_is_refused_naming_the_difference(
     other = dataclasses.replace(PHANTOM, learning_rate=1e-4)
     with pytest.raises(TrainingError, match=r"another training \(other learning_rate, seed\)"):
         run(folder, other, seed=4)
+    with pytest.raises(
+        TrainingError, match=r"other accumulate\): go on with its settings, or delete"
+    ):
+        run(folder, dataclasses.replace(PHANTOM, accumulate=2))
     with pytest.raises(TrainingError, match="other initial weights"):
         run(folder, PHANTOM, model=Tiny(seed=9))
     with pytest.raises(TrainingError, match="other loss weights"):
