@@ -1,5 +1,6 @@
 """Where the rows of a training's history go while it runs, beside the history itself."""
 
+import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -50,6 +51,7 @@ def _mlflow(folder: Path, title: str) -> Iterator[LogRow]:
     os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
     import mlflow
 
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
     mlflow.set_tracking_uri(os.environ.get("MLFLOW_TRACKING_URI") or folder.absolute().as_uri())
     mlflow.set_experiment("training")
     with mlflow.start_run(run_name=title):
