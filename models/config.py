@@ -103,8 +103,7 @@ IF_NOT_NAMED = {
     "precision": Precision.float32.value,
     "batch_norm": BatchNorm.learnt.value,
 }
-"""Settings that came after trainings were stored. Keys leave them out at these values, and a
-checkpoint that does not name one was trained with it."""
+"""Settings that came after trainings were stored. Keys leave them out at these values."""
 
 
 def partition_problems(config: TrainConfig, processes: int) -> Iterator[tuple[str, str]]:

@@ -1,22 +1,20 @@
 """One of several processes that train one network together, seen from the inside.
 
-Each learns from its part of every step's films (Lightning DDP); gradients are averaged, and losses,
-validation outputs and moving statistics are exchanged at the end of an epoch. Who starts the
-processes starts plain ones: Lightning's own launchers run the command, and with it Hydra, anew, or
-lose the trainer's state.
+Each learns from its part of every step's films; gradients are averaged before the optimizer's step,
+and losses, validation outputs and running statistics at the end of an epoch. A plain all-reduce of
+all gradients, not DDP: DDP sums in another order after its first step, so the first step of a
+resumed training would differ in the last bits.
 """
 
 import os
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from pytorch_lightning.plugins.environments import LightningEnvironment
-from pytorch_lightning.strategies import DDPStrategy
 from torch import Tensor
 from torch import distributed as dist
 
@@ -44,8 +42,8 @@ class Rank:
     def joined(self, device: torch.device) -> Iterator[None]:
         """In the block, collectives reach all processes: by NCCL on ``cuda``, else by gloo.
 
-        Left by an error it is not closed, which could wait for a process that is no more: whoever
-        started the processes ends them.
+        It ends when all are through. Left by an error it is not closed, which could wait for a
+        process that is no more: whoever started the processes ends them.
         """
         if self.of == 1:
             yield
@@ -53,6 +51,8 @@ class Rank:
         # gloo asks no password: without this it listens to the network.
         loopback = [name for _, name in socket.if_nameindex() if name.startswith("lo")]
         os.environ.setdefault("GLOO_SOCKET_IFNAME", loopback[0])
+        if device.type == "cuda":
+            torch.cuda.set_device(device)  # where NCCL puts what it gathers
         dist.init_process_group(
             "nccl" if device.type == "cuda" else "gloo",
             init_method=f"file://{self.meeting}",
@@ -60,25 +60,8 @@ class Rank:
             world_size=self.of,
         )
         yield
+        dist.barrier()
         dist.destroy_process_group()
-
-    def trainer_arguments(self, device: torch.device) -> dict[str, Any]:
-        """What Lightning's Trainer is told of processes and devices."""
-        arguments: dict[str, Any] = {
-            "accelerator": "gpu" if device.type == "cuda" else device.type,
-            "devices": [device.index or 0] if device.type == "cuda" else 1,
-            "plugins": [LightningEnvironment()],
-        }
-        if self.of > 1:
-            arguments["devices"] = list(range(self.of)) if device.type == "cuda" else self.of
-            arguments["plugins"] = [_StartedElsewhere(self.number)]
-            arguments["use_distributed_sampler"] = False  # it pads: films would count twice
-            # Told that parameters may be unused, DDP keeps its order of summation. It would take
-            # another after the first step, and the first step of a resumed training is another.
-            arguments["strategy"] = DDPStrategy(
-                broadcast_buffers=False, find_unused_parameters=True
-            )
-        return arguments
 
     def gathered(self, value: T) -> list[T]:
         """``value`` of every process, in their order."""
@@ -88,12 +71,14 @@ class Rank:
         dist.all_gather_object(values, value)
         return values
 
-    def average(self, tensors: Iterable[Tensor]) -> None:
-        """Sets each tensor to its mean over the processes."""
-        if self.of > 1:
-            for tensor in tensors:
-                dist.all_reduce(tensor)
-                tensor.div_(self.of)
+    def average(self, tensors: Sequence[Tensor]) -> None:
+        """Sets each tensor to its mean over the processes, all in one message."""
+        if self.of > 1 and tensors:
+            flat = torch.cat([tensor.flatten() for tensor in tensors])
+            dist.all_reduce(flat)
+            parts = flat.div_(self.of).split([tensor.numel() for tensor in tensors])
+            for tensor, part in zip(tensors, parts, strict=True):
+                tensor.copy_(part.view_as(tensor))
 
     def share(self, num_films: int) -> range:
         """Its films of those that are divided, each to one process."""
@@ -101,21 +86,3 @@ class Rank:
 
 
 ALONE = Rank()
-
-
-class _StartedElsewhere(LightningEnvironment):
-    """Processes that are there already; nothing is read from variables of Slurm or torchrun."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__()
-        self._number = number
-
-    @property
-    def creates_processes_externally(self) -> bool:
-        return True
-
-    def local_rank(self) -> int:
-        return self._number
-
-    def node_rank(self) -> int:
-        return 0

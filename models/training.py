@@ -1,57 +1,32 @@
 """Training with binary cross-entropy: the best epoch is kept, a killed run resumes bit-equal.
 
 Checkpoints are written at the end of an epoch only, so a resumed run repeats at most the epoch in
-which it was stopped. Lightning restores weights, optimizer, learning-rate schedule and counters. It
-does not restore order, flips and random state: these follow from the seed alone (epoch_order).
+which it was stopped. They hold weights, optimizer, learning-rate schedule and history; order, flips
+and random state follow from the seed alone (epoch_order).
 """
 
-import contextlib
-import hashlib
-import logging
-import signal
-import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
-from enum import Enum
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import pandas as pd
-import pytorch_lightning as pl
-import safetensors.torch
 import torch
-from pytorch_lightning.loggers import Logger
-from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader, Subset
 
 from models.checkpoints import load_weights
-from models.config import IF_NOT_NAMED, BatchNorm, Precision, TrainConfig, partition_problems
+from models.config import BatchNorm, TrainConfig, partition_problems
 from models.densenet import normalise
-from models.epoch_order import EpochFilms, EpochOrder, FilmDataset
+from models.epoch_order import FilmDataset, MirroredFilms, films_in_order
 from models.losses import BinaryCrossEntropy
 from models.process_group import ALONE, Rank
-from models.training_loop import (
-    BEST,
-    LAST,
-    KeepEpochs,
-    OnProgress,
-    TrainingError,
-    TrainingLoop,
-)
+from models.training_checkpoint import BEST, keep_epoch, last_state, training_settings
+from models.training_logs import LogRow
+from models.training_loop import OnProgress, TrainingError, TrainingLoop
 from models.validation_metrics import MEAN_AUC, Metric
-
-log = logging.getLogger(__name__)
-# How films are loaded, and what chooses the loss and the initial weights that train() is given.
-_NOT_OF_ONE_TRAINING = (
-    *("num_workers", "losses", "primary", "pos_weight", "pos_weight_max"),
-    *("pretrain_epochs", "pretrain_learning_rate"),
-)
-_PRECISION: dict[Precision, Literal["32-true", "bf16-mixed"]] = {
-    Precision.float32: "32-true",
-    Precision.bf16_mixed: "bf16-mixed",
-}
 
 
 @dataclass(frozen=True)
@@ -80,7 +55,7 @@ def train(
     on_progress: OnProgress | None = None,
     prepare: Callable[[Tensor], Tensor] = normalise,
     metric: Metric = MEAN_AUC,
-    logger: Logger | None = None,
+    logger: AbstractContextManager[LogRow] | None = None,
     rank: Rank = ALONE,
 ) -> TrainResult:
     """Train ``model`` in place; leave it on the CPU with the weights of the lowest validation loss.
@@ -104,60 +79,53 @@ def train(
     _check(train_data, val_data, config, rank)
     device = rank.device(device)
     loss = loss if loss is not None else BinaryCrossEntropy()
-    num_films = _length(train_data)
+    num_films, num_val = _length(train_data), _length(val_data)
     step = min(config.batch_size, num_films)
-    order = EpochOrder(num_films, seed, step, config.accumulate, rank)
-    train_loader = DataLoader(
-        cast(Any, EpochFilms(train_data, seed, config.horizontal_flip)),
-        batch_size=order.part,
-        sampler=cast(Any, order),
-        num_workers=config.num_workers,
-    )
-    val_loader = DataLoader(
-        Subset(val_data, rank.share(_length(val_data))),
-        batch_size=config.batch_size // (config.accumulate * rank.of),
-        num_workers=config.num_workers,
-    )
-    settings = _settings(model, config, seed, num_films, _length(val_data), loss)
+    parts = config.accumulate * rank.of
+    loader: Any = partial(DataLoader, num_workers=config.num_workers)
+    val_share = Subset(val_data, rank.share(num_val))
+    val_batches = loader(val_share, batch_size=config.batch_size // parts)
+    settings = training_settings(model, config, loss)
+    settings |= {"seed": seed, "train films": num_films, "validation films": num_val}
     settings |= {"metric": metric.name, "processes": rank.of}
-    module = TrainingLoop(
-        *(model, config, seed, settings, order, len(train_loader), loss, on_progress, prepare),
-        *(metric, rank),
-    )
     folder.mkdir(parents=True, exist_ok=True)
-    resume = _resumable(folder, settings)
+    state = last_state(folder, settings)
     was_training = model.training
-    model.train().to(memory_format=cast(Any, torch.channels_last))  # faster, on CPUs too
-    if config.batch_norm is BatchNorm.frozen:
-        for norm in (each for each in model.modules() if isinstance(each, _BatchNorm)):
-            norm.eval()
+    log_to = logger if logger is not None else nullcontext(lambda row: None)
     try:
-        with _quiet_lightning(), _reproducible(device), rank.joined(device):
-            trainer = pl.Trainer(
-                **rank.trainer_arguments(device),
-                precision=_PRECISION[config.precision],
-                accumulate_grad_batches=config.accumulate,
-                max_epochs=config.epochs,
-                callbacks=[KeepEpochs(folder)],
-                default_root_dir=folder,
-                logger=logger or False,
-                enable_progress_bar=False,
-                enable_model_summary=False,
-                num_sanity_val_steps=0,
+        with _reproducible(device), rank.joined(device), log_to as log_row:
+            # Channels last is faster, on CPUs too.
+            model.to(device).to(memory_format=cast(Any, torch.channels_last))
+            loop = TrainingLoop(
+                model=model,
+                config=config,
+                batches=num_films // step * config.accumulate,
+                seed=seed,
+                device=device,
+                loss=loss,
+                on_progress=on_progress,
+                prepare=prepare,
+                metric=metric,
+                rank=rank,
             )
-            trainer.fit(module, train_loader, val_loader, ckpt_path=resume, weights_only=True)
-    except SystemExit as error:
-        # Lightning turns an interrupt into exit code 1 and, unless the caller handles it, SIGTERM
-        # into exit code 0: neither says what happened.
-        if isinstance(error.__context__, KeyboardInterrupt):
-            raise KeyboardInterrupt from error
-        if isinstance(error, SIGTERMException):
-            raise SystemExit(128 + signal.SIGTERM) from error
-        raise
+            if state:
+                loop.load_state_dict(state)
+            for row in loop.history:
+                log_row(row)
+            for epoch in range(len(loop.history), config.epochs):
+                films = train_data
+                if config.horizontal_flip:
+                    films = MirroredFilms(train_data, seed, epoch)
+                order = films_in_order(num_films, seed, epoch, step, step // parts, rank)
+                train_batches = loader(films, batch_size=step // parts, sampler=order)
+                loop.run_epoch(train_batches, val_batches)
+                if rank.number == 0:
+                    keep_epoch(folder, loop, settings)
+                log_row(loop.history[-1])
     finally:
-        model.train(was_training).to(memory_format=cast(Any, torch.contiguous_format))
-    model.cpu().load_state_dict(load_weights(folder / BEST))
-    return TrainResult(pd.DataFrame(module.history), module.best_epoch)
+        model.cpu().train(was_training).to(memory_format=cast(Any, torch.contiguous_format))
+    model.load_state_dict(load_weights(folder / BEST))
+    return TrainResult(pd.DataFrame(loop.history), loop.best_epoch)
 
 
 def _length(data: FilmDataset) -> int:
@@ -193,61 +161,7 @@ def _check(train_data: FilmDataset, val_data: FilmDataset, config: TrainConfig, 
         )
 
 
-def _settings(
-    model: nn.Module,
-    config: TrainConfig,
-    seed: int,
-    num_train: int,
-    num_val: int,
-    loss: nn.Module,
-) -> dict[str, Any]:
-    """What a training in a folder must agree in with the one that left its checkpoint there."""
-    values = {
-        name: value.value if isinstance(value, Enum) else value
-        for name, value in asdict(config).items()
-        if name not in _NOT_OF_ONE_TRAINING
-    }
-    weights = safetensors.torch.save({k: v.cpu() for k, v in model.state_dict().items()})
-    return {
-        **values,
-        "seed": seed,
-        "train films": num_train,
-        "validation films": num_val,
-        "initial weights": hashlib.sha256(weights).hexdigest(),
-        "loss": type(loss).__name__,
-        "loss weights": {name: value.tolist() for name, value in loss.named_buffers()},
-    }
-
-
-def _resumable(folder: Path, settings: dict[str, Any]) -> Path | None:
-    """The checkpoint to go on from, or None; a damaged one is reported and costs a restart."""
-    last = folder / LAST
-    if not last.exists():
-        return None
-    try:
-        saved = torch.load(last, map_location="cpu", weights_only=True)["training"]
-        load_weights(folder / BEST)
-    except Exception as error:  # a damaged pickle can raise anything
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        log.warning(
-            "cannot resume from %s (%s): training restarts from its first epoch and ends in the "
-            "same result",
-            last,
-            reason,
-        )
-        return None
-    before = {**IF_NOT_NAMED, **saved["settings"]}
-    other = [name for name, value in settings.items() if before.get(name) != value]
-    if other:
-        raise TrainingError(
-            f"{last} belongs to another training (other {', '.join(other)}): go on with its "
-            "settings, or delete it to train anew"
-        )
-    log.info("resuming from %s after epoch %d", last, len(saved["history"]))
-    return last
-
-
-@contextlib.contextmanager
+@contextmanager
 def _reproducible(device: torch.device) -> Iterator[None]:
     """Deterministic kernels, and the caller's random and kernel state as it was afterwards."""
     cudnn = torch.backends.cudnn
@@ -267,19 +181,3 @@ def _reproducible(device: torch.device) -> Iterator[None]:
         torch.use_deterministic_algorithms(kernels[0])
         cudnn.deterministic, cudnn.benchmark = kernels[1:]
         deterministic.fill_uninitialized_memory = fills
-
-
-@contextlib.contextmanager
-def _quiet_lightning() -> Iterator[None]:
-    """No tips, device lists or warnings about workers: progress is the caller's to show."""
-    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"pytorch_lightning|lightning_fabric")
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)

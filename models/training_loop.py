@@ -1,27 +1,30 @@
-"""The training loop's own part: losses, history, learning rates, what is written after an epoch."""
+"""One epoch after the other: the steps, the validation, a row of history, the state to go on from.
+
+An own loop, since it is shorter than what a framework needs around it to resume bit-equal, to pass
+interrupts on and to run in processes that are started elsewhere.
+"""
 
 import copy
 import math
-import os
 import time
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any, cast
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Checkpoint
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim import SGD, AdamW
+from torch.optim.lr_scheduler import OneCycleLR
 
-from models.checkpoints import save_weights
-from models.config import BatchNorm, Optimizer, Schedule, TrainConfig
-from models.epoch_order import EpochOrder, Stream, derived_seed
+from models.config import BatchNorm, Optimizer, Precision, Schedule, TrainConfig
+from models.epoch_order import Stream, derived_seed
 from models.process_group import Rank
 from models.validation_metrics import Metric
 
-LAST = "last.ckpt"
-BEST = "best.safetensors"
+Batches = Iterable[tuple[Tensor, Tensor]]
+"""Films uint8 (n, H, W), or what else the network's input is made of, and labels float32 (n, C)."""
 
 OnProgress = Callable[[int, int, int, int, Mapping[str, float]], None]
 """(epoch from 1, epochs, batches done in it, batches an epoch, losses): after every batch.
@@ -35,133 +38,117 @@ class TrainingError(ValueError):
     """Training cannot start or go on; the message names the setting and what to do."""
 
 
-class TrainingLoop(pl.LightningModule):
-    """A network as Lightning trains it; ``history`` gets a row per epoch (see TrainResult)."""
+@dataclass(eq=False)
+class TrainingLoop:
+    """A network on its device in training; ``history`` gets a row per epoch (see TrainResult)."""
 
-    def __init__(
-        self,
-        model: nn.Module,
-        config: TrainConfig,
-        seed: int,
-        settings: dict[str, Any],
-        order: EpochOrder,
-        batches: int,
-        loss: nn.Module,
-        on_progress: OnProgress | None,
-        prepare: Callable[[Tensor], Tensor],
-        metric: Metric,
-        rank: Rank,
-    ) -> None:
-        super().__init__()
-        self.model = model
-        self.config = config
-        self.seed = seed
-        self.settings = settings
-        self.order = order
-        self.batches = batches
-        self.loss = loss
-        self.on_progress = on_progress
-        self.prepare = prepare
-        self.metric = metric
-        self.rank = rank
+    model: nn.Module
+    config: TrainConfig
+    batches: int  # of an epoch, in each process: parts of steps
+    seed: int
+    device: torch.device
+    loss: nn.Module
+    on_progress: OnProgress | None
+    prepare: Callable[[Tensor], Tensor]
+    metric: Metric
+    rank: Rank
+
+    def __post_init__(self) -> None:
+        config = self.config
+        self.loss = copy.deepcopy(self.loss).to(self.device)
         self.history: list[dict[str, float]] = []
-        self.train_losses: list[float] = []
-        self.val_outputs: list[tuple[Tensor, Tensor]] = []
-        self.started = 0.0
+        self.optimizer = _optimizer(self.model, config)
+        self.schedule: OneCycleLR | None = None
+        if config.schedule is Schedule.one_cycle:
+            steps = config.epochs * self.batches // config.accumulate
+            self.schedule = OneCycleLR(self.optimizer, config.learning_rate, total_steps=steps)
 
     @property
     def best_epoch(self) -> int:
         return int(min(self.history, key=lambda row: row["val_loss"])["epoch"])
 
-    def configure_optimizers(self) -> Any:
-        rate, decay = self.config.learning_rate, self.config.weight_decay
-        optimizer: torch.optim.Optimizer
-        if self.config.optimizer is Optimizer.sgd:
-            momentum = self.config.momentum
-            optimizer = torch.optim.SGD(
-                self.model.parameters(), rate, momentum, weight_decay=decay, fused=True
-            )
-        else:
-            optimizer = torch.optim.AdamW(
-                self.model.parameters(), rate, weight_decay=decay, fused=True
-            )
-        if self.config.schedule is Schedule.constant:
-            return optimizer
-        steps = self.config.epochs * self.batches // self.config.accumulate
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps)
+    def state_dict(self) -> dict[str, Any]:
+        """All that the next epoch depends on and that does not follow from the seed."""
         return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict() if self.schedule else None,
+            "history": self.history,
         }
 
-    def on_train_start(self) -> None:
-        for row in self.history:  # of the process that was stopped
-            self._tell(row)
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.schedule:
+            self.schedule.load_state_dict(state["schedule"])
+        self.history = state["history"]
 
-    def on_train_epoch_start(self) -> None:
-        self.started = time.perf_counter()
-        self.train_losses = []
+    def run_epoch(self, train_batches: Batches, val_batches: Batches) -> None:
+        """Learns from one batch after the other, validates, and adds the row of the epoch.
 
-    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        parts = self.config.accumulate * self.rank.of
-        part = batch_idx % self.config.accumulate * self.rank.of + self.rank.number
-        torch.manual_seed(derived_seed(self.seed, Stream.STEP, self.global_step * parts + part))
-
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        films, labels = batch
-        loss: Tensor = self.loss(self.model(self.prepare(films)).float(), labels)
-        self.train_losses.append(self._finite(loss.item(), "training"))
-        return loss
-
-    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        if self.on_progress is not None:
-            losses = {"train_loss": float(np.mean(self.train_losses))}
-            if self.history:
-                losses["val_loss"] = self.history[-1]["val_loss"]
-            epoch, done = len(self.history) + 1, len(self.train_losses)
-            self.on_progress(epoch, self.config.epochs, done, self.batches, losses)
-
-    def on_validation_epoch_start(self) -> None:
+        Raises TrainingError where a loss is no longer finite.
+        """
+        started = time.perf_counter()
+        own_losses = self._learn(train_batches)
         if self.config.batch_norm is BatchNorm.learnt:  # else each process would judge another net
-            statistics = (b for b in self.model.buffers() if b.is_floating_point())
-            self.rank.average(statistics)
-
-    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        films, labels = batch
-        with torch.autocast(films.device.type, enabled=False):  # as whoever predicts later
-            self.val_outputs.append((self.model(self.prepare(films)).float().cpu(), labels.cpu()))
-
-    def on_train_epoch_end(self) -> None:
-        gathered = self.rank.gathered((self.val_outputs, self.train_losses))
-        outputs = [batch for val_outputs, _ in gathered for batch in val_outputs]
-        losses = [loss for _, train_losses in gathered for loss in train_losses]
+            self.rank.average([each for each in self.model.buffers() if each.is_floating_point()])
+        gathered = self.rank.gathered((own_losses, self._outputs(val_batches)))
+        losses = [loss for train_losses, _ in gathered for loss in train_losses]
+        outputs = [batch for _, batches in gathered for batch in batches]
         logits, labels = (torch.cat(parts).double() for parts in zip(*outputs, strict=True))
-        self.val_outputs = []
         exact = copy.deepcopy(self.loss).cpu().double()
-        val_loss = self._finite(exact(logits, labels).item(), "validation")
         self.history.append(
             {
                 "epoch": len(self.history) + 1,
                 "train_loss": float(np.mean(losses)),
-                "val_loss": val_loss,
+                "val_loss": self._finite(exact(logits, labels).item(), "validation"),
                 self.metric.name: self.metric.of(logits.numpy(), labels.numpy()),
-                "seconds": time.perf_counter() - self.started,
+                "seconds": time.perf_counter() - started,
             }
         )
-        self._tell(self.history[-1])
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["training"] = {"settings": self.settings, "history": self.history}
+    def _learn(self, batches: Batches) -> list[float]:
+        self.model.train()
+        if self.config.batch_norm is BatchNorm.frozen:
+            for norm in (each for each in self.model.modules() if isinstance(each, _BatchNorm)):
+                norm.eval()
+        self.optimizer.zero_grad()
+        mixed = self.config.precision is Precision.bf16_mixed
+        first, parts = len(self.history) * self.batches, self.config.accumulate
+        losses: list[float] = []
+        for number, (films, labels) in enumerate(batches):
+            key = (first + number) * self.rank.of + self.rank.number
+            torch.manual_seed(derived_seed(self.seed, Stream.STEP, key))
+            films, labels = films.to(self.device), labels.to(self.device)
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=mixed):
+                loss: Tensor = self.loss(self.model(self.prepare(films)).float(), labels)
+            losses.append(self._finite(loss.item(), "training"))
+            (loss / parts).backward()
+            if (number + 1) % parts == 0:
+                self._step()
+            if self.on_progress is not None:
+                told = {"train_loss": float(np.mean(losses))}
+                if self.history:
+                    told["val_loss"] = self.history[-1]["val_loss"]
+                epoch = len(self.history) + 1
+                self.on_progress(epoch, self.config.epochs, number + 1, self.batches, told)
+        return losses
 
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.history = checkpoint["training"]["history"]
-        steps = self.batches // self.config.accumulate
-        self.order.set_epoch(checkpoint["global_step"] // steps)
+    def _step(self) -> None:
+        learnt = [each.grad for each in self.model.parameters() if each.grad is not None]
+        self.rank.average(learnt)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        if self.schedule:
+            self.schedule.step()
 
-    def _tell(self, row: Mapping[str, float]) -> None:
-        if self.logger is not None:
-            values = {name: value for name, value in row.items() if name != "epoch"}
-            self.logger.log_metrics(values, step=int(row["epoch"]))
+    def _outputs(self, batches: Batches) -> list[tuple[Tensor, Tensor]]:
+        self.model.eval()
+        with torch.inference_mode():  # in float32, as whoever predicts later
+            return [
+                (self.model(self.prepare(films.to(self.device))).float().cpu(), labels)
+                for films, labels in batches
+            ]
 
     def _finite(self, loss: float, what: str) -> float:
         if not math.isfinite(loss):
@@ -172,22 +159,8 @@ class TrainingLoop(pl.LightningModule):
         return loss
 
 
-class KeepEpochs(Checkpoint):
-    """Publishes the best weights, then the state to resume from, each whole or not at all.
-
-    As a Lightning Checkpoint it is called last at the end of an epoch, after its history row.
-    Killed between the two files, a resumed run repeats the epoch and writes the same best weights.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        module = cast(TrainingLoop, pl_module)
-        if trainer.is_global_zero and module.best_epoch == len(module.history):
-            save_weights(self.folder / BEST, module.model.state_dict())
-        # Lightning writes to the final name; a kill in the middle would leave half a file there.
-        temporary = self.folder / (LAST + ".tmp")
-        trainer.save_checkpoint(temporary)  # written by one process, waited for by all
-        if trainer.is_global_zero:
-            os.replace(temporary, self.folder / LAST)
+def _optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    rate, decay = config.learning_rate, config.weight_decay
+    if config.optimizer is Optimizer.sgd:
+        return SGD(model.parameters(), rate, config.momentum, weight_decay=decay, fused=True)
+    return AdamW(model.parameters(), rate, weight_decay=decay, fused=True)

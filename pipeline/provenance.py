@@ -13,7 +13,7 @@ from pipeline.keys import content_key, file_sha256
 ROOT = Path(__file__).resolve().parent.parent
 _PACKAGES = (
     *("torch", "torchvision", "numpy", "pandas", "scikit-learn", "hydra-core", "omegaconf"),
-    *("pytorch-lightning", "captum", "safetensors", "opencv-python-headless", "pillow"),
+    *("captum", "safetensors", "opencv-python-headless", "pillow"),
 )
 
 

@@ -1,4 +1,4 @@
-"""The processes of one training: started, listened to and ended by the process of the run.
+"""The processes of one training: started, followed and ended by the process of the run.
 
 All of them are new ones, started without the command line, so that Hydra composes once. None
 trains in the process of the run, which thus answers a signal at once and ends the others when one
@@ -12,12 +12,11 @@ import signal
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pipeline.config import ConfigError, PipelineConfig
 from pipeline.disk import FullDiskError, disk_trouble
@@ -33,35 +32,21 @@ if TYPE_CHECKING:  # torch is imported where something is trained
     Work = Callable[[Rank, OnProgress | None], TrainResult]
 
 _CONTEXT: Any = multiprocessing.get_context("spawn")
-_Place = tuple[int, int, Path]  # the fields of a Rank, which this process may not import yet
 _PATIENCE = 1.0  # seconds; so late may it be noticed that a process is gone
+_Place = tuple[int, int, Path]  # the fields of a Rank, which this process may not import yet
 
 
 class RankError(RuntimeError):
     """A process of a training failed or died; the message names it."""
 
 
-@dataclass(frozen=True)
-class _Told:
-    arguments: tuple[int, int, int, int, Mapping[str, float]]
-
-
-@dataclass(frozen=True)
-class _Failed:
-    """died: it said nothing, so it is not the death of another that ended it."""
-
-    failure: Failure
-    seconds: float  # on the clock of the machine
-    died: bool = False
-
-
 def train_in_processes(
-    work: "Work", processes: int, config: PipelineConfig, told: "OnProgress"
+    work: "Work", processes: int, config: PipelineConfig, on_progress: "OnProgress"
 ) -> "TrainResult":
     """What the first of ``processes`` returns of ``work``, which they do together.
 
-    ``work`` is sent by pickle; ``told`` hears the first one's progress. Each process has its share
-    of the cores, ``config.threads`` to compute with, and on CUDA a GPU of its own.
+    ``work`` is sent by pickle; ``on_progress`` gets the first one's progress. Each process has its
+    share of the cores, ``config.threads`` to compute with, and on CUDA a GPU of its own.
 
     Raises
     ------
@@ -80,83 +65,69 @@ def train_in_processes(
                 place = (number, processes, Path(folder) / "meeting")
                 ranks.append(_Process(place, cores, config, work))
             while not all(rank.done for rank in ranks):
-                _listen(ranks, told)
-                if any(rank.failed for rank in ranks):
-                    _listen(ranks, told)  # whose death another one's error may come from
-                    _raise_cause(ranks)
+                _poll(ranks, on_progress)
+                if any(rank.failure for rank in ranks):
+                    _poll(ranks, on_progress)  # a death may have made another fail before it shows
+                    raise _cause(ranks)
         finally:
-            for process in ranks:
-                process.end()
-    result = ranks[0].result
-    assert result is not None
-    return result
+            for rank in ranks:
+                rank.end()
+    return cast("TrainResult", ranks[0].result)
 
 
 class _Process:
-    """One process and what it has said."""
+    """A process of the training and what it has sent."""
 
-    def __init__(
-        self, place: _Place, cores: list[int], config: PipelineConfig, work: "Work"
-    ) -> None:
-        self.number, self.of, _ = place
-        self.done = False
-        self.failed: _Failed | None = None
-        self.result: TrainResult | None = None
+    done = False
+    result: "TrainResult | None" = None
+    failure: Failure | None = None
+    failed_at = 0.0  # on the clock of the machine; of a death 0: no other failure made it
+
+    def __init__(self, *arguments: Any) -> None:
         self.connection, theirs = _CONTEXT.Pipe(duplex=False)
-        arguments = (theirs, place, cores, config, work)
-        self._process = _CONTEXT.Process(target=_serve, args=arguments)
+        self._process = _CONTEXT.Process(target=_serve, args=(theirs, *arguments))
         self._process.start()
         theirs.close()  # or its end would stay open when the process dies
 
-    @property
-    def heard(self) -> bool:
-        """Whether all is heard that it has to say."""
-        return self.done or self.failed is not None
-
-    def listen(self, told: "OnProgress") -> None:
-        dead = self._process.exitcode is not None  # asked first: what it said last is there then
-        while not self.heard and self.connection.poll():
-            try:
-                message = self.connection.recv()
-            except (EOFError, ConnectionResetError):
-                self._process.join()
-                dead = True
-                break
-            if isinstance(message, _Told):
-                told(*message.arguments)
-            elif isinstance(message, _Failed):
-                self.failed = message
-            else:
-                self.done, self.result = True, message
-        if dead and not self.heard:
+    def receive(self, on_progress: "OnProgress") -> None:
+        dead = not self._process.is_alive()  # asked first: what it sent last is there then
+        with suppress(EOFError, ConnectionResetError):
+            while not (self.done or self.failure) and self.connection.poll():
+                kind, message = self.connection.recv()
+                if kind == "progress":
+                    on_progress(*message)
+                elif kind == "failure":
+                    self.failed_at, self.failure = message
+                else:
+                    self.done, self.result = True, message
+        if dead and not (self.done or self.failure):
             reason = f"its process ended with code {self._process.exitcode}"
-            hint = " (-9: killed, as for want of memory)"
-            self.failed = _Failed(Failure(reason + hint), time.monotonic(), died=True)
+            self.failure = Failure(reason + " (-9: killed, as for want of memory)")
 
     def end(self) -> None:
-        if self.done:
-            self._process.join(_PATIENCE)
         self._process.kill()
         self._process.join()
         self.connection.close()
 
 
-def _listen(ranks: list[_Process], told: "OnProgress") -> None:
-    """Waits for a word of anyone and hears all; a silence is broken by a look at who is alive."""
-    wait([rank.connection for rank in ranks if not rank.heard], _PATIENCE)
+def _poll(ranks: list[_Process], on_progress: "OnProgress") -> None:
+    """Waits a moment for a message of any process, then receives all that are there."""
+    wait([rank.connection for rank in ranks if not (rank.done or rank.failure)], _PATIENCE)
     for rank in ranks:
-        rank.listen(told)
+        rank.receive(on_progress)
 
 
-def _raise_cause(ranks: list[_Process]) -> None:
-    failed = [(rank, rank.failed) for rank in ranks if rank.failed]
-    rank, first = min(failed, key=lambda pair: (not pair[1].died, pair[1].seconds))
-    for each, what in failed:
-        log.error("rank %d: %s\n%s", each.number, what.failure.reason, what.failure.account)
-    if first.failure.full_disk:
-        raise FullDiskError(first.failure.reason)
-    raise RankError(
-        f"rank {rank.number} of train.processes={rank.of}: {first.failure.reason}."
+def _cause(ranks: list[_Process]) -> Exception:
+    """The error of the process that failed first."""
+    failures = {n: rank.failure for n, rank in enumerate(ranks) if rank.failure}
+    for number, failure in failures.items():
+        log.error("rank %d: %s\n%s", number, failure.reason, failure.account)
+    first = min(failures, key=lambda number: ranks[number].failed_at)
+    reason = failures[first].reason
+    if failures[first].full_disk:
+        return FullDiskError(reason)
+    return RankError(
+        f"rank {first} of train.processes={len(ranks)}: {reason}."
         " Finished epochs are kept: the same command goes on after them"
     )
 
@@ -167,12 +138,10 @@ def _check_devices(processes: int, config: PipelineConfig) -> None:
     from models.device import resolve_device
 
     kind = resolve_device(config.executor.device).type
-    if kind == "mps":
-        raise ConfigError("train.processes: mps has room for one; or give executor.device=cpu")
-    gpus = torch.cuda.device_count()
-    if kind == "cuda" and processes > gpus:
+    room = {"cuda": torch.cuda.device_count(), "mps": 1}.get(kind, processes)
+    if processes > room:
         raise ConfigError(
-            f"train.processes: {processes} with a GPU each, but {gpus} are here: lower it, or give"
+            f"train.processes: {processes} with a GPU each, but {room} are here: lower it, or give"
             " executor.device=cpu"
         )
 
@@ -181,25 +150,21 @@ def _serve(
     connection: Connection, place: _Place, cores: list[int], config: PipelineConfig, work: "Work"
 ) -> None:
     follow_parent_on(cores)
-    # As Ctrl-C it is the parent's to answer, and Lightning would reach for the others at once.
+    # As Ctrl-C it is the parent's to answer, which ends this process.
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
-    os.environ["OMP_NUM_THREADS"] = str(config.threads)  # else Lightning chooses
-    # DDP's word on parameters that are all used (models/process_group.py says why it is told so).
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # read when torch is imported
     from models.process_group import Rank
 
     rank = Rank(*place)
     if rank.number:
         logging.disable()  # they would say everything again
     try:
-        progress = (lambda *told: connection.send(_Told(told))) if rank.number == 0 else None
+        progress = (lambda *told: connection.send(("progress", told))) if rank.number == 0 else None
         result = work(rank, progress)
-        connection.send(result if rank.number == 0 else None)
+        connection.send(("done", result if rank.number == 0 else None))
     except Exception as error:
         full = disk_trouble(error, Path(config.paths.outputs))
-        failure = Failure(
-            full or f"{type(error).__name__}: {error}", traceback.format_exc(), full is not None
-        )
+        reason = full or f"{type(error).__name__}: {error}"
+        failure = Failure(reason, traceback.format_exc(), full is not None)
         with suppress(BrokenPipeError):
-            connection.send(_Failed(failure, time.monotonic()))
+            connection.send(("failure", (time.monotonic(), failure)))
         os._exit(1)  # an open process group could wait for the others

@@ -67,7 +67,7 @@ def epochs(folder: Path) -> float:
     last = folder / "resume" / "last.ckpt"
     if not last.exists():
         return 0
-    return len(torch.load(last, map_location="cpu", weights_only=True)["training"]["history"])
+    return len(torch.load(last, map_location="cpu", weights_only=True)["history"])
 
 
 def losses(before: dict[tuple[str, str], float], after: dict[tuple[str, str], float]) -> list[str]:

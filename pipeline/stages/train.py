@@ -195,7 +195,7 @@ def train_as(
 def run(task: Task, recipe: ClassifierTrainConfig, loss: Loss) -> None:
     from models.checkpoints import load_weights, save_checkpoint
     from models.process_group import ALONE
-    from models.training_loop import BEST
+    from models.training_checkpoint import BEST
 
     training = _Training.of(task, recipe, loss)
     model, labels, train_fold = training.model, training.labels, training.folds["train"]

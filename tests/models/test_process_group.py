@@ -17,12 +17,12 @@ from models.config import (
     TrainConfig,
 )
 from models.densenet import normalise
-from models.epoch_order import EpochOrder
+from models.epoch_order import films_in_order
 from models.losses import BinaryCrossEntropy
 from models.prediction import predict
 from models.process_group import Rank
 from models.training import TrainingError
-from models.training_loop import BEST
+from models.training_checkpoint import BEST
 from tests.models.test_training import CPU, PHANTOM, Stop, StopIn, Tiny, films, run
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -145,8 +145,8 @@ def test_learnt_statistics_are_of_each_process_and_their_mean_is_kept(together: 
     first = Tiny()[0](normalise(TRAIN.tensors[0])).detach().transpose(0, 1)  # (8, films, H, W)
     means, variances = [], []
     for number in range(2):
-        order = EpochOrder(20, seed=3, step=20, rank=Rank(number, 2))
-        part = first[:, [film for _, film in order]].flatten(1)
+        order = films_in_order(20, seed=3, epoch=0, step=20, part=10, rank=Rank(number, 2))
+        part = first[:, order].flatten(1)
         means.append(part.mean(1))
         variances.append(part.var(1))
     kept, _ = made(together / "two/once.0")
@@ -156,13 +156,11 @@ def test_learnt_statistics_are_of_each_process_and_their_mean_is_kept(together: 
 
 @pytest.mark.parametrize(("of", "accumulate"), [(1, 1), (1, 3), (2, 1), (3, 2)])
 def test_each_step_has_the_films_that_one_process_takes_for_it(of: int, accumulate: int) -> None:
-    alone = [film for _, film in EpochOrder(40, seed=5, step=12)]
+    alone = films_in_order(40, seed=5, epoch=1, step=12, part=12)
     assert len(alone) == len(set(alone)) == 36
-    parts = [
-        [film for _, film in EpochOrder(40, 5, 12, accumulate, Rank(number, of))]
-        for number in range(of)
-    ]
     share = 12 // of
+    ranks = [Rank(number, of) for number in range(of)]
+    parts = [films_in_order(40, 5, 1, 12, share // accumulate, rank) for rank in ranks]
     for step in range(3):
         taken = [film for part in parts for film in part[step * share : (step + 1) * share]]
         assert sorted(taken) == sorted(alone[step * 12 : (step + 1) * 12])

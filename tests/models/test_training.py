@@ -4,9 +4,9 @@ import dataclasses
 import logging
 import math
 import random
-import signal
 from collections.abc import Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pandas as pd
@@ -161,8 +161,13 @@ def test_validation_auc_leaves_out_a_class_without_positives(
 
 @pytest.mark.parametrize(
     "stop",
-    [StopIn(1, 2), StopIn(2, 1), StopIn(3, 2, KeyboardInterrupt)],
-    ids=["in the first epoch", "at the second's start", "in the last by an interrupt"],
+    [StopIn(1, 2), StopIn(2, 1), StopIn(2, 2, SystemExit), StopIn(3, 2, KeyboardInterrupt)],
+    ids=[
+        "in the first epoch",
+        "at the second's start",
+        "in the second by a signal's handler",
+        "in the last by an interrupt",
+    ],
 )
 def test_a_stopped_training_resumes_to_the_same_bits(
     uninterrupted: TrainedIn, tmp_path: Path, stop: StopIn
@@ -210,6 +215,17 @@ def test_a_damaged_file_costs_a_stated_restart_and_nothing_else(
     assert_same(restarted, uninterrupted[:2])
 
 
+def test_a_checkpoint_in_the_form_of_older_code_costs_a_stated_restart(
+    uninterrupted: TrainedIn, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    older = {"state_dict": Tiny().state_dict(), "global_step": 4, "training": {"history": []}}
+    torch.save(older, tmp_path / "last.ckpt")
+    with caplog.at_level(logging.WARNING):
+        restarted = run(tmp_path, PHANTOM)
+    assert "(KeyError: 'settings'): training restarts from its first epoch" in caplog.text
+    assert_same(restarted, uninterrupted[:2])
+
+
 def test_a_kill_while_the_checkpoint_is_written_leaves_the_one_before(
     uninterrupted: TrainedIn,
     tmp_path: Path,
@@ -219,33 +235,15 @@ def test_a_kill_while_the_checkpoint_is_written_leaves_the_one_before(
         run(tmp_path, PHANTOM, on_progress=StopIn(2, 1))
     before = (tmp_path / "last.ckpt").read_bytes()
 
-    def half_written(_trainer: object, path: Path) -> None:
-        Path(path).write_bytes(before[:1000])
+    def half_written(_state: object, file: BinaryIO) -> None:
+        file.write(before[:1000])
         raise Stop
 
     with monkeypatch.context() as patch:
-        patch.setattr("pytorch_lightning.Trainer.save_checkpoint", half_written)
+        patch.setattr("torch.save", half_written)
         with pytest.raises(Stop):
             run(tmp_path, PHANTOM)
     assert (tmp_path / "last.ckpt").read_bytes() == before
-    assert_same(run(tmp_path, PHANTOM), uninterrupted[:2])
-
-
-def test_a_checkpoint_of_older_code_goes_on_where_what_it_does_not_name_is_at_its_default(
-    uninterrupted: TrainedIn, tmp_path: Path
-) -> None:
-    with pytest.raises(Stop):
-        run(tmp_path, PHANTOM, on_progress=StopIn(2, 1))
-    last = tmp_path / "last.ckpt"
-    saved = torch.load(last, weights_only=True)
-    for name in ("processes", "accumulate", "precision", "batch_norm"):
-        del saved["training"]["settings"][name]
-    torch.save(saved, last)
-    parts = dataclasses.replace(PHANTOM, accumulate=2)
-    with pytest.raises(
-        TrainingError, match=r"other accumulate\): go on with its settings, or delete"
-    ):
-        run(tmp_path, parts)
     assert_same(run(tmp_path, PHANTOM), uninterrupted[:2])
 
 
@@ -256,6 +254,10 @@ def test_a_folder_of_another_training_is_refused_naming_the_difference(
     other = dataclasses.replace(PHANTOM, learning_rate=1e-4)
     with pytest.raises(TrainingError, match=r"another training \(other learning_rate, seed\)"):
         run(folder, other, seed=4)
+    with pytest.raises(
+        TrainingError, match=r"other accumulate\): go on with its settings, or delete"
+    ):
+        run(folder, dataclasses.replace(PHANTOM, accumulate=2))
     with pytest.raises(TrainingError, match="other initial weights"):
         run(folder, PHANTOM, model=Tiny(seed=9))
     with pytest.raises(TrainingError, match="other loss weights"):
@@ -371,18 +373,3 @@ def test_what_cannot_be_trained_with_is_refused(
 def test_a_diverging_training_stops_and_names_the_learning_rate(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"loss is (nan|inf).*lower train\.learning_rate"):
         run(tmp_path, dataclasses.replace(PUBLISHED, learning_rate=math.inf))
-
-
-def test_sigterm_ends_with_its_exit_code_and_resumes(
-    uninterrupted: TrainedIn, tmp_path: Path
-) -> None:
-    def terminate(epoch: int, _n: int, batch: int, *_: object) -> None:
-        if (epoch, batch) == (2, 2):
-            signal.raise_signal(signal.SIGTERM)
-
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    with pytest.raises(SystemExit) as caught:
-        run(tmp_path, PHANTOM, on_progress=terminate)
-    assert caught.value.code == 143
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    assert_same(run(tmp_path, PHANTOM), uninterrupted[:2])
