@@ -45,7 +45,7 @@ clean-tmp: setup ## remove half-written files that no run can use
 	@$(BIN)/python -m pipeline.store --clean-tmp $(ARGS)
 
 torture: setup ## kill the smoke run COUNT times; ARGS="--campaign inputs" spoils files, mutants the code
-	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.torture --count $(COUNT) --seed $(SEED) $(ARGS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.campaigns.torture --count $(COUNT) --seed $(SEED) $(ARGS)
 
 compare: setup ## runs side by side: ARGS="outputs/A outputs/B", or a sweep's folder
 	@$(BIN)/python -m pipeline.compare $(ARGS)
@@ -57,4 +57,4 @@ report: setup ## a finished run's report anew: ARGS="outputs/latest report.embed
 	@$(BIN)/python -m pipeline.report $(ARGS)
 
 bench: setup ## seconds and memory of every method beside the published loop; ARGS="--methods lrp"
-	@$(BIN)/python -m pipeline.bench $(ARGS)
+	@$(BIN)/python -m pipeline.tools.bench $(ARGS)

@@ -1,8 +1,8 @@
 """Settings of the attribution wing. Nothing here imports torch: a command line composes fast."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, is_dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, get_type_hints
 
 
 class Score(Enum):
@@ -44,8 +44,9 @@ class Intersection(Enum):
 class StatisticsConfig:
     """Per-neuron mean and standard deviation of a feature map, from training films."""
 
-    num_images: int = 1000  # published library warns below 1000; published code took 800 test films
-    batch_size: int = 16
+    # published library warns below 1000; published code took 800 test films
+    num_images: int = field(default=1000, metadata={"least": 1})
+    batch_size: int = field(default=16, metadata={"least": 1})
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,10 @@ class RandomConfig:
 class IntegratedGradientsConfig:
     """Gradients along the straight path from the mean-grey image (0 after normalisation)."""
 
-    steps: int = 50  # published code (captum's default), Gauss-Legendre
-    internal_batch_size: int = 8  # ours: points of the path in one forward; bounds the memory
+    # published code (captum's default), Gauss-Legendre
+    steps: int = field(default=50, metadata={"least": 1})
+    # ours: points of the path in one forward; bounds the memory
+    internal_batch_size: int = field(default=8, metadata={"least": 1})
     reduction: PathReduction = PathReduction.abs_sum
 
 
@@ -95,8 +98,8 @@ class BottleneckConfig:
 
     tap: str = "block3"  # paper
     beta: float = 10.0  # published code
-    steps: int = 10  # published code
-    noise_samples: int = 10  # published code
+    steps: int = field(default=10, metadata={"least": 1})  # published code
+    noise_samples: int = field(default=10, metadata={"least": 1})  # published code
     antithetic: bool = False  # ours: half of the samples are the negatives of the other half
     learning_rate: float = 1.0  # published code (Adam)
     initial_alpha: float = 5.0  # published code
@@ -146,8 +149,9 @@ class AttributionConfig:
 
     methods: list[str] = field(default_factory=lambda: ["gradient", "grad_cam", "random", "iba"])
     score: Score = Score.logit  # published code
-    batch_size: int = 4  # images in one micro-batch; part of a shard's key
-    shard_size: int = 32  # samples in one shard
+    # images in one micro-batch; part of a shard's key
+    batch_size: int = field(default=4, metadata={"least": 1})
+    shard_size: int = field(default=32, metadata={"least": 1})  # samples in one shard
     statistics: StatisticsConfig = field(default_factory=StatisticsConfig)
     gradient: GradientConfig = field(default_factory=GradientConfig)
     grad_cam: GradCAMConfig = field(default_factory=GradCAMConfig)
@@ -171,6 +175,20 @@ class AttributionConfig:
         if name in OWN_METHODS:
             return OWN_METHODS[name]
         raise AttributeError(f"attribution has no setting {name!r}")
+
+
+METHODS = tuple(
+    name
+    for name, kind in get_type_hints(AttributionConfig).items()
+    if is_dataclass(kind) and kind is not StatisticsConfig
+)
+"""The names of the project's methods: the settings above that are a method's."""
+
+REGRESSION_METHODS = (
+    *(name for name in METHODS if name.startswith("regression_iba")),
+    *("gradient", "integrated_gradients", "random"),
+)
+"""Those that can explain a regressor."""
 
 
 def required_taps(method: str, config: AttributionConfig) -> tuple[str, ...]:

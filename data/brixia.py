@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from data.brixia_score import ZONES, ScoreIndex, label_columns, parse_scores
+from data.brixia_score import ZONES, label_columns, parse_scores
+from data.cohort_index import CohortIndex
 from data.config import BrixiaConfig, DicomScaling
 from data.dicom import read_dicom, read_dicom_facts
 from data.dicom_errors import DicomError
@@ -59,7 +60,7 @@ def _read_square(path: Path, side: int, scaling: DicomScaling) -> tuple[NDArray[
     return squash(film, side), grey_doubt(film)
 
 
-def read_brixia(root: Path, config: BrixiaConfig) -> ScoreIndex:
+def read_brixia(root: Path, config: BrixiaConfig) -> CohortIndex:
     """Index of ``dicom_clean/*.dcm`` and ``metadata_global_v2.csv`` below ``root``.
 
     Its own columns: consensus (bool, one of the 150 films scored by five radiologists), rows,
@@ -105,8 +106,9 @@ def read_brixia(root: Path, config: BrixiaConfig) -> ScoreIndex:
     first = ["image", "path", "patient", "fold", "consensus", *facts.columns]
     images = images[[*first, *(name for name in images.columns if name not in first)]]
     images = images.astype(dict.fromkeys(("image", "path", "patient", "fold", "photometric"), str))
-    return ScoreIndex(
+    return CohortIndex(
         images=images.sort_values("image", ignore_index=True),
+        boxes=None,
         problems=pd.concat([*problems, fact_problems], ignore_index=True).astype(str),
         expected=len(entries),
         found=int(present.sum()),

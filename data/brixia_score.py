@@ -6,7 +6,6 @@ those at the image's right. Source: Borghesi and Maroldi 2020; Signoroni et al. 
 
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -19,22 +18,6 @@ DETECTORS = {  # published code: whether any zone has one of these scores; not e
     "Detector3": (3,),
 }
 SIX_DIGITS = re.compile(r"[0-3]{6}", re.ASCII)
-
-
-@dataclass(frozen=True)
-class ScoreIndex:
-    """What a scored data set says about the films that are present.
-
-    images: image (file name), path (relative to the root), patient (str), fold ("train" | "val" |
-        "test"), the data set's own columns, the labels of ``label_columns``; in the order of names.
-    problems: file, field, reason of everything skipped or repaired, absent films included.
-    expected, found: films that the table names, and those of them that are on disk.
-    """
-
-    images: pd.DataFrame
-    problems: pd.DataFrame
-    expected: int
-    found: int
 
 
 def parse_scores(

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from data.brixia_score import ZONES, ScoreIndex, label_columns, parse_scores
+from data.brixia_score import ZONES, label_columns, parse_scores
+from data.cohort_index import CohortIndex
 from data.config import CohenReader
 from data.grey_range import grey_doubt
 from data.integrity import (
@@ -40,7 +41,7 @@ def read_square(path: Path, side: int) -> tuple[NDArray[np.uint8], str]:
     return squash(film, side), "; ".join(said)
 
 
-def read_cohen(root: Path, reader: CohenReader = CohenReader.senior) -> ScoreIndex:
+def read_cohen(root: Path, reader: CohenReader = CohenReader.senior) -> CohortIndex:
     """Index of ``public-annotations.csv`` and the films that lie anywhere below ``root``.
 
     The labels are those of ``reader``; other_score is the other radiologist's global score. All
@@ -71,8 +72,9 @@ def read_cohen(root: Path, reader: CohenReader = CohenReader.senior) -> ScoreInd
     images["fold"] = "test"
     images["other_score"] = scores[other][present].sum(axis=1, dtype=np.uint8)
     images = pd.concat([images, label_columns(scores[reader][present])], axis="columns")
-    return ScoreIndex(
+    return CohortIndex(
         images=images.sort_values("image", ignore_index=True),
+        boxes=None,
         problems=pd.concat([problems, scan_problems, absent], ignore_index=True).astype(str),
         expected=len(table),
         found=int(present.sum()),

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
 
 class Source(Enum):
@@ -23,8 +24,9 @@ class PhantomConfig:
     """The embedded phantom films, written in the official NIH layout."""
 
     version: str = "v2"  # name of the difficulty: data/phantom/difficulty.py
-    num_train_val: int = 1600  # films in train_val_list.txt, at least
-    num_test: int = 400  # films in test_list.txt, at least
+    # films in train_val_list.txt, at least
+    num_train_val: int = field(default=1600, metadata={"least": 1})
+    num_test: int = field(default=400, metadata={"least": 1})  # films in test_list.txt, at least
     side: int = 256  # PNG side in pixels; boxes stay in the 1024-px frame
     seed: int = 0
     exposure_jitter: float = 0.22  # ours: deviation of ln(exposure) between films
@@ -35,15 +37,25 @@ class PhantomConfig:
 
 @dataclass(frozen=True)
 class DatasetConfig:
-    """Which films, which labels, which split, and the size that the network sees."""
+    """Which films, which labels, which split, and the size that the network sees.
+
+    Of a data set of one's own, its reader decides labels and split.
+    """
 
     source: Source = Source.phantoms
-    side: int = 224  # published code: Resize(224), CenterCrop(224)
+    cohort: str = "nih"  # whose files: NIH's, at paths.nih, or an own one's, at paths.films
+    # published code: Resize(224), CenterCrop(224)
+    side: int = field(default=224, metadata={"least": 32})
     num_labels: int = 14  # published code: 14 outputs; the paper's text says 8
-    val_fraction: float = 0.12  # published code, there per image; ours per patient
+    # published code, there per image; ours per patient
+    val_fraction: float = field(default=0.12, metadata={"between": (0, 1)})
     split_seed: int = 0
-    pack_shard: int = 2048  # films in one memory-mapped file
+    pack_shard: int = field(default=2048, metadata={"least": 1})  # films in one memory-mapped file
     phantom: PhantomConfig = field(default_factory=PhantomConfig)
+
+
+OWN_COHORTS: dict[str, Any] = {}
+"""What ``cohorts.register_cohort`` added, by name: a ``cohorts.OwnCohort`` each."""
 
 
 class DicomScaling(Enum):
@@ -77,13 +89,31 @@ class LungSource(Enum):
 
 
 @dataclass(frozen=True)
+class LungsConfig:
+    """The lung masks that are cut into zones."""
+
+    source: LungSource = LungSource.pairs
+    # ours: of the films that the network sees; divisible by 16
+    side: int = field(default=256, metadata={"least": 16})
+    # that it learns from; null: all
+    max_films: int | None = field(default=None, metadata={"least": 2})
+    # ours: of the pairs, held out
+    test_fraction: float = field(default=0.2, metadata={"between": (0, 1)})
+    epochs: int = field(default=40, metadata={"least": 1})
+    batch_size: int = field(default=8, metadata={"least": 1})
+    learning_rate: float = 3e-3  # ours: AdamW, one cycle
+
+
+@dataclass(frozen=True)
 class BrixiaConfig:
     """How BrixIA's films are read and split."""
 
     scaling: DicomScaling = DicomScaling.header
     split_file: str = ""  # the published split, your copy below paths.brixia; "": per subject
-    val_fraction: float = 0.12  # published code, there per image
-    test_fraction: float = 0.044  # published code: 5 % of what is left, per image
+    # published code, there per image
+    val_fraction: float = field(default=0.12, metadata={"between": (0, 1)})
+    # published code: 5 % of what is left, per image
+    test_fraction: float = field(default=0.044, metadata={"between": (0, 1)})
     split_seed: int = 0
 
 
@@ -99,6 +129,6 @@ class BrixiaPhantomConfig:
     """The embedded phantom films with zone scores, written in BrixIA's layout."""
 
     version: str = "v1"
-    num_films: int = 600  # at least: whole patients are drawn
+    num_films: int = field(default=600, metadata={"least": 1})  # at least: whole patients are drawn
     side: int = 256  # of the film before the collimator cuts it to a rectangle
     seed: int = 1  # another than the NIH phantoms': no body stands in both sets

@@ -5,12 +5,12 @@ The same reader serves real files and phantoms, which are written in the same la
 
 import math
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from data.cohort_index import FRAME, CohortIndex
 from data.config import DatasetConfig
 from data.integrity import DataError, commonest, list_problems, read_table
 from data.nih_files import (
@@ -45,7 +45,6 @@ FINDINGS = (  # the published order; the first eight are the classes with boxes
 NUM_BOX_CLASSES = 8
 ALIASES = {"Infiltrate": "Infiltration"}  # as the box file writes it
 NO_FINDING = "No Finding"
-FRAME = 1024  # boxes are in pixels of the published 1024 x 1024 films, whatever the PNG's size
 
 LABEL_COLUMNS = {
     "Image Index": "image",
@@ -66,29 +65,11 @@ _ABSENT = "listed there, but not found"
 BOX_COLUMNS = ("image", "finding", "x", "y", "w", "h", "patient", "fold")
 
 
-@dataclass(frozen=True)
-class NIHIndex:
-    """What the official files say about the films that are present.
-
-    images: image (file name), path (relative to the root), patient (int), follow_up (int), age
-        (years; NaN if unknown), sex (M, F), view (PA, AP; "" if unknown), fold ("train" | "val" |
-        "test"), then one uint8 column per finding; in the order of the names.
-    boxes: image, finding, x, y, w, h (float, 1024-px frame), patient, fold; films of ``images``
-        only, in the order of the box file.
-    problems: file, field, reason of everything skipped or repaired, absent films included.
-    expected, found: films that the label file names, and those of them that are on disk.
-    """
-
-    images: pd.DataFrame
-    boxes: pd.DataFrame
-    problems: pd.DataFrame
-    expected: int
-    found: int
-
-
-def read_nih(root: Path, config: DatasetConfig) -> NIHIndex:
+def read_nih(root: Path, config: DatasetConfig) -> CohortIndex:
     """Index of the official layout below ``root``: flat ``images/`` or ``images_001/images/`` ...
 
+    Its own columns: follow_up (int), age (years, NaN if unknown), sex (M, F), view (PA, AP), "" if
+    unknown; then one uint8 column per finding. patient is an int; boxes keep the file's order.
     The test fold is the official list; train and val are split per patient over the whole official
     train/val list, so that the split does not depend on which films are present.
     Raises DataError where nothing can be read: no such folder, an official file absent or
@@ -146,7 +127,7 @@ def read_nih(root: Path, config: DatasetConfig) -> NIHIndex:
     images = images.sort_values("image", ignore_index=True)
     boxes, box_problems = _boxes_of(box_file, images, entries["image"], findings)
     problems.append(box_problems)
-    return NIHIndex(
+    return CohortIndex(
         images=images,
         boxes=boxes,
         problems=pd.concat(problems, ignore_index=True).astype(str),

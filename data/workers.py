@@ -10,6 +10,12 @@ from contextlib import contextmanager
 from multiprocessing.connection import wait
 
 
+def available_cores() -> int:
+    """Cores that this process may run on (a cgroup or taskset may allow fewer than there are)."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
 @contextmanager
 def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     """A pool of spawned processes. When the block is left, by an error or an interrupt too, only

@@ -9,7 +9,7 @@ from scipy import sparse
 
 from evaluation.bootstrap import UNDEFINED, patient_counts, patient_index, percentile_interval
 from evaluation.config import BootstrapConfig
-from evaluation.tables import paper_value
+from evaluation.paper_tables import paper_value
 
 BOXED = (
     "Atelectasis",
@@ -22,6 +22,7 @@ BOXED = (
     "Pneumothorax",
 )
 """The findings that have boxes, the paper's eight pathologies."""
+_NIH = ("nih", "nih_phantoms")  # data sets with the labels whose numbers the paper prints
 
 CHUNK_BYTES = 64 * 2**20  # bounds the array of segments x resamples
 
@@ -87,7 +88,8 @@ def classification_table(
     bootstrap: BootstrapConfig,
     seed: int,
 ) -> pd.DataFrame:
-    """Rows of classification.csv: one per class, then ``mean`` and, over ``BOXED``, ``mean8``.
+    """Rows of classification.csv: one per class, then ``mean`` and, over ``BOXED`` where all of
+    them are classes, ``mean8``.
 
     ``labels`` (N, C) of 0 and 1, ``logits`` (N, C) or any other scores, ``patients`` (N,). Means
     are unweighted and over the classes that are defined; ``n_classes`` counts those, and
@@ -96,7 +98,7 @@ def classification_table(
     patient. A resample in which a defined class has lost its positives gives no value for that
     class, and its mean is over the rest.
     ``paper_auc`` and ``paper_ap`` are found by model (bce, weighted_bce) and class, for NIH's films
-    (``dataset`` begins with nih); of other data sets none are printed.
+    and its phantoms (``dataset`` is nih or nih_phantoms); of other data sets none are printed.
     ValueError for shapes that do not fit, labels other than 0 and 1, or scores that are not finite.
     """
     truth, scores = np.asarray(labels), np.asarray(logits, dtype=np.float64)
@@ -114,7 +116,7 @@ def classification_table(
     columns = [(name, [k]) for k, name in enumerate(classes)]
     columns.append(("mean", list(range(len(classes)))))
     boxed = [k for k, name in enumerate(classes) if name in BOXED]
-    if boxed:
+    if len(boxed) == len(BOXED):
         columns.append(("mean8", boxed))
     rows = []
     for name, members in columns:
@@ -134,7 +136,7 @@ def classification_table(
         row["n"], row["n_patients"], row["n_classes"] = len(truth), num_patients, len(defined)
         for metric in ("auc", "ap"):
             published = paper_value("classification", f"{model}/{name}", metric)
-            row[f"paper_{metric}"] = published if dataset.startswith("nih") else np.nan
+            row[f"paper_{metric}"] = published if dataset in _NIH else np.nan
         rows.append(row)
     return pd.DataFrame(rows)
 

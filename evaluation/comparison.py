@@ -14,7 +14,7 @@ import pandas as pd
 
 from evaluation.bootstrap import paired_difference
 from evaluation.config import BootstrapConfig
-from evaluation.metric_tables import table3
+from evaluation.sample_means import table3
 
 ITEM = ["image", "finding"]
 """What a per-sample row is of, beside what its table is keyed by."""

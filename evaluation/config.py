@@ -1,7 +1,20 @@
 """Settings of the evaluation wing. Nothing here imports torch: a command line composes fast."""
 
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import Enum, StrEnum
+
+
+class Metric(StrEnum):
+    """What maps are measured by: the choices of ``evaluation.metrics``."""
+
+    localization = "localization"  # IoU and more with boxes, or with zones
+    truth = "truth"  # phantoms alone: with the pixels that the finding truly changes
+    insertion_deletion = "insertion_deletion"
+    sensitivity_n = "sensitivity_n"
+    equal_area = "equal_area"
+    sanity = "sanity"
+    road = "road"
+    twins = "twins"  # phantoms alone: a lesion and its mirrored copy
 
 
 class BoxRounding(Enum):
@@ -29,15 +42,16 @@ class CurveRule(Enum):
 class BootstrapConfig:
     """Resampling of patients, the unit that is independent."""
 
-    resamples: int = 2000
-    confidence: float = 0.95
+    resamples: int = field(default=2000, metadata={"least": 1})
+    confidence: float = field(default=0.95, metadata={"between": (0, 1)})
 
 
 @dataclass(frozen=True)
 class LocalizationConfig:
     """IoU of thresholded maps with boxes; relative thresholds are shares of a map's maximum."""
 
-    thresholds: int = 99  # evenly spaced inside (0, 1): 0.01 ... 0.99
+    # evenly spaced inside (0, 1): 0.01 ... 0.99
+    thresholds: int = field(default=99, metadata={"least": 1})
     box_rounding: BoxRounding = BoxRounding.centre
     fold_seed: int = 0  # which patients choose the threshold for which others
 
@@ -69,10 +83,12 @@ class InsertionDeletionConfig:
     baselines: list[Baseline] = field(default_factory=lambda: [Baseline.blur, Baseline.zero])
     rule: CurveRule = CurveRule.full
     max_samples: int | None = None  # of those evaluated, spread over the findings; null: all
-    steps: int = 48  # ours: at 224 px, scales with the side; rule=published_code has its own
+    # ours: at 224 px, scales with the side; rule=published_code has its own
+    steps: int = field(default=48, metadata={"least": 1})
     min_score: float | None = None  # published code 0.6: samples that score less are left out
     blur: BlurConfig = field(default_factory=BlurConfig)
-    batch_size: int = 32  # films in one forward pass; part of the key: it moves last bits
+    # films in one forward pass; part of the key: it moves last bits
+    batch_size: int = field(default=32, metadata={"least": 1})
 
 
 def published_insertion_deletion() -> InsertionDeletionConfig:
@@ -92,7 +108,7 @@ class EqualAreaConfig:
     fractions: list[float] = field(default_factory=lambda: [0.05, 0.1, 0.2])  # ours
     baseline: Baseline = Baseline.blur  # ours, as in insertion/deletion
     blur: BlurConfig = field(default_factory=BlurConfig)
-    batch_size: int = 32
+    batch_size: int = field(default=32, metadata={"least": 1})
 
 
 @dataclass(frozen=True)
@@ -100,12 +116,14 @@ class SensitivityNConfig:
     """Output change under random masks of n pixels against the map's sum under them."""
 
     baseline: Baseline = Baseline.zero  # published code (its --blur is never used)
-    points: int = 50  # published code: int(logspace(0, 4.7, 50)) at 224 px, 46 of them different
+    # published code: int(logspace(0, 4.7, 50)) at 224 px, 46 of them different
+    points: int = field(default=50, metadata={"least": 1})
     max_samples: int | None = None
-    masks: int = 100  # published code for regression (30 for classification)
+    # published code for regression (30 for classification)
+    masks: int = field(default=100, metadata={"least": 1})
     seed: int = 0  # the same masks for every film and method
     blur: BlurConfig = field(default_factory=BlurConfig)
-    batch_size: int = 32
+    batch_size: int = field(default=32, metadata={"least": 1})
 
 
 @dataclass(frozen=True)
@@ -113,7 +131,10 @@ class SanityConfig:
     """Controls that no explanation of a model may fail."""
 
     # ours: the cheap ones and the method that the others build on
-    methods: list[str] = field(default_factory=lambda: ["gradient", "grad_cam", "random", "iba"])
+    methods: list[str] = field(
+        default_factory=lambda: ["gradient", "grad_cam", "random", "iba"],
+        metadata={"keyed": False},  # each method has its own results
+    )
     max_samples: int | None = None
     statistics_images: int = 64  # ours: a bottleneck's statistics, anew for each randomised model
     # Cascading randomisation reaches down to each of these in turn, and all that lies above it.
@@ -128,7 +149,7 @@ class SanityConfig:
         ]
     )
     ssim_window: int = 5  # published code
-    noise_draws: int = 10  # ours
+    noise_draws: int = field(default=10, metadata={"least": 1})  # ours
     noise_std: float = 0.05  # ours: normalised units, about 3 grey levels of 255
     seed: int = 0
 
@@ -138,20 +159,26 @@ class ROADConfig:
     """Remove and debias (Rong et al. 2022): removed pixels are imputed from their neighbours."""
 
     # ours: the cheap ones and the method that the others build on
-    methods: list[str] = field(default_factory=lambda: ["gradient", "grad_cam", "random", "iba"])
+    methods: list[str] = field(
+        default_factory=lambda: ["gradient", "grad_cam", "random", "iba"],
+        metadata={"keyed": False},  # each method has its own results
+    )
     max_samples: int | None = None
     # ours; the publication takes 0.1, 0.2, ..., 0.9
     fractions: list[float] = field(default_factory=lambda: [0.1, 0.3, 0.5, 0.7, 0.9])
     noise_std: float = 0.01  # publication
     seed: int = 0
-    batch_size: int = 32
+    batch_size: int = field(default=32, metadata={"least": 1})
 
 
 @dataclass(frozen=True)
 class TwinsConfig:
     """Phantoms with a lesion and its mirrored copy: which methods mark both (paper, Fig. 1)."""
 
-    methods: list[str] = field(default_factory=lambda: ["grad_cam", "iba", "inverse_iba", "random"])
+    methods: list[str] = field(
+        default_factory=lambda: ["grad_cam", "iba", "inverse_iba", "random"],
+        metadata={"keyed": False},
+    )
     # ours: one-sided findings of the lung, which have a place for their copy
     findings: list[str] = field(
         default_factory=lambda: ["Infiltration", "Mass", "Nodule", "Pneumonia"]
@@ -184,7 +211,8 @@ class ShortcutConfig:
 class EvaluationConfig:
     metrics: list[str] = field(default_factory=lambda: ["localization"])
     findings: list[str] | None = None  # whose boxes are explained and evaluated; null: all
-    max_images: int | None = None  # samples taken at most, spread evenly over findings
+    # samples taken at most, spread evenly over findings
+    max_images: int | None = field(default=None, metadata={"least": 2})
     bootstrap: BootstrapConfig = field(default_factory=BootstrapConfig)
     shortcuts: ShortcutConfig = field(default_factory=ShortcutConfig)
     localization: LocalizationConfig = field(default_factory=LocalizationConfig)
@@ -204,8 +232,8 @@ class EvaluationConfig:
 class ReportConfig:
     """How the report looks. Nothing here is part of a key of a computed number."""
 
-    examples_per_finding: int = 1
+    examples_per_finding: int = field(default=1, metadata={"least": 1})
     # The image browser: films in it at most; without embedding no pixel of a film is in the file.
-    max_images: int = 24
+    max_images: int = field(default=24, metadata={"least": 1})
     embed_images: bool = True
     hash_ids: bool = False  # films and patients in the run folder under names of the store's own

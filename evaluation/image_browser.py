@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from evaluation.figures import method_label
-from evaluation.overlays import FRAME, IN_BITS, OPACITY, Example, colours, shares
+from evaluation.method_names import IN_BITS, method_label
+from evaluation.overlays import FRAME, OPACITY, Example, colours, shares
 
 _LEVELS = 256
 

@@ -31,7 +31,7 @@ def table3_samples(
     fold_seed: int,
     seed: int,
 ) -> pd.DataFrame:
-    """Rows for ``metric_tables.table3``, and the threshold that each was judged at.
+    """Rows for ``sample_means.table3``, and the threshold that each was judged at.
 
     ``samples`` (N rows): sample, patient, finding. ``curves``: rule -> loss -> IoU (N, T) at
     ``relative_thresholds``, BITS_PER_PIXEL and TIMES_MEAN. ``average_precision``: loss -> (N,).

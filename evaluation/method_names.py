@@ -25,6 +25,19 @@ BASELINES = frozenset(
 )
 """Rows that explain no prediction and keep a table honest."""
 
+IN_BITS = frozenset(
+    {
+        "iba",
+        "iba_block1",
+        "iba_block2",
+        "inverse_iba",
+        "regression_iba_mse",
+        "regression_iba_rm",
+        "regression_iba_dv",
+    }
+)
+"""Methods whose maps are bits/pixel; all others are shown relative to their own maximum."""
+
 
 def method_label(method: str) -> str:
     """The method's name in print; a method unknown here keeps its own, in words."""

@@ -14,21 +14,8 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from PIL import Image
 
-from evaluation.figures import GREY, style
-from evaluation.method_names import method_label
-
-IN_BITS = frozenset(
-    {
-        "iba",
-        "iba_block1",
-        "iba_block2",
-        "inverse_iba",
-        "regression_iba_mse",
-        "regression_iba_rm",
-        "regression_iba_dv",
-    }
-)
-"""Methods whose maps are bits/pixel; all others are shown relative to their own maximum."""
+from evaluation.charts import GREY, style
+from evaluation.method_names import IN_BITS, method_label
 
 BOX_COLOUR = "#7DF9FF"
 FRAME = 1024.0  # boxes are in the frame of the original films

@@ -36,8 +36,8 @@ def select_samples(
     """
     if boxes.empty:
         raise ValueError(
-            "there is nothing to explain: no test film present has a box (BBox_List_2017.csv) or"
-            " a zone score of what is asked for"
+            "there is nothing to explain: no readable test film has a box (of NIH's films: in"
+            " BBox_List_2017.csv), a label or a zone score of what is asked for"
         )
     unknown = sorted(set(boxes["finding"]) - set(labels))
     if unknown:

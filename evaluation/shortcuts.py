@@ -23,26 +23,28 @@ COLUMNS = ["class", "features", "auc", "ci_low", "ci_high", "n", "n_positive", "
 
 def shortcut_features(
     films: NDArray[np.uint8],
-    views: ArrayLike,
-    ages: ArrayLike,
-    visits: ArrayLike,
+    views: ArrayLike | None,
+    ages: ArrayLike | None,
+    visits: ArrayLike | None,
     regions: NDArray[np.bool_] | None,
     config: ShortcutConfig,
 ) -> dict[str, NDArray[np.float32]]:
     """Features (N, F) by name, none of which shows a lesion's form.
 
     ``films`` (N, S, S); ``views`` (N,) PA or AP; ``ages`` (N,) in years; ``visits`` (N,), 0 the
-    first; ``regions`` (N, S, S), where letters, leads and tubes lie, or None where nobody knows:
-    then there is no ``marker_region``, the thumbnail of the film blackened everywhere else.
+    first; ``regions`` (N, S, S), where letters, leads and tubes lie. None where nobody knows:
+    without regions there is no ``marker_region``, the thumbnail of the film blackened everywhere
+    else; ``metadata`` has of the other three those that are known.
     """
+    views = None if views is None else np.asarray(views) == "AP"
+    known = [np.asarray(each, float) for each in (views, ages, visits) if each is not None]
     side = config.thumbnail
     features = {
         f"histogram{config.bins}": _histograms(films, config.bins),
         f"thumbnail{side}x{side}": _thumbnails(films, side),
-        "metadata": np.column_stack(
-            [np.asarray(views) == "AP", np.asarray(ages, float), np.asarray(visits, float)]
-        ).astype(np.float32),
     }
+    if known:
+        features["metadata"] = np.column_stack(known).astype(np.float32)
     if regions is not None:
         features["marker_region"] = _thumbnails(films * regions, side)
     return features
@@ -52,9 +54,9 @@ def shortcut_audit(
     films: NDArray[np.uint8],
     labels: pd.DataFrame,
     patients: ArrayLike,
-    views: ArrayLike,
-    ages: ArrayLike,
-    visits: ArrayLike,
+    views: ArrayLike | None,
+    ages: ArrayLike | None,
+    visits: ArrayLike | None,
     regions: NDArray[np.bool_] | None,
     config: ShortcutConfig,
     bootstrap: BootstrapConfig,
@@ -132,20 +134,20 @@ def _check(
     films: NDArray[np.uint8],
     truth: NDArray[np.generic],
     patients: NDArray[np.generic],
-    views: ArrayLike,
-    ages: ArrayLike,
-    visits: ArrayLike,
+    views: ArrayLike | None,
+    ages: ArrayLike | None,
+    visits: ArrayLike | None,
     regions: NDArray[np.bool_] | None,
 ) -> None:
     if films.ndim != 3 or films.dtype != np.uint8 or not len(films):
         raise ValueError(f"films must be uint8 (N, S, S), got {films.dtype} {films.shape}")
     lengths = {"labels": truth, "patients": patients, "views": views, "ages": ages}
     for name, values in {**lengths, "visits": visits}.items():
-        if len(np.asarray(values)) != len(films):
+        if values is not None and len(np.asarray(values)) != len(films):
             raise ValueError(f"{name}: {len(np.asarray(values))} for {len(films)} films")
     if regions is not None and regions.shape != films.shape:
         raise ValueError(f"regions {regions.shape} must have the shape of films {films.shape}")
     if not np.isin(truth, (0, 1)).all():
         raise ValueError("labels must be 0 or 1")
-    if not np.isfinite(np.asarray(ages, float)).all():
+    if ages is not None and not np.isfinite(np.asarray(ages, float)).all():
         raise ValueError("ages hold NaN or infinity: leave those films out")

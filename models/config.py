@@ -72,10 +72,13 @@ class TrainConfig:
 
     losses: list[Loss] = field(default_factory=lambda: [Loss.bce, Loss.weighted_bce])
     primary: Loss = Loss.weighted_bce  # published code: the model of Table 1 and the figures
-    pretrain_epochs: int = 0  # ours: plain BCE that all losses start from; stands for ImageNet
+    # ours: plain BCE that all losses start from; stands for ImageNet
+    pretrain_epochs: int = field(default=0, metadata={"least": 0})
     pretrain_learning_rate: float = 1e-3
-    epochs: int = 10  # published code: up to 100, best epoch kept; val loss settles near 10
-    batch_size: int = 32  # published code; films of one step, over all processes and parts
+    # published code: up to 100, best epoch kept; val loss settles near 10
+    epochs: int = field(default=10, metadata={"least": 0})
+    # published code; films of one step, over all processes and parts
+    batch_size: int = field(default=32, metadata={"least": 1})
     optimizer: Optimizer = Optimizer.sgd  # published code
     learning_rate: float = 1e-3  # published code; the peak where the schedule is one_cycle
     momentum: float = 0.9  # published code (SGD only)
@@ -87,7 +90,7 @@ class TrainConfig:
     accumulate: int = 1  # published code; parts that each process computes its films of a step in
     precision: Precision = Precision.float32  # published code
     batch_norm: BatchNorm = BatchNorm.learnt  # published code; pre-training learns in any case
-    num_workers: int = 0
+    num_workers: int = field(default=0, metadata={"keyed": False})
 
 
 @dataclass(frozen=True)
@@ -95,15 +98,6 @@ class ClassifierTrainConfig(TrainConfig):
     """Training of the classifiers, which several processes can share (docs/scaling.md)."""
 
     processes: int = 1  # published code
-
-
-IF_NOT_NAMED = {
-    "processes": 1,
-    "accumulate": 1,
-    "precision": Precision.float32.value,
-    "batch_norm": BatchNorm.learnt.value,
-}
-"""Settings that came after trainings were stored. Keys leave them out at these values."""
 
 
 def partition_problems(config: TrainConfig, processes: int) -> Iterator[tuple[str, str]]:

@@ -1,1 +1,1 @@
-"""The front door: configuration, stages, store, runs."""
+"""The front door: configuration, steps, store, runs."""

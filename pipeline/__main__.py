@@ -26,14 +26,14 @@ def main(composed: DictConfig) -> None:
         say(f"error: {error}")
         if logging.getLogger("pipeline").handlers:
             log.error(traceback.format_exc())
-            account = f"the full account is in {folder / 'pipeline.log'}"
-            console.print(account, markup=False, soft_wrap=True)
+            hint = f"the full account is in {folder / 'pipeline.log'}"
+            console.print(hint, markup=False, soft_wrap=True)
         sys.exit(1)
 
 
 def start() -> None:
-    """What the command does; a file that adds a method or metric of its own ends with it."""
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # it hands its errors on instead of printing pages of them
+    """The command itself; a file that adds a method or metric of its own calls it too."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # it raises errors instead of printing pages of them
     overrides = [each for each in sys.argv[1:] if "=" in each and not each.startswith("-")]
     try:
         register()

@@ -1,4 +1,4 @@
-"""``python -m pipeline.compare A B ...``: what differs between runs, in settings and in results.
+"""``python -m pipeline.compare A B ...``: differences between runs, in settings and results.
 
 A, B: run folders, or the folder of a sweep. Writes a csv per table, paired differences from the
 first run, and ``compare.html``, into a new folder of ``<outputs>/compare``.
@@ -25,8 +25,8 @@ from evaluation.comparison import (
     table3_over_seeds,
 )
 from evaluation.config import BootstrapConfig
-from evaluation.report import ReportContent, ReportSection, ReportTable, render_report
-from evaluation.tables import write_csv
+from evaluation.html_report import ReportContent, ReportSection, ReportTable, render_report
+from evaluation.paper_tables import write_csv
 from pipeline.progress import console
 from pipeline.store import outputs_above
 
@@ -88,7 +88,7 @@ def compare(runs: dict[str, Path], out: Path) -> None:
     write_csv(settings, out / "settings.csv")
     blocks = [ReportTable("settings", "Settings", "Only those that differ.", settings)]
     _show("settings that differ", settings)
-    if any(len(of_group) > 1 for of_group in groups.values()):
+    if any(len(names) > 1 for names in groups.values()):
         console.print("runs that differ in the seed alone are shown as mean and deviation (sd)")
     for name, shape in SHAPES.items():
         tables = _tables(runs, name)

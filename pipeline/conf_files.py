@@ -1,7 +1,7 @@
-"""The files of conf/, a user's own among them, looked at before Hydra reads them.
+"""Checks the files of conf/, a user's own among them, before Hydra reads them.
 
-Hydra reads what is nested by recursion, and what an alias stands for once more at every place: a
-kilobyte of aliases takes hours. Its errors on a broken header name no file.
+Hydra recurses into nested values and expands every alias: a kilobyte of aliases takes hours. Its
+errors on a broken header name no file.
 """
 
 import re
@@ -16,11 +16,11 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # C's takes 1 ms for al
 
 
 class ConfFileError(ValueError):
-    """A file of settings that is not read; the message names it, the line and what to change."""
+    """A file of settings that is refused; the message names it, the line and what to change."""
 
 
 def check_conf(folder: Path) -> None:
-    """Raises ConfFileError for a YAML file below ``folder`` that asks too much or is none."""
+    """Raises ConfFileError for a file below ``folder`` that is no YAML or too large or nested."""
     for path in sorted(folder.rglob("*.yaml")):
         if not path.is_file():
             continue
@@ -37,7 +37,7 @@ def check_conf(folder: Path) -> None:
 
 
 def _in_header(lines: Iterable[str]) -> tuple[int, str] | None:
-    """Line and fault of the comments that Hydra takes for a header."""
+    """Line and fault of the comments at the top, which Hydra reads as a header."""
     for number, line in enumerate(lines, 1):
         if line.strip() and not re.match(r"\s*#\s*@", line):
             return None

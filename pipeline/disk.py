@@ -1,4 +1,4 @@
-"""A full disk, told from other failures: what was full, and what to do."""
+"""Recognises a full disk among failures: what is full, and what to do."""
 
 import errno
 import os
@@ -15,13 +15,13 @@ _TEXTS = re.compile(
 
 
 class FullDiskError(RuntimeError):
-    """What ``disk_trouble`` tells, where another process met it."""
+    """The message of ``disk_trouble`` from another process."""
 
 
 def disk_trouble(error: BaseException, folder: Path) -> str | None:
-    """What to tell a user whose disk is full, whose quota is used up or whose files may not grow.
+    """The message for a full disk, a quota that is used up or a limit on file sizes.
 
-    None where ``error``, and what it was raised from, has another cause.
+    None where ``error`` and its causes are something else.
     """
     cause: BaseException | None = error
     while cause is not None:

@@ -1,4 +1,4 @@
-"""``python -m pipeline.explain --image film.png``: one film of one's own, by a run's model.
+"""``python -m pipeline.explain --image film.png``: explain one film of your own by a run's model.
 
 Writes ``overlay.png``, each method's map as ``<method>.npy`` (float32 (side, side), in the method's
 own unit) and ``explanation.json`` into a new folder of ``<outputs>/explain``; of a DICOM film also
@@ -8,8 +8,8 @@ own unit) and ``explanation.json`` into a new folder of ``<outputs>/explain``; o
 import argparse
 import math
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,14 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
-from attribution.config import required_taps
+from attribution.config import METHODS, required_taps
 from data.config import Source
 from data.dicom_start import is_dicom
 from data.user_path import user_path
-from pipeline.config import METHODS, section
+from pipeline.config import section
 from pipeline.finished_run import FinishedRun
 from pipeline.keys import file_sha256, sample_seed
-from pipeline.progress import console, say, stage_progress
+from pipeline.progress import console, progress_bar, say
 from pipeline.provenance import provenance
 from pipeline.store import write_json
 
@@ -35,7 +35,16 @@ if TYPE_CHECKING:  # torch is imported once the arguments are known to be right
 
 
 class ExplainError(ValueError):
-    """What was asked cannot be done; the message names it."""
+    """An argument that cannot work; the message names it."""
+
+
+@dataclass(frozen=True)
+class Film:
+    """A film of the user's: uint8 (side, side) as the model sees it, with notes to show."""
+
+    pixels: NDArray[np.uint8]
+    notes: list[str]
+    sha256: str  # of the file
 
 
 @dataclass(frozen=True)
@@ -67,33 +76,32 @@ def main(arguments: list[str]) -> int:
         parser.error("some arguments are not known; a path with blanks needs quotes: '...'")
     try:
         run = FinishedRun.read(options.run)
-        time = datetime.now().strftime("%Y-%m-%d-%H-%M-%S-%f")
-        out = options.out or run.outputs / "explain" / time
+        out = options.out or run.outputs / "explain" / f"{datetime.now():%Y-%m-%d-%H-%M-%S-%f}"
         if out.exists():
             raise ExplainError(f"--out: {out} is there already; name a new folder")
         if options.secondary_capture and not _is_dicom(options.image):
             raise ExplainError("--secondary-capture: the film is not DICOM")
-        film, notes = read_film(options.image, run.config.dataset.side)
+        film = read_film(options.image, run.config.dataset.side)
         if run.config.dataset.source is Source.phantoms:
-            notes.append("this model was trained on phantoms: it knows nothing of patients")
-        for note in notes:
+            film.notes.append("this model was trained on phantoms: it knows nothing of patients")
+        if (own := run.config.dataset.cohort) != "nih":
+            film.notes.append(f"read as NIH's films are, not by the reader of {own}")
+        for note in film.notes:
             say(note)
-        with _nameless(options.image):
-            digest = file_sha256(options.image)
-        item = _item(run, options.image.name, digest)
-        found = explain_film(run, film, item, options.target, options.method)
-        _show(found)
-        _write(out, run, digest, film, notes, found)
+        item = _item(run, options.image.name, film.sha256)
+        explanation = explain_film(run, film.pixels, item, options.target, options.method)
+        _show(explanation)
+        _write(out, run, film, explanation)
         if options.secondary_capture:
-            _write_secondary_capture(out, options.image, found)
+            _write_secondary_capture(out, options.image, explanation)
     except (ValueError, OSError, FloatingPointError) as error:
         say(f"error: {error}")
         return 1
     return 0
 
 
-def read_film(path: Path, side: int) -> tuple[NDArray[np.uint8], list[str]]:
-    """The film as the model sees it, uint8 (side, side), and what one should know about it."""
+def read_film(path: Path, side: int) -> Film:
+    """Raises ExplainError, which does not name the film."""
     from data.grey_range import grey_doubt
     from data.integrity import read_film
     from data.packing import resize_and_crop
@@ -111,17 +119,18 @@ def read_film(path: Path, side: int) -> tuple[NDArray[np.uint8], list[str]]:
             whole, turned = read_film(path)
             notes += [turned] if turned else []
         notes += [doubt] if (doubt := grey_doubt(whole)) else []
-        film = resize_and_crop(whole, side)
+        pixels = resize_and_crop(whole, side)
+        digest = file_sha256(path)
     height, width = whole.shape
     if height != width:
         notes.append(f"{width} x {height} pixels: the model sees the square in the middle")
-    return film, notes
+    return Film(pixels, notes, digest)
 
 
 @contextmanager
 def _nameless(film: Path) -> Iterator[None]:
-    """Makes errors of reading ExplainErrors that say what is wrong with the film but not its name
-    or path: these may be a patient's, and what is on a screen is copied."""
+    """Turns errors of reading into ExplainErrors that say what is wrong with the film, but not its
+    name or path: these may be a patient's, and what is on a screen is copied."""
     from data.integrity import DataError, reason_alone
 
     try:
@@ -133,24 +142,23 @@ def _nameless(film: Path) -> Iterator[None]:
 
 
 def _item(run: FinishedRun, name: str, digest: str) -> str:
-    """What the seed is made of: the name of a film of the run, so that it gets its map of there,
-    else the content, for whoever guesses a name could tell it from its seed."""
+    """What the seed is made of: of a film of the run its name, so that the map is the run's; else
+    the digest, because a guessed name could be tested against the seed."""
     import pandas as pd
 
-    if "index" in run.stages:
-        index = pd.read_csv(run.artifact("index") / "images.csv", usecols=["image"], dtype=str)
-        if name in set(index["image"]):
-            return name
-    return digest
+    if "index findings" not in run.steps:
+        return digest
+    index = pd.read_csv(run.artifact("index findings") / "images.csv", dtype={"image": str})
+    return name if name in set(index["image"]) else digest
 
 
 def explain_film(
-    run: FinishedRun, film: NDArray[np.uint8], item: str, target: str | None, method: str
+    run: FinishedRun, pixels: NDArray[np.uint8], item: str, target: str | None, method: str
 ) -> Explanation:
-    """What the run's model predicts of the film, and why.
+    """What the run's model predicts for ``pixels`` (side, side), and why.
 
-    ``item`` is what its seed is made of beside the run's own and the target. Raises ValueError for
-    a target or method that the run has not.
+    The seed is made of the run's own, ``item`` and the target. Raises ValueError for a target or
+    method that the run lacks.
     """
     config = run.config.attribution
     methods = config.methods if method == "all" else [method]
@@ -158,8 +166,8 @@ def explain_film(
         raise ExplainError(f"--method: {method!r} is not known; all, {', '.join(METHODS)}")
     loss = run.config.train.primary.value
     taps = sorted({tap for each in methods for tap in required_taps(each, config)})
-    weights = run.artifact(f"train {loss}") / "model.safetensors"
-    statistics_of = {tap: run.artifact(f"statistics {tap} {loss}") for tap in taps}
+    weights = run.artifact(f"train findings {loss}") / "model.safetensors"
+    folders = {tap: run.artifact(f"statistics findings {tap}") for tap in taps}
 
     import torch
 
@@ -174,11 +182,11 @@ def explain_film(
     torch.set_num_threads(run.config.threads)
     model, about = load_checkpoint(weights)
     labels: list[str] = about["labels"]
-    if target is not None and target not in labels:
+    if target not in (None, *labels):
         raise ExplainError(f"--target: {target!r} is no label of this model: {', '.join(labels)}")
     device = resolve_device("auto")
     frozen = FrozenDenseNet(model.to(device))
-    images = normalise(torch.from_numpy(film.copy())[None].to(device))
+    images = normalise(torch.from_numpy(pixels.copy())[None].to(device))
     with torch.no_grad():
         predicted = model(images).sigmoid()[0].cpu().tolist()
     probabilities = dict(zip(labels, predicted, strict=True))
@@ -186,10 +194,10 @@ def explain_film(
     seed = sample_seed(run.config.seed, item, target)
     statistics = {
         tap: FeatureStatistics.load(folder / "statistics.safetensors")
-        for tap, folder in statistics_of.items()
+        for tap, folder in folders.items()
     }
     attributions = {}
-    with stage_progress("explain") as progress:
+    with progress_bar("explain") as progress:
         for done, each in enumerate(methods, 1):
             attributions[each] = build_method(each, config, statistics)(
                 model if each in NEEDS_LAYERS else frozen,
@@ -203,53 +211,39 @@ def explain_film(
 
 
 def _is_dicom(path: Path) -> bool:
-    try:
+    with suppress(OSError):  # whoever reads it next says what is wrong
         return is_dicom(path)
-    except OSError:
-        return False  # whoever reads it next says what is wrong
+    return False
 
 
-def _show(found: Explanation) -> None:
+def _show(explanation: Explanation) -> None:
     view = Table("label", "probability")
-    for label, probability in sorted(found.probabilities.items(), key=lambda each: -each[1]):
-        style = "bold" if label == found.target else None
-        view.add_row(label, f"{probability:.3f}", style=style)
+    for label, probability in sorted(explanation.probabilities.items(), key=lambda each: -each[1]):
+        is_target = label == explanation.target
+        view.add_row(label, f"{probability:.3f}", style="bold" if is_target else None)
     console.print(view)
-    for method, attribution in found.attributions.items():
+    for method, attribution in explanation.attributions.items():
         if "bits" in attribution.diagnostics:
             say(f"{method}: {float(attribution.diagnostics['bits'][0]):.1f} bits")
 
 
-def _write(
-    out: Path,
-    run: FinishedRun,
-    digest: str,
-    film: NDArray[np.uint8],
-    notes: Sequence[str],
-    found: Explanation,
-) -> None:
-    from evaluation.figures import png
+def _write(out: Path, run: FinishedRun, film: Film, explanation: Explanation) -> None:
+    from evaluation.charts import png
     from evaluation.overlays import Example, mosaic
 
-    maps = {method: each.maps[0].numpy() for method, each in found.attributions.items()}
-    example = Example(
-        sample=0,
-        image="",  # a file's name may be a person's, and pictures travel
-        finding=found.target,
-        probability=found.probabilities[found.target],
-        film=film,
-        maps=maps,
-    )
+    maps = {method: each.maps[0].numpy() for method, each in explanation.attributions.items()}
+    target, image = explanation.target, ""  # a file's name may be a person's, and pictures travel
+    example = Example(0, image, target, explanation.probabilities[target], film.pixels, maps)
     out.mkdir(parents=True)
     (out / "overlay.png").write_bytes(png(mosaic([example])))
     for method, heat in maps.items():
         np.save(out / f"{method}.npy", heat)
-    write_json(out / "explanation.json", _record(run, digest, notes, found))
+    write_json(out / "explanation.json", _record(run, film, explanation))
     for file in ("overlay.png", *(f"{method}.npy" for method in maps), "explanation.json"):
         say(f"written: {out / file}")
 
 
-def _write_secondary_capture(out: Path, film: Path, found: Explanation) -> None:
+def _write_secondary_capture(out: Path, film: Path, explanation: Explanation) -> None:
     from PIL import Image
 
     from data.dicom import read_dicom_facts
@@ -263,42 +257,38 @@ def _write_secondary_capture(out: Path, film: Path, found: Explanation) -> None:
     write_secondary_capture(
         out / "overlay.dcm",
         picture,
-        f"{', '.join(map(method_label, found.attributions))}: what a model's prediction of "
-        f"{found.target} rests on, drawn over the film. For research, not for diagnosis.",
+        f"{', '.join(map(method_label, explanation.attributions))}: what a model's prediction of "
+        f"{explanation.target} rests on, drawn over the film. For research, not for diagnosis.",
         text_excluded=text_excluded,
     )
     say(f"written: {out / 'overlay.dcm'}")
 
 
-def _record(
-    run: FinishedRun, digest: str, notes: Sequence[str], found: Explanation
-) -> dict[str, Any]:
-    from evaluation.overlays import IN_BITS
+def _record(run: FinishedRun, film: Film, explanation: Explanation) -> dict[str, Any]:
+    from evaluation.method_names import IN_BITS
 
     config = run.config.attribution
     return {
-        "image": {"sha256": digest, "notes": list(notes)},
+        "image": {"sha256": film.sha256, "notes": film.notes},
         "run": {
             "name": run.name,
             "seed": run.config.seed,
-            "train": run.stages[f"train {run.config.train.primary.value}"]["key"],
+            "train": run.steps[f"train findings {run.config.train.primary.value}"]["key"],
         },
-        "target": found.target,
-        "seed": found.seed,
+        "target": explanation.target,
+        "seed": explanation.seed,
         "score": config.score.value,
-        "probabilities": found.probabilities,
+        "probabilities": explanation.probabilities,
         "methods": {
             method: {
                 "settings": section(getattr(config, method)),
                 "unit": "bits/pixel" if method in IN_BITS else "the method's own",
                 "diagnostics": {
-                    name: value if math.isfinite(value) else None
-                    for name, value in (
-                        (name, float(values[0])) for name, values in each.diagnostics.items()
-                    )
+                    name: float(values[0]) if math.isfinite(values[0]) else None
+                    for name, values in each.diagnostics.items()
                 },
             }
-            for method, each in found.attributions.items()
+            for method, each in explanation.attributions.items()
         },
         "provenance": provenance(),
     }

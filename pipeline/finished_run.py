@@ -1,8 +1,9 @@
-"""A finished run as others find it: its configuration, and its artifacts in the store."""
+"""A finished run read back: its configuration, and its artifacts in the store."""
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -12,9 +13,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from pipeline.config import PipelineConfig, open_schema
 from pipeline.runner import RECORD
-from pipeline.store import Store, outputs_above
+from pipeline.store import Artifact, Store, outputs_above
 
-_STAGE, _KEY = re.compile(r"\w+", re.ASCII), re.compile(r"[0-9a-f]{64}")  # no paths
+_STEP, _KEY = re.compile(r"\w+", re.ASCII), re.compile(r"[0-9a-f]{64}")  # no paths
 
 
 class RunError(ValueError):
@@ -28,7 +29,7 @@ class FinishedRun:
     name: str
     outputs: Path
     config: PipelineConfig  # without paths, which a record does not hold
-    stages: Mapping[str, Mapping[str, Any]]  # title -> stage, key, ...
+    steps: Mapping[str, Mapping[str, Any]]  # title -> step, key, ...
 
     @classmethod
     def read(cls, folder: Path) -> "FinishedRun":
@@ -42,10 +43,10 @@ class FinishedRun:
                 raise ValueError("config refers to something outside the record")
             merged = OmegaConf.merge(open_schema(), record["config"])
             config = cast(PipelineConfig, OmegaConf.to_object(merged))
-            stages = dict(record["stages"])
-            for title, made in stages.items():
-                if not (_STAGE.fullmatch(made["stage"]) and _KEY.fullmatch(made["key"])):
-                    raise ValueError(f"stages: {title} is no stage and key")
+            steps = dict(record["steps"])
+            for title, made in steps.items():
+                if not (_STEP.fullmatch(made["step"]) and _KEY.fullmatch(made["key"])):
+                    raise ValueError(f"steps: {title} is no step and key")
         except (
             *(ValueError, KeyError, TypeError, AttributeError, RecursionError),
             OmegaConfBaseException,
@@ -56,24 +57,28 @@ class FinishedRun:
         outputs = outputs_above(folder)
         if outputs is None:
             raise RunError(f"{folder}: no folder above it holds its store/, with the trained model")
-        return cls(folder.resolve().relative_to(outputs).as_posix(), outputs, config, stages)
+        return cls(folder.resolve().relative_to(outputs).as_posix(), outputs, config, steps)
 
     def artifact(self, title: str) -> Path:
-        """Folder of a stage's result, checked against its manifest.
+        """Folder of a step's result, as ``artifacts``. RunError where the run had no such step."""
+        if title not in self.steps:
+            raise RunError(f"the run {self.name} made no {title}; it made {', '.join(self.steps)}")
+        return self.artifacts([title])[title].folder
 
-        Raises RunError where the run had no such stage or the store has lost its result.
+    def artifacts(self, titles: Iterable[str]) -> dict[str, Artifact]:
+        """Results of steps by title, checked against their manifests.
+
+        Raises RunError where the store has lost one.
         """
-        if title not in self.stages:
-            raise RunError(f"the run {self.name} made no {title}; it made {', '.join(self.stages)}")
-        stage, key = self.stages[title]["stage"], self.stages[title]["key"]
-        store = Store(self.outputs / "store")
-        try:
-            artifact = store.find(stage, key)
-        finally:
-            store.digests.close()
-        if artifact is None:
-            raise RunError(
-                f"{store.folder(stage, key)} is gone, the {title} of run {self.name}: "
-                "the run's own command makes it again"
-            )
-        return artifact.folder
+        store, found = Store(self.outputs / "store"), {}
+        with closing(store.digests):
+            for title in titles:
+                step, key = self.steps[title]["step"], self.steps[title]["key"]
+                artifact = store.find(step, key)
+                if artifact is None:
+                    raise RunError(
+                        f"the {title} of run {self.name} is no longer in the store: the run's own"
+                        " command makes it again"
+                    )
+                found[title] = artifact
+        return found

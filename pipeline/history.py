@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 from filelock import FileLock
 
-from evaluation.tables import write_csv
+from evaluation.paper_tables import write_csv
 from pipeline.config import PipelineConfig
 from pipeline.provenance import provenance
 

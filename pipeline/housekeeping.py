@@ -1,4 +1,4 @@
-"""Looks after a store: lists and verifies artifacts, prunes what no run refers to, cleans up."""
+"""Care of a store: lists and verifies artifacts, prunes what no run refers to, cleans up."""
 
 import argparse
 import json
@@ -12,8 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.config import ConfigError, compose_config
-from pipeline.progress import console, say, seconds_text, stage_progress
-from pipeline.run import store_folder
+from pipeline.progress import console, progress_bar, say, seconds_text
 from pipeline.runner import PLAN, RECORD
 from pipeline.store import (
     BrokenArtifactError,
@@ -28,11 +27,11 @@ _LINK_SECONDS = 60  # a run renames its link to the newest run at once
 
 
 class UnreadableRunError(ValueError):
-    """A run folder whose record cannot be read, so that nobody knows what it refers to."""
+    """A run folder whose record cannot be read, so what it refers to is unknown."""
 
 
 def references(store: Store, outputs: Path) -> Counter[Path]:
-    """The artifact folders that run folders below ``outputs`` refer to, each with their number.
+    """How many run folders below ``outputs`` refer to each artifact folder.
 
     A finished run refers to what its ``run.json`` names, another to what its ``plan.json`` does.
 
@@ -48,8 +47,8 @@ def references(store: Store, outputs: Path) -> Counter[Path]:
         if record is None:
             continue
         try:
-            stages = json.loads(record.read_text(encoding="utf-8"))["stages"].values()
-            found.update({store.folder(stage["stage"], stage["key"]) for stage in stages})
+            steps = json.loads(record.read_text(encoding="utf-8"))["steps"].values()
+            found.update({store.folder(step["step"], step["key"]) for step in steps})
         except FileNotFoundError:  # the run ended in this moment
             return references(store, outputs)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -76,9 +75,9 @@ def prune(store: Store, outputs: Path, chosen: Sequence[Path]) -> list[Path]:
 def clean(store: Store, outputs: Path) -> list[Path]:
     """Removes what no run can use; returns what it removed.
 
-    That is: half-written files (``*.tmp``) in workspaces, a workspace whose artifact is there, an
-    artifact's folder without a readable manifest, a forgotten link to the newest run. Any other
-    workspace stays, for the same command goes on there; so does what lies under a held lock.
+    That is: half-written files (``*.tmp``) in workspaces, a workspace of a finished artifact, an
+    artifact's folder without a readable manifest, a stale link to the newest run. Any other
+    workspace stays, because a run resumes there; so does what another process has locked.
     """
 
     def useless(path: Path) -> list[Path]:
@@ -120,7 +119,7 @@ def verify(store: Store) -> list[str]:
     """
     problems = []
     folders = store.folders()
-    with stage_progress("verify") as progress:
+    with progress_bar("verify") as progress:
         for done, folder in enumerate(folders, start=1):
             try:
                 store.check(folder, read_manifest(folder), reread=True)
@@ -133,17 +132,17 @@ def verify(store: Store) -> list[str]:
 def listing(store: Store, paths: Sequence[Path], counts: Counter[Path]) -> Table:
     """Artifacts and workspaces with size, age and the number of runs that refer to them."""
     table = Table()
-    for title in ("stage", "key", "made"):
+    for title in ("step", "key", "made"):
         table.add_column(title, no_wrap=True)
     for title in ("took", "MiB", "runs"):
         table.add_column(title, no_wrap=True, justify="right")
     total = 0
     for path in paths:
-        stage, took = path.parent.name, "interrupted"
+        step, took = path.parent.name, "interrupted"
         if not path.suffix:
             try:
                 manifest = read_manifest(path)
-                stage = f"{manifest['stage']} {manifest['variant']}"
+                step = f"{manifest['step']} {manifest['label']}"
                 took = seconds_text(manifest["seconds"])
             except BrokenArtifactError:
                 took = "broken"
@@ -151,7 +150,7 @@ def listing(store: Store, paths: Sequence[Path], counts: Counter[Path]) -> Table
         total += size
         made = time.strftime("%Y-%m-%d %H:%M", time.localtime(path.stat().st_mtime))
         runs = str(counts[path.with_suffix("")])
-        table.add_row(stage, path.stem[:12], made, took, f"{size / 2**20:.1f}", runs)
+        table.add_row(step, path.stem[:12], made, took, f"{size / 2**20:.1f}", runs)
     table.add_section()
     table.add_row(f"{len(paths)} in all", "", "", "", f"{total / 2**20:.1f}", "")
     return table
@@ -173,7 +172,7 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_intermixed_args(arguments)
     try:
         config = compose_config(options.overrides)
-        outputs, store = Path(config.paths.outputs), Store(store_folder(config))
+        outputs, store = Path(config.paths.outputs), Store(config.paths.store)
         if options.verify:
             return _verify(store)
         if options.prune:

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM end a run in an orderly way: locks are released, what is finished stays."""
+"""SIGINT and SIGTERM end a run cleanly: locks are released, finished work stays."""
 
 import signal
 import sys

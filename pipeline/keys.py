@@ -1,4 +1,4 @@
-"""Content keys: a stage's result is named by everything that can change it."""
+"""Content keys: a step's result is named by everything that can change it."""
 
 import hashlib
 import json
@@ -73,7 +73,7 @@ class DigestCache:
         wanted = [os.path.join(folder, path) for path in paths]
         results: list[str] = []
         for start in range(0, len(wanted), _AT_A_TIME):
-            block = [(path, _of_path(path)) for path in wanted[start : start + _AT_A_TIME]]
+            block = [(path, _path_digest(path)) for path in wanted[start : start + _AT_A_TIME]]
             remembered = {} if reread else self._remembered([known for _, known in block])
             new: list[tuple[bytes, int, int, str]] = []
             try:
@@ -98,7 +98,7 @@ class DigestCache:
             self._database.executemany(
                 "UPDATE OR REPLACE files SET path = ? WHERE path = ?",
                 [
-                    (_of_path(new.absolute() / name), _of_path(old.absolute() / name))
+                    (_path_digest(new.absolute() / name), _path_digest(old.absolute() / name))
                     for name in files
                 ],
             )
@@ -117,7 +117,7 @@ class DigestCache:
             self._database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", rows)
 
 
-def _of_path(path: str | Path) -> bytes:
+def _path_digest(path: str | Path) -> bytes:
     """``path`` is absolute. Its digest, for its name may be a person's."""
     return hashlib.sha256(os.fsencode(path)).digest()
 

@@ -1,4 +1,4 @@
-"""Settings on a command line: what Hydra cannot read or reads as something else, in one line."""
+"""Settings on a command line: one-line errors for what Hydra cannot read, or would misread."""
 
 import difflib
 import re
@@ -15,7 +15,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 
 class OverrideError(ValueError):
-    """A setting that is misspelt, of a wrong type or not to be read; one line that names it."""
+    """A setting that is misspelt, of a wrong type or unreadable; one line that names it."""
 
 
 def setting_types(config: type, above: str = "") -> dict[str, Any]:
@@ -29,17 +29,17 @@ def setting_types(config: type, above: str = "") -> dict[str, Any]:
 
 
 def check_overrides(overrides: Sequence[str], types: dict[str, Any], sweep: bool) -> None:
-    """Raises OverrideError for a text that does not arrive as it was typed: with ``,`` it would be
-    a choice, ``[`` begins a list, 2024_01 is a number. ``types`` are ``setting_types``; in a
-    ``sweep`` a comma is one, but no run needs more than one place for its films."""
+    """Raises OverrideError for a text that Hydra would read as something else: ``,`` makes it a
+    sweep, ``[`` a list, 2024_01 a number. ``types`` are ``setting_types``. In a ``sweep`` commas
+    are allowed, but not in ``paths``."""
     parser = OverridesParser.create()
     for override in overrides:
         key, _, text = override.lstrip("+").partition("=")
-        of_text = types.get(key) in (str, str | None)
+        takes_text = types.get(key) in (str, str | None)
         try:
             read = parser.parse_override(override)
         except HydraException as error:
-            if of_text:
+            if takes_text:
                 raise OverrideError(_needs_quotes(key, text)) from error
             raise OverrideError(_not_read(override)) from error
         value = read.value()
@@ -47,13 +47,13 @@ def check_overrides(overrides: Sequence[str], types: dict[str, Any], sweep: bool
             arrives = sweep and not key.startswith("paths.")
         else:
             arrives = isinstance(value, str) or text.lower() == "null" or str(value) == text
-        if of_text and not override.startswith("~") and not arrives:
+        if takes_text and not override.startswith("~") and not arrives:
             raise OverrideError(_needs_quotes(key, text))
 
 
 @contextmanager
 def in_one_line(types: dict[str, Any]) -> Iterator[None]:
-    """Makes whatever Hydra and OmegaConf raise an OverrideError; ``types`` as above."""
+    """Turns errors of Hydra and OmegaConf into an OverrideError; ``types`` as above."""
     try:
         yield
     except OverrideParseException as error:
@@ -67,8 +67,8 @@ def in_one_line(types: dict[str, Any]) -> Iterator[None]:
         if isinstance(cause, OmegaConfBaseException) and cause.full_key:
             reason = str(cause).splitlines()[0]
             raise OverrideError(f"{cause.full_key}: {reason}") from error
-        told, _, _ = str(error).partition("Config search path:")
-        raise OverrideError(" ".join(told.split())) from error
+        reason, _, _ = str(error).partition("Config search path:")
+        raise OverrideError(" ".join(reason.split())) from error
 
 
 def _needs_quotes(key: str, text: str) -> str:

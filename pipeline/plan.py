@@ -1,257 +1,186 @@
-"""Which stages a configuration asks for, in an order in which they can run."""
+"""The steps of a configuration: a loop over tasks, then tables, claims and figures of all."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from attribution.config import required_taps
-from data.config import Source
-from data.nih import FINDINGS
-from evaluation.own_metrics import OWN_METRICS
-from models.config import Loss
-from pipeline.brixia_plan import BrixiaPlan, plan_brixia
-from pipeline.config import PRIORS, PipelineConfig
-from pipeline.graph import RawFolder, Stage
+from data.config import TestFilms
+from pipeline.config import PipelineConfig
+from pipeline.explained_task import ExplainedTask, explained_task
 from pipeline.keys import DigestCache
-from pipeline.model_plan import attribute_stages, statistics_stages
-from pipeline.raw import nih_films
-from pipeline.stages import (
-    claims,
-    classification,
-    equal_area,
-    figures,
-    index,
-    insertion_deletion,
-    localization,
-    own_metric,
-    pack,
-    predict,
-    render,
-    road,
-    sanity,
-    select,
-    sensitivity_n,
-    shortcuts,
-    table3,
-    tables,
-    train,
-    truth,
-    twins,
-)
-
-TABLE3_METHOD = "inverse_iba"  # paper: what Table 3 compares the losses by
-
-
-@dataclass(frozen=True)
-class ModelStages:
-    """What is done with the model of one loss."""
-
-    train: Stage
-    predict: Stage
-    classification: Stage
-    statistics: dict[str, Stage]  # by tap
-    attribute: dict[str, Stage]  # by method
+from pipeline.measures import measured_by
+from pipeline.step import Step
+from pipeline.steps.claims import Claims
+from pipeline.steps.figures import Figures
+from pipeline.steps.localization import LossComparison
+from pipeline.steps.scored_figures import ScoredFigures
+from pipeline.steps.shortcuts import Shortcuts
+from pipeline.steps.tables import Tables
+from pipeline.task import DETECTORS, FINDINGS, SEVERITY
+from pipeline.tasks import TABLE3_METHOD, paper_tasks
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The stages of a run by the role they play; ``order`` holds each after what it needs."""
+    """The steps of a run; ``order`` holds each after what it needs."""
 
-    films: Stage | RawFolder
-    index: Stage
-    pack: Stage
-    models: dict[Loss, ModelStages]
-    shortcuts: Stage
-    select: Stage
-    brixia: BrixiaPlan | None
-    measured: dict[str, dict[str, Stage]]  # metric -> method -> its evaluate stage
-    tables: Stage
-    claims: Stage
-    figures: Stage
+    tasks: Mapping[str, ExplainedTask]
+    last: tuple[Step, ...]
 
     @property
-    def order(self) -> list[Stage]:
-        scored = (self.brixia.figures,) if self.brixia else ()
-        return self.before(self.shortcuts, self.claims, self.figures, *scored)
+    def order(self) -> list[Step]:
+        return before(*self.last)
 
-    @staticmethod
-    def before(*last: Stage) -> list[Stage]:
-        """These stages and all that they need, each after what it needs."""
-        found: dict[str, Stage] = {}
 
-        def visit(stage: Stage | RawFolder) -> None:
-            if isinstance(stage, Stage) and stage.key not in found:
-                for source in stage.inputs.values():
+def before(*last: Step) -> list[Step]:
+    """These steps and all that they need, each after what it needs."""
+    found: dict[str, Step] = {}
+
+    def visit(step: Step) -> None:
+        if step.key not in found:
+            for source in step.inputs.values():
+                if isinstance(source, Step):
                     visit(source)
-                found[stage.key] = stage
+            found[step.key] = step
 
-        for stage in last:
-            visit(stage)
-        return list(found.values())
+    for step in last:
+        visit(step)
+    return list(found.values())
 
 
 def plan_run(config: PipelineConfig, digests: DigestCache) -> Plan:
     """Builds the graph. Reads nothing but the digests of the user's own files."""
-    films: Stage | RawFolder
-    if config.dataset.source is Source.phantoms:
-        films = render.stage(config)
-    else:
-        assert config.paths.nih is not None  # checked when the configuration was composed
-        films = nih_films(config.paths.nih, digests)
-    index_stage = index.stage(config, films)
-    pack_stage = pack.stage(config, films, index_stage)
-    select_stage = select.stage(config, index_stage, pack_stage)
-    pretrain = None
-    if config.train.pretrain_epochs:
-        pretrain = train.pretrain_stage(config, index_stage, pack_stage)
+    tasks, measured = {}, {}
+    for name, task in paper_tasks(config, digests).items():
+        tasks[name] = explained_task(config, task)
+        measured[name] = measured_by(config, tasks[name])
+    tables = _tables(config, tasks, measured)
+    claims = _claims(config, tasks, measured, tables)
+    return Plan(tasks, (_shortcuts(config, tasks), claims, *_figures(config, tasks, tables)))
 
-    methods, primary = config.attribution.methods, config.train.primary
-    compared = [method for method in methods if method == TABLE3_METHOD]
 
-    def model_stages(loss: Loss, explained_by: Sequence[str]) -> ModelStages:
-        name = "" if loss is primary else loss.value
-        train_stage = train.stage(config, loss, index_stage, pack_stage, pretrain)
-        predict_stage = predict.stage(config, loss.value, train_stage, index_stage, pack_stage)
-        of_tap = statistics_stages(
-            config, explained_by, loss.value, train_stage, index_stage, pack_stage
-        )
-        return ModelStages(
-            train=train_stage,
-            predict=predict_stage,
-            classification=classification.stage(
-                config,
-                classification.dataset_name(config),
-                loss.value,
-                FINDINGS[: config.dataset.num_labels],
-                predict_stage,
-                index_stage,
-            ),
-            statistics=of_tap,
-            attribute=attribute_stages(
-                config, explained_by, name, train_stage, pack_stage, select_stage, of_tap
-            ),
-        )
-
-    models = {
-        loss: model_stages(loss, methods if loss is primary else compared)
-        for loss in config.train.losses
-    }
-    shortcuts_stage = shortcuts.stage(config, films, index_stage, pack_stage)
-    measured = _measured(config, films, index_stage, pack_stage, select_stage, models[primary])
-    trained = {loss.value: stages.train for loss, stages in models.items()}
-    table3_stage = None
-    if compared and len(models) > 1 and "localization" in measured:
-        table3_stage = table3.stage(
-            config,
-            select_stage,
-            {loss.value: stages.attribute[TABLE3_METHOD] for loss, stages in models.items()},
-        )
-    brixia = plan_brixia(config, models[primary].train, digests)
-    tables_stage = tables.stage(
-        config,
-        select_stage,
-        {loss.value: stages.classification for loss, stages in models.items()},
-        models[primary].attribute,
-        measured,
-        table3_stage,
-        brixia.tables if brixia else None,
-    )
-    claims_stage = claims.stage(
-        config,
-        tables_stage,
-        measured.get("localization", {}),
-        brixia.zone_localization if brixia else {},
-    )
-    return Plan(
-        films=films,
-        index=index_stage,
-        pack=pack_stage,
-        models=models,
-        shortcuts=shortcuts_stage,
-        brixia=brixia,
-        select=select_stage,
-        measured=measured,
-        tables=tables_stage,
-        claims=claims_stage,
-        figures=figures.stage(
-            config,
-            films,
-            pack_stage,
-            {**({"pretrain": pretrain} if pretrain else {}), **trained},
-            models[primary].predict,
-            select_stage,
-            models[primary].attribute,
-            tables_stage,
-        ),
+def _shortcuts(config: PipelineConfig, tasks: Mapping[str, ExplainedTask]) -> Step:
+    task = tasks[FINDINGS].task
+    return Shortcuts(
+        films=task.test.phantoms,
+        index=task.test.index,
+        pack=task.test.pack,
+        labels=task.labels,
+        config=config.evaluation.shortcuts,
+        bootstrap=config.evaluation.bootstrap,
+        seed=config.seed,
     )
 
 
-def _measured(
+def _tables(
     config: PipelineConfig,
-    films: Stage | RawFolder,
-    index_stage: Stage,
-    pack_stage: Stage,
-    select_stage: Stage,
-    model: ModelStages,
-) -> dict[str, dict[str, Stage]]:
-    """The evaluate stages of the model that is explained."""
-    evaluation, maps = config.evaluation, model.attribute
-    base = (model.train, pack_stage, select_stage)
-
-    def of_metric(metric: str) -> dict[str, Stage]:
-        if metric == "localization":
-            return {
-                method: localization.stage(config, method, select_stage, maps.get(method))
-                for method in (*maps, *PRIORS)
-            }
-        if metric == "sensitivity_n":
-            changes = sensitivity_n.changes_stage(config, *base)
-            return {
-                method: sensitivity_n.stage(config, method, changes, select_stage, stage)
-                for method, stage in maps.items()
-            }
-        if metric == "truth":
-            if isinstance(films, RawFolder):  # nobody knows the truth of real films
-                return {}
-            return {
-                method: truth.stage(config, method, films, select_stage, stage)
-                for method, stage in maps.items()
-            }
-        if metric == "twins":
-            if isinstance(films, RawFolder):
-                return {}
-            return {
-                method: twins.stage(
-                    config,
-                    method,
-                    films,
-                    *base,
-                    {
-                        tap: model.statistics[tap]
-                        for tap in required_taps(method, config.attribution)
-                    },
-                )
-                for method in evaluation.twins.methods
-                if method in maps
-            }
-        if metric == "sanity":
-            return {
-                method: sanity.stage(
-                    config, method, model.train, index_stage, pack_stage, select_stage, maps[method]
-                )
-                for method in evaluation.sanity.methods
-                if method in maps
-            }
-        if metric in OWN_METRICS:
-            return {
-                method: own_metric.stage(config, metric, method, *base, stage)
-                for method, stage in maps.items()
-            }
-        perturbing = {
-            "insertion_deletion": (insertion_deletion.stage, list(maps)),
-            "equal_area": (equal_area.stage, list(maps)),
-            "road": (road.stage, [m for m in evaluation.road.methods if m in maps]),
+    tasks: Mapping[str, ExplainedTask],
+    measured: Mapping[str, Mapping[str, Mapping[str, Step]]],
+) -> Step:
+    evaluation, severity = config.evaluation, tasks.get(SEVERITY)
+    everything = {
+        name: {
+            **({"classification": each.classified} if each.classified else {}),
+            **measured[name],
+            "diagnostics": each.maps,
         }
-        build, methods = perturbing[metric]
-        return {method: build(config, method, *base, maps[method]) for method in methods}
+        for name, each in tasks.items()
+    }
+    return Tables(
+        measured=everything,
+        samples={name: each.task.samples for name, each in tasks.items()},
+        datasets={name: each.task.test.dataset for name, each in tasks.items()},
+        loss_comparison=_loss_comparison(config, tasks[FINDINGS], measured[FINDINGS]),
+        severity=severity.predictions[SEVERITY] if severity else None,
+        index=severity.task.learnt.index if severity else None,
+        test_index=severity.task.test.index if severity else None,
+        second_reader=severity is not None and config.brixia.test is TestFilms.cohen,
+        localization=evaluation.localization,
+        bootstrap=evaluation.bootstrap,
+        seed=config.seed,
+    )
 
-    return {metric: of_metric(metric) for metric in evaluation.metrics}
+
+def _loss_comparison(
+    config: PipelineConfig, findings: ExplainedTask, measured: Mapping[str, Mapping[str, Step]]
+) -> Step | None:
+    """Table 3: none without a second loss, its method and boxes."""
+    maps = {
+        loss: by_method[TABLE3_METHOD]
+        for loss, by_method in findings.compared.items()
+        if TABLE3_METHOD in by_method
+    }
+    if len(maps) < 2 or "localization" not in measured:
+        return None
+    assert findings.task.truth is not None
+    localization = config.evaluation.localization
+    return LossComparison(
+        samples=findings.task.samples,
+        truth=findings.task.truth,
+        maps=maps,
+        thresholds=localization.thresholds,
+        fold_seed=localization.fold_seed,
+        seed=config.seed,
+    )
+
+
+def _claims(
+    config: PipelineConfig,
+    tasks: Mapping[str, ExplainedTask],
+    measured: Mapping[str, Mapping[str, Mapping[str, Step]]],
+    tables: Step,
+) -> Step:
+    findings, detectors = tasks[FINDINGS].task, tasks.get(DETECTORS)
+    evaluation = config.evaluation
+    return Claims(
+        tables=tables,
+        localization=measured[FINDINGS].get("localization", {}),
+        zone_localization=measured[DETECTORS].get("localization", {}) if detectors else {},
+        claims=evaluation.claims,
+        bootstrap=evaluation.bootstrap,
+        fold_seed=evaluation.localization.fold_seed,
+        seed=config.seed,
+        dataset=findings.test.dataset,
+        model=findings.primary,
+        scored_dataset=detectors.task.test.dataset if detectors else None,
+    )
+
+
+def _figures(
+    config: PipelineConfig, tasks: Mapping[str, ExplainedTask], tables: Step
+) -> list[Step]:
+    findings, report = tasks[FINDINGS], config.report
+    films = findings.task.test
+    figures: list[Step] = [
+        Figures(
+            films=films.phantoms,
+            pack=films.pack,
+            trainings=findings.task.trainings,
+            prediction=findings.predictions[findings.task.primary],
+            samples=findings.task.samples,
+            maps=findings.maps,
+            tables=tables,
+            dataset=films.dataset,
+            examples_per_finding=report.examples_per_finding,
+            hash_ids=report.hash_ids,
+            label=FINDINGS,
+        )
+    ]
+    if DETECTORS in tasks:
+        detectors, severity = tasks[DETECTORS], tasks[SEVERITY]
+        assert detectors.task.zones is not None
+        figures.append(
+            ScoredFigures(
+                tables=tables,
+                trainings={**detectors.task.trainings, **severity.task.trainings},
+                pack=detectors.task.test.pack,
+                zones=next(iter(detectors.task.zones.values())),
+                detector_prediction=detectors.predictions[detectors.task.primary],
+                detector_samples=detectors.task.samples,
+                detector_maps=detectors.maps,
+                severity_prediction=severity.predictions[SEVERITY],
+                severity_samples=severity.task.samples,
+                severity_maps=severity.maps,
+                hash_ids=report.hash_ids,
+            )
+        )
+    return figures

@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: bars in a terminal, plain lines elsewhere."""
+"""Progress of a run: bars in a terminal, plain lines elsewhere."""
 
 import logging
 import time
@@ -29,8 +29,8 @@ class _RateColumn(ProgressColumn):
 
 
 @contextmanager
-def stage_progress(title: str) -> Iterator[Callable[[int, int], None]]:
-    """A callback ``(done, total)``: a bar with rate and time left, in a file a line at times."""
+def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
+    """A callback ``(done, total)``: a bar in a terminal, else a line every 30 seconds."""
     if not console.is_terminal:
         yield _lines(title)
         return
@@ -52,15 +52,15 @@ def stage_progress(title: str) -> Iterator[Callable[[int, int], None]]:
 
 
 def _lines(title: str) -> Callable[[int, int], None]:
-    watch, first, said = Stopwatch(), -1, 0.0
+    watch, first, last = Stopwatch(), -1, 0.0
 
     def report(done: int, total: int) -> None:
-        nonlocal first, said
+        nonlocal first, last
         if first < 0:
-            first = done  # what an earlier run had finished says nothing of the rate
+            first = done  # shards of an earlier run do not count for the rate
         seconds = watch.seconds
-        if seconds - said >= _SECONDS_BETWEEN_LINES and done > first:
-            said = seconds
+        if seconds - last >= _SECONDS_BETWEEN_LINES and done > first:
+            last = seconds
             rate = (done - first) / seconds
             left = seconds_text((total - done) / rate)
             say(f"{title}: {done:,} of {total:,}, {rate:.2g}/s, {left} left")

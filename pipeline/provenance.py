@@ -1,4 +1,4 @@
-"""Where a result came from: code, versions, machine. No path of the machine is recorded."""
+"""Where a result comes from: code, versions, machine. No path of the machine is recorded."""
 
 import platform
 import subprocess
@@ -33,8 +33,8 @@ def provenance() -> dict[str, Any]:
 
 
 def without_folders(settings: Any) -> Any:
-    """Settings (plain JSON) in which every absolute path is its last part: its content is known
-    by a digest, and where it lies is nobody else's."""
+    """Settings (plain JSON) with every absolute path cut to its last part, for where a user's
+    folders lie is private."""
     if isinstance(settings, dict):
         return {key: without_folders(value) for key, value in settings.items()}
     if isinstance(settings, list):
@@ -46,7 +46,7 @@ def without_folders(settings: Any) -> Any:
 
 @cache
 def code_digest(sources: tuple[str, ...]) -> str:
-    """Digest of the project files (folders are walked) that a stage's result was computed by."""
+    """Digest of the project files (folders are walked) that a step's result was computed by."""
     files: list[Path] = []
     for source in sources:
         path = ROOT / source

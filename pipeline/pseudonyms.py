@@ -1,7 +1,7 @@
-"""Films and patients in a run's folder under names of its store's own (``report.hash_ids``).
+"""Pseudonyms for films and patients in a run's folder (``report.hash_ids``).
 
-The salt lies in the store, which stays; what is handed on is a run's folder. Equal ids get equal
-names in all runs of a store, so that they can still be compared sample by sample.
+The salt stays in the store; only a run's folder is shared. An id has the same pseudonym in all runs
+of a store, so that they can still be compared sample by sample.
 """
 
 import hmac
@@ -21,7 +21,7 @@ _DIGITS = 16  # of 64: two of 112,120 films share a name once in three billion s
 
 
 def read_salt(store: Path) -> bytes:
-    """32 random bytes, drawn when first asked for; once they are deleted, names are new."""
+    """32 random bytes, drawn on first use; deleting them changes all pseudonyms."""
     path = store / SALT
     if not path.exists():
         temporary = path.with_name(f"{SALT}.{os.getpid()}.tmp")
@@ -34,9 +34,9 @@ def read_salt(store: Path) -> bytes:
 
 
 def pseudonymise(table: pd.DataFrame, salt: bytes) -> pd.DataFrame:
-    """``table``, all strings, with another name for every id in ``COLUMNS``; "" stays.
+    """``table``, all strings, with a pseudonym for every id in ``COLUMNS``; "" stays.
 
-    Nor does a problem say in which line of a table it lies, for whoever has that looks it up.
+    Line numbers of problems go, because they could be looked up in the label file.
     """
     changed = table.copy()
     for column in table.columns.intersection(list(COLUMNS)):

@@ -1,8 +1,7 @@
 """``python -m pipeline.report [RUN] [report.<key>=<value> ...]``: a finished run's report anew.
 
-Nothing is computed: tables, figures and films come from the store, where the run left them. Only
-``report.embed_images`` and ``report.max_images`` have a say: what a figure shows was settled when
-it was drawn.
+Nothing is computed: tables, figures and films come from the store. Only ``report.embed_images`` and
+``report.max_images`` can be changed, for figures are drawn already.
 """
 
 import argparse
@@ -18,12 +17,12 @@ from omegaconf import OmegaConf
 from data.user_path import user_path
 from evaluation.config import ReportConfig
 from pipeline.config import SETTINGS, open_schema, section
+from pipeline.config_checks import field_problems
 from pipeline.finished_run import FinishedRun, RunError
 from pipeline.overrides import in_one_line
 from pipeline.progress import say
-from pipeline.stages.report import write_report
-from pipeline.stages.report_content import Made
-from pipeline.store import Store
+from pipeline.report_content import Made
+from pipeline.run_folder import write_report
 
 _KEYS = ("report.embed_images", "report.max_images")
 
@@ -45,25 +44,17 @@ def main(arguments: list[str]) -> int:
 
 
 def render(folder: Path, overrides: Sequence[str]) -> Path:
-    """Writes the report into the run's ``folder`` and says where.
+    """Writes the report into the run's ``folder`` and returns its path.
 
     Raises RunError for a folder without a finished run, a result that the store has lost, or an
     override that is none of ``report``'s.
     """
     run = FinishedRun.read(folder)
     config = replace(run.config, report=_overridden(run.config.report, overrides))
-    store, made = Store(run.outputs / "store"), {}
-    try:
-        for title, record in run.stages.items():
-            artifact = store.find(record["stage"], record["key"])
-            if artifact is None:
-                raise RunError(
-                    f"the {title} of {folder} is no longer in the store: the run's own command"
-                    " makes it again"
-                )
-            made[title] = Made(record["key"], record["hit"], artifact)
-    finally:
-        store.digests.close()
+    made = {
+        title: Made(run.steps[title]["key"], run.steps[title]["hit"], artifact)
+        for title, artifact in run.artifacts(run.steps).items()
+    }
     return write_report(config, made, folder)
 
 
@@ -79,8 +70,8 @@ def _overridden(report: ReportConfig, overrides: Sequence[str]) -> ReportConfig:
             OmegaConf.update(given, read.key_or_group, read.value())
         merged = OmegaConf.merge(open_schema(), {"report": section(report)}, given)
         overridden = cast(ReportConfig, OmegaConf.to_object(merged.report))
-    if overridden.max_images < 1:
-        raise RunError(f"report.max_images: at least 1, not {overridden.max_images}")
+    for key, problem in field_problems(overridden, "report."):
+        raise RunError(f"{key}: {problem}")
     return overridden
 
 

@@ -1,4 +1,4 @@
-"""Walks the stages of a run: finds or makes each artifact, and writes the run folder."""
+"""Walks the steps of a run: finds or makes each artifact, and writes the run folder."""
 
 import json
 import logging
@@ -14,9 +14,9 @@ from pipeline.config import PipelineConfig, section
 from pipeline.disk import disk_trouble
 from pipeline.executors.base import Executor
 from pipeline.executors.opening import open_executor
-from pipeline.graph import RawFolder, Stage, Task
-from pipeline.progress import Stopwatch, log, say, seconds_text, stage_progress
+from pipeline.progress import Stopwatch, log, progress_bar, say, seconds_text
 from pipeline.provenance import code_digest, provenance, without_folders
+from pipeline.step import Machine, Step, UserFiles, Work
 from pipeline.store import (
     RESUME,
     Artifact,
@@ -32,9 +32,9 @@ PLAN = "plan.json"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one stage in this run."""
+    """A step's result in this run: found (``hit``) or made."""
 
-    stage: Stage
+    step: Step
     artifact: Artifact
     hit: bool
     seconds: float
@@ -42,23 +42,23 @@ class Outcome:
     @property
     def stale_code(self) -> bool:
         """Whether the artifact was made by other code than this process has."""
-        return bool(self.artifact.manifest["code"] != code_digest(self.stage.sources))
+        return bool(self.artifact.manifest["code"] != code_digest(self.step.code))
 
 
-class StageFailedError(RuntimeError):
-    """A stage could not do its work; the cause is chained."""
+class StepFailedError(RuntimeError):
+    """A step could not do its work; the cause is chained."""
 
 
-def obtain_all(order: list[Stage], store: Store, config: PipelineConfig) -> list[Outcome]:
-    """Every stage's artifact, in the order given, which holds each stage after its inputs.
+def obtain_all(order: list[Step], store: Store, config: PipelineConfig) -> list[Outcome]:
+    """Every step's artifact, in the order given, which holds each step after its inputs.
 
-    A stage that another process is making is left to it while others can be made: two processes
-    that start the same run share its stages.
+    A step that another process is making is left to it while others can be made: two processes
+    that start the same run share its steps.
 
     Raises
     ------
-    StageFailedError
-        Where a stage's function raised; what it finished stays in its workspace.
+    StepFailedError
+        Where a step raised; what it finished stays in its workspace.
     """
     folder = store.root.absolute().parent / "slurm"
     imports = imports_of_workers(order)
@@ -66,104 +66,104 @@ def obtain_all(order: list[Stage], store: Store, config: PipelineConfig) -> list
         return _obtain_all(order, store, config, executor)
 
 
-def imports_of_workers(order: list[Stage]) -> list[str]:
-    """Modules that workers will need for the stages, imported once for all where that can be."""
-    return ["pipeline.loaded_model"] if any("train" in stage.inputs for stage in order) else []
+def imports_of_workers(order: list[Step]) -> list[str]:
+    """Modules that workers need for the steps; a fork server imports them once for all."""
+    return ["pipeline.steps.loaded_model"] if any("model" in step.inputs for step in order) else []
 
 
 def _obtain_all(
-    order: list[Stage], store: Store, config: PipelineConfig, executor: Executor
+    order: list[Step], store: Store, config: PipelineConfig, executor: Executor
 ) -> list[Outcome]:
     outcomes: dict[str, Outcome] = {}
     while len(outcomes) < len(order):
         ready = [
-            stage
-            for stage in order
-            if stage.key not in outcomes
+            step
+            for step in order
+            if step.key not in outcomes
             and all(
                 source.key in outcomes
-                for source in stage.inputs.values()
-                if isinstance(source, Stage)
+                for source in step.inputs.values()
+                if isinstance(source, Step)
             )
         ]
-        for stage in ready:
+        for step in ready:
             try:
-                outcomes[stage.key] = obtain(stage, store, config, executor, wait=False)
+                outcomes[step.key] = obtain(step, store, config, executor, wait=False)
                 break
             except LockedError:
                 continue
         else:
             say(f"{ready[0].title}: waits for the process that is making it")
             outcomes[ready[0].key] = obtain(ready[0], store, config, executor, wait=True)
-    return [outcomes[stage.key] for stage in order]
+    return [outcomes[step.key] for step in order]
 
 
 def obtain(
-    stage: Stage, store: Store, config: PipelineConfig, executor: Executor, wait: bool
+    step: Step, store: Store, config: PipelineConfig, executor: Executor, wait: bool
 ) -> Outcome:
-    """The stage's artifact: from the store, or made now under its lock.
+    """The step's artifact: from the store, or made now under its lock.
 
     Raises
     ------
     LockedError
         Where another process is making it, unless told to wait.
-    StageFailedError
-        Where the stage's function raised; what it finished stays in its workspace.
+    StepFailedError
+        Where the step raised; what it finished stays in its workspace.
     """
     watch = Stopwatch()
-    artifact = _find_sound(stage, store)
+    artifact = _find_sound(step, store)
     if artifact is None:
-        with store.lock(stage.name, stage.key, wait):
-            store.finish_publishing(stage.name, stage.key)
-            artifact = _find_sound(stage, store, discard=True)
+        with store.lock(step.name, step.key, wait):
+            store.finish_publishing(step.name, step.key)
+            artifact = _find_sound(step, store, discard=True)
             if artifact is None:
-                made = _make(stage, store, config, executor)
-                return Outcome(stage, made, hit=False, seconds=watch.seconds)
+                made = _make(step, store, config, executor)
+                return Outcome(step, made, hit=False, seconds=watch.seconds)
     for note in artifact.manifest["notes"]:
-        say(f"{stage.title}: {note}")
-    return Outcome(stage, artifact, hit=True, seconds=watch.seconds)
+        say(f"{step.title}: {note}")
+    return Outcome(step, artifact, hit=True, seconds=watch.seconds)
 
 
-def _find_sound(stage: Stage, store: Store, discard: bool = False) -> Artifact | None:
+def _find_sound(step: Step, store: Store, discard: bool = False) -> Artifact | None:
     try:
-        return store.find(stage.name, stage.key)
+        return store.find(step.name, step.key)
     except BrokenArtifactError as error:
         if discard:
-            say(f"{stage.title}: {error}; it is made again")
-            store.discard(stage.name, stage.key)
+            say(f"{step.title}: {error}; it is made again")
+            store.discard(step.name, step.key)
         return None
 
 
-def _make(stage: Stage, store: Store, config: PipelineConfig, executor: Executor) -> Artifact:
+def _make(step: Step, store: Store, config: PipelineConfig, executor: Executor) -> Artifact:
     watch = Stopwatch()
     notes: list[str] = []
 
     def note(text: str) -> None:
         notes.append(text)
-        say(f"{stage.title}: {text}")
+        say(f"{step.title}: {text}")
 
-    log.info("%s: starts, key %s", stage.title, stage.key)
+    log.info("%s: starts, key %s", step.title, step.key)
     try:
-        workspace = store.workspace(stage.name, stage.key)
-        begun_by = _code_of_begin(workspace, stage)
-        if begun_by != code_digest(stage.sources):
-            note("begun by other code and gone on with; where that matters, delete it and run anew")
-        with stage_progress(stage.title) as progress:
-            task = Task(
-                inputs=input_folders(stage, store),
-                config=config,
+        workspace = store.workspace(step.name, step.key)
+        begun_by = _code_of_begin(workspace, step)
+        if begun_by != code_digest(step.code):
+            note("begun by other code and resumed; where that matters, delete it and run anew")
+        with progress_bar(step.title) as progress:
+            work = Work(
+                folders=input_folders(step, store),
+                machine=machine_of(config),
                 folder=workspace,
                 progress=progress,
                 note=note,
                 executor=executor,
             )
-            stage.run(task)
+            step.run(work)
         artifact = store.publish(
-            stage.name,
-            stage.key,
+            step.name,
+            step.key,
             {
-                "key_parts": stage.key_parts,
-                "variant": stage.variant,
+                "key_parts": step.key_parts,
+                "label": step.label,
                 "code": begun_by,
                 "notes": notes,
                 "seconds": round(watch.seconds, 3),
@@ -172,32 +172,36 @@ def _make(stage: Stage, store: Store, config: PipelineConfig, executor: Executor
         )
     except Exception as error:
         reason = disk_trouble(error, store.root) or error
-        raise StageFailedError(f"{stage.title}: {reason}") from error
-    say(f"{stage.title}: done in {seconds_text(watch.seconds)}")
+        raise StepFailedError(f"{step.title}: {reason}") from error
+    say(f"{step.title}: done in {seconds_text(watch.seconds)}")
     return artifact
 
 
-def _code_of_begin(workspace: Path, stage: Stage) -> str:
-    """Digest of the code that began the workspace, which a resumed run may no longer have."""
+def _code_of_begin(workspace: Path, step: Step) -> str:
+    """Digest of the code that began the workspace: a resumed run may have other code."""
     begun = workspace / RESUME / "code.json"
     if not begun.exists():
         begun.parent.mkdir(exist_ok=True)
-        write_json(begun, code_digest(stage.sources))
+        write_json(begun, code_digest(step.code))
     return str(json.loads(begun.read_text(encoding="utf-8")))
 
 
-def input_folders(stage: Stage, store: Store) -> dict[str, Path]:
-    """Where each input of a stage lies."""
+def input_folders(step: Step, store: Store) -> dict[str, Path]:
+    """Where each input of a step lies, by its key."""
     return {
-        role: source.folder
-        if isinstance(source, RawFolder)
+        source.key: source.path
+        if isinstance(source, UserFiles)
         else store.folder(source.name, source.key)
-        for role, source in stage.inputs.items()
+        for source in step.inputs.values()
     }
 
 
+def machine_of(config: PipelineConfig) -> Machine:
+    return Machine(Path(config.paths.outputs), config.executor.device, config.logger)
+
+
 def start_run(config: PipelineConfig, folder: Path) -> None:
-    """Makes the run folder, its log and its resolved configuration."""
+    """Makes the run folder with its log and resolved configuration."""
     folder.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(folder / "pipeline.log", encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
@@ -214,10 +218,10 @@ def start_run(config: PipelineConfig, folder: Path) -> None:
     )
 
 
-def record_plan(order: list[Stage], folder: Path) -> None:
+def record_plan(order: list[Step], folder: Path) -> None:
     """Writes ``plan.json``, by which an unfinished run keeps its artifacts from being pruned."""
-    stages = {stage.title: {"stage": stage.name, "key": stage.key} for stage in order}
-    write_json(folder / PLAN, {"stages": stages})
+    steps = {step.title: {"step": step.name, "key": step.key} for step in order}
+    write_json(folder / PLAN, {"steps": steps})
 
 
 def finish_run(config: PipelineConfig, folder: Path, outcomes: list[Outcome]) -> None:
@@ -231,15 +235,15 @@ def finish_run(config: PipelineConfig, folder: Path, outcomes: list[Outcome]) ->
 
 
 def run_record(config: PipelineConfig, outcomes: list[Outcome]) -> dict[str, Any]:
-    """The content of ``run.json``: configuration without paths, stage -> key, provenance."""
+    """The content of ``run.json``: configuration without paths, step -> key, provenance."""
     settings = section(config)
     del settings["paths"]
     return {
         "config": without_folders(settings),
-        "stages": {
-            outcome.stage.title: {
-                "stage": outcome.stage.name,
-                "key": outcome.stage.key,
+        "steps": {
+            outcome.step.title: {
+                "step": outcome.step.name,
+                "key": outcome.step.key,
                 "hit": outcome.hit,
                 "stale_code": outcome.stale_code,
                 "seconds": round(outcome.seconds, 3),

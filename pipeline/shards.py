@@ -10,63 +10,58 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.executors.base import Job
-from pipeline.graph import Task, WorkerTask
+from pipeline.step import Inputs, Work
 
 SHARDS = "shards"
 Compute = Callable[[Path, slice], None]
 """(folder of the shard, rows of all) -> writes the shard's files into the folder."""
 
 
-def run_shards(task: Task, total: int, size: int, prepare: Callable[[WorkerTask], Compute]) -> None:
-    """Computes every shard of ``total`` rows that the task's folder does not hold yet.
+def run_shards(work: Work, total: int, size: int, prepare: Callable[[Inputs], Compute]) -> None:
+    """Computes every shard of ``total`` rows that the step's folder does not hold yet.
 
-    ``prepare``, a function of a module or a partial of one, is called once in each process of the
-    task's executor. Its ``Compute`` writes into a temporary folder that is renamed when it
-    returns and removed when it raises: a full disk gets its room back. What rows a shard holds
-    depends on ``total`` and ``size`` alone, so that any interruption and any executor gives the
-    same shards. ``size``, the rows that are computed at a time and the threads belong into the
-    stage's key: torch gives other last bits for other batches and thread counts.
+    ``prepare``, a step's method, is called once in each process of the executor. Its ``Compute``
+    writes into a temporary folder that is renamed when it returns and removed when it raises, so a
+    full disk gets its room back. The rows of a shard depend on ``total`` and ``size`` alone, so any
+    interruption and any executor gives the same shards. ``size``, the rows that are
+    computed at a time and the threads are fields of the step: torch gives other last bits for
+    other batches and thread counts.
 
     Raises
     ------
     PiecesMissingError, FullDiskError
         As ``Executor.run``.
     """
-    folder = task.folder.absolute() / SHARDS
+    folder = work.folder.absolute() / SHARDS
     folder.mkdir(exist_ok=True)
     for left in folder.glob("*.tmp"):
         shutil.rmtree(left, ignore_errors=True)  # a killed run's
     job = Job(
         folder,
-        partial(_publisher, prepare, for_workers(task), folder, total, size),
+        partial(_publisher, prepare, work.inputs, folder, total, size),
         partial(_is_published, folder),
     )
-    run_job(task, job, total, size)
+    run_job(work, job, total, size)
 
 
-def run_job(task: Task, job: Job, total: int, size: int) -> None:
-    """Does the pieces of ``size`` rows each that are not there yet. Raises as ``run_shards``."""
+def run_job(work: Work, job: Job, total: int, size: int) -> None:
+    """Does the missing pieces of ``size`` rows each. Raises as ``run_shards``."""
     missing = [number for number in range(-(-total // size)) if not job.finished(number)]
     done = total - sum(_length(number, total, size) for number in missing)
     if done:
-        task.progress(done, total)
+        work.progress(done, total)
 
     def advance(number: int) -> None:
         nonlocal done
         done += _length(number, total, size)
-        task.progress(done, total)
+        work.progress(done, total)
 
     if missing:
-        task.executor.run(job, missing, advance)
-
-
-def for_workers(task: Task) -> WorkerTask:
-    """The task as another process, in another folder, can read it."""
-    return WorkerTask({role: path.absolute() for role, path in task.inputs.items()}, task.config)
+        work.executor.run(job, missing, advance)
 
 
 def shard_folders(folder: Path) -> list[Path]:
-    """The shards of a finished stage, in order."""
+    """The shards of a finished step, in order."""
     found = (path for path in (folder / SHARDS).iterdir() if path.suffix != ".tmp")
     return sorted(found, key=lambda path: int(path.name))
 
@@ -78,13 +73,9 @@ def read_shard_tables(folder: Path, name: str) -> pd.DataFrame:
 
 
 def _publisher(
-    prepare: Callable[[WorkerTask], Compute],
-    task: WorkerTask,
-    folder: Path,
-    total: int,
-    size: int,
+    prepare: Callable[[Inputs], Compute], inputs: Inputs, folder: Path, total: int, size: int
 ) -> Callable[[int], None]:
-    compute = prepare(task)
+    compute = prepare(inputs)
 
     def publish(number: int) -> None:
         # A worker that was given up for lost may still be writing: each has a folder of its own.

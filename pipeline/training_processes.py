@@ -18,11 +18,11 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from pipeline.config import ConfigError, PipelineConfig
 from pipeline.disk import FullDiskError, disk_trouble
 from pipeline.executors.base import Failure
 from pipeline.executors.local import core_groups, follow_parent_on
 from pipeline.progress import log
+from pipeline.step import Machine
 
 if TYPE_CHECKING:  # torch is imported where something is trained
     from models.process_group import Rank
@@ -32,7 +32,7 @@ if TYPE_CHECKING:  # torch is imported where something is trained
     Work = Callable[[Rank, OnProgress | None], TrainResult]
 
 _CONTEXT: Any = multiprocessing.get_context("spawn")
-_PATIENCE = 1.0  # seconds; so late may it be noticed that a process is gone
+_PATIENCE = 1.0  # seconds until a dead process is noticed
 _Place = tuple[int, int, Path]  # the fields of a Rank, which this process may not import yet
 
 
@@ -41,29 +41,29 @@ class RankError(RuntimeError):
 
 
 def train_in_processes(
-    work: "Work", processes: int, config: PipelineConfig, on_progress: "OnProgress"
+    work: "Work", processes: int, threads: int, machine: Machine, on_progress: "OnProgress"
 ) -> "TrainResult":
-    """What the first of ``processes`` returns of ``work``, which they do together.
+    """Does ``work`` in ``processes`` processes together; returns the result of the first.
 
     ``work`` is sent by pickle; ``on_progress`` gets the first one's progress. Each process has its
-    share of the cores, ``config.threads`` to compute with, and on CUDA a GPU of its own.
+    share of the cores, ``threads`` to compute with, and on CUDA a GPU of its own.
 
     Raises
     ------
-    ConfigError
+    ValueError
         Where there is no GPU for each.
     RankError
         Where a process fails or dies. The others are ended.
     FullDiskError
         Where one found no room.
     """
-    _check_devices(processes, config)
+    _check_devices(processes, machine)
     ranks: list[_Process] = []
     with tempfile.TemporaryDirectory() as folder:
         try:
             for number, cores in enumerate(core_groups(processes)):
                 place = (number, processes, Path(folder) / "meeting")
-                ranks.append(_Process(place, cores, config, work))
+                ranks.append(_Process(place, cores, threads, machine, work))
             while not all(rank.done for rank in ranks):
                 _poll(ranks, on_progress)
                 if any(rank.failure for rank in ranks):
@@ -90,7 +90,7 @@ class _Process:
         theirs.close()  # or its end would stay open when the process dies
 
     def receive(self, on_progress: "OnProgress") -> None:
-        dead = not self._process.is_alive()  # asked first: what it sent last is there then
+        dead = not self._process.is_alive()  # asked first, so that its last message has arrived
         with suppress(EOFError, ConnectionResetError):
             while not (self.done or self.failure) and self.connection.poll():
                 kind, message = self.connection.recv()
@@ -111,7 +111,7 @@ class _Process:
 
 
 def _poll(ranks: list[_Process], on_progress: "OnProgress") -> None:
-    """Waits a moment for a message of any process, then receives all that are there."""
+    """Waits up to a second for messages, then receives all of every rank."""
     wait([rank.connection for rank in ranks if not (rank.done or rank.failure)], _PATIENCE)
     for rank in ranks:
         rank.receive(on_progress)
@@ -132,39 +132,44 @@ def _cause(ranks: list[_Process]) -> Exception:
     )
 
 
-def _check_devices(processes: int, config: PipelineConfig) -> None:
+def _check_devices(processes: int, machine: Machine) -> None:
     import torch
 
     from models.device import resolve_device
 
-    kind = resolve_device(config.executor.device).type
+    kind = resolve_device(machine.device).type
     room = {"cuda": torch.cuda.device_count(), "mps": 1}.get(kind, processes)
     if processes > room:
-        raise ConfigError(
+        raise ValueError(
             f"train.processes: {processes} with a GPU each, but {room} are here: lower it, or give"
             " executor.device=cpu"
         )
 
 
 def _serve(
-    connection: Connection, place: _Place, cores: list[int], config: PipelineConfig, work: "Work"
+    connection: Connection,
+    place: _Place,
+    cores: list[int],
+    threads: int,
+    machine: Machine,
+    work: "Work",
 ) -> None:
     follow_parent_on(cores)
-    # As Ctrl-C it is the parent's to answer, which ends this process.
+    # The parent answers it, as Ctrl-C, and ends this process.
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
     from models.process_group import Rank
 
     rank = Rank(*place)
     if rank.number:
-        logging.disable()  # they would say everything again
+        logging.disable()  # rank 0 logs the same
     try:
-        progress = (lambda *told: connection.send(("progress", told))) if rank.number == 0 else None
+        progress = (lambda *done: connection.send(("progress", done))) if rank.number == 0 else None
         result = work(rank, progress)
         connection.send(("done", result if rank.number == 0 else None))
     except Exception as error:
-        full = disk_trouble(error, Path(config.paths.outputs))
+        full = disk_trouble(error, machine.outputs)
         reason = full or f"{type(error).__name__}: {error}"
         failure = Failure(reason, traceback.format_exc(), full is not None)
         with suppress(BrokenPipeError):
             connection.send(("failure", (time.monotonic(), failure)))
-        os._exit(1)  # an open process group could wait for the others
+        os._exit(1)  # closing the process group could wait for the others

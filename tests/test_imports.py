@@ -1,4 +1,4 @@
-"""The project's modules import each other one way, as CONTRIBUTING's principle 3 says."""
+"""Modules import each other one way, and those of pipeline stand on floors that never look up."""
 
 import ast
 import subprocess
@@ -16,6 +16,31 @@ FORBIDDEN = (
     ("attribution", "data"),
     ("models", "data"),
 )
+# Of pipeline, the lowest first; the name of a package stands for all that is in it.
+FLOORS = {
+    "keys": ("keys", "progress", "interrupts", "disk", "provenance"),
+    "executors": ("executors",),
+    "step": ("step",),
+    "store": ("store",),
+    "shards": ("shards", "training_processes"),
+    "steps": ("steps",),
+    # Above the steps, for a step sees its fields and no configuration.
+    "config": (
+        *("config", "brixia_config", "conf_files", "overrides"),
+        *("config_checks", "film_checks"),
+    ),
+    "tasks": ("task", "user_films", "explained_task", "measures", "scored_tasks", "tasks"),
+    "plan": ("plan", "differences"),
+    "runner": ("runner", "finished_run"),
+    "report": (
+        *("history", "pseudonyms", "chapters", "statement", "report_content", "run_folder"),
+        *("run", "spreadsheets"),
+    ),
+    "commands": (
+        *("__main__", "compare", "explain", "housekeeping", "report", "status", "tools"),
+        "store.__main__",
+    ),
+}
 
 
 def module_name(path: Path) -> str:
@@ -52,6 +77,32 @@ def test_a_wing_does_not_import(wing, other):
     assert of_wing
     for name, found in of_wing.items():
         assert not {each for each in found if each.split(".")[0] == other}, name
+
+
+def floor_of(module: str) -> int | None:
+    """The number of its floor; the longest name that fits is the one that counts."""
+    fitting = [
+        (len(name), number)
+        for number, names in enumerate(FLOORS.values())
+        for name in names
+        if f"{module}.".startswith(f"pipeline.{name}.")
+    ]
+    return max(fitting)[1] if fitting else None
+
+
+def test_every_module_of_pipeline_has_a_floor_and_none_imports_a_higher_one():
+    modules = {name for name in MODULES if name.startswith("pipeline.")}
+    floors = {name: floor_of(name) for name in modules}
+    assert [name for name, floor in floors.items() if floor is None] == [], "place it in FLOORS"
+    named = {f"pipeline.{name}" for names in FLOORS.values() for name in names}
+    assert named - modules == set(), "FLOORS names what is gone"
+    upwards = {
+        (name, other)
+        for name in modules
+        for other in GRAPH[name] & modules
+        if floors[other] > floors[name]
+    }
+    assert upwards == set()
 
 
 def test_settings_and_packages_import_no_torch():

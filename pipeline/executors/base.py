@@ -1,4 +1,4 @@
-"""What every executor takes: a job of numbered pieces. And what it answers: which are missing."""
+"""What every executor takes, a job of numbered pieces, and how it reports those that failed."""
 
 import traceback
 from collections import Counter, deque
@@ -19,8 +19,8 @@ class Job:
     """Pieces of work that any process can do, on any machine that sees ``folder``.
 
     It is sent by pickle, so both callables are functions of a module or partials of one.
-    ``prepare`` is called once in a process and gives the function that does one piece: whole or
-    not at all, and harmless when done twice. ``finished`` tells whether a piece is there.
+    ``prepare`` is called once in a process and returns the function that does one piece: whole or
+    not at all, and harmless when done twice. ``finished`` says whether a piece is done.
     """
 
     folder: Path  # absolute; no two jobs have the same
@@ -45,7 +45,7 @@ class Workplace:
         self._do: Callable[[int], None] | None = None
 
     def do(self, job: Job, number: int) -> Failure | None:
-        """None when the piece is there."""
+        """None when the piece is done."""
         try:
             if job.finished(number):
                 return None
@@ -78,7 +78,7 @@ class Executor(Protocol):
         ...
 
     def close(self) -> None:
-        """Stops what it started; to be called after an error, too."""
+        """Stops what it started. Call it after an error, too."""
         ...
 
 

@@ -1,7 +1,7 @@
 """Settings of the executors. No result depends on them, and no key holds them."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from enum import Enum
 
 
@@ -18,16 +18,21 @@ class ExecutorConfig:
 
     name: ExecutorName = ExecutorName.serial
     device: str = "auto"  # auto | cpu | cuda | mps
-    retries: int = 1  # how often a shard is tried again after it failed
-    max_failed: int = 10  # after so many lost shards no other is begun
+    # how often a shard is tried again after it failed
+    retries: int = field(default=1, metadata={"least": 0})
+    # after so many lost shards no other is begun
+    max_failed: int = field(default=10, metadata={"least": 1})
     # Processes (slurm: of each job). null: one per GPU, else cores / threads (slurm: one).
-    workers: int | None = None
+    workers: int | None = field(default=None, metadata={"least": 1})
     timeout: float | None = None  # seconds for a shard, with loading the model; null: any
-    gpus: float = 0  # ray: share of a GPU per worker; slurm: GPUs per job
+    # ray: share of a GPU per worker; slurm: GPUs per job
+    gpus: float = field(default=0, metadata={"least": 0})
     address: str | None = None  # ray: an existing cluster, as in auto; null starts one here
     cluster: str = "slurm"  # slurm: local rehearses with processes of this machine
-    jobs: int = 8  # slurm: shards are dealt out to so many jobs at most
-    minutes: int = 240  # slurm: limit of a job; what it leaves is submitted again
+    # slurm: shards are dealt out to so many jobs at most
+    jobs: int = field(default=8, metadata={"least": 1})
+    # slurm: limit of a job; what it leaves is submitted again
+    minutes: int = field(default=240, metadata={"least": 1})
     memory_gb: int = 16  # slurm: per job
     partition: str | None = None  # slurm
     account: str | None = None  # slurm
@@ -42,18 +47,11 @@ _READ_BY = {
 }
 
 
-_AT_LEAST = {"retries": 0, "max_failed": 1, "workers": 1, "gpus": 0, "jobs": 1, "minutes": 1}
-
-
 def executor_problems(config: ExecutorConfig) -> Iterator[tuple[str, str]]:
-    """(setting, what is wrong with it): out of range, or not read by the chosen executor."""
+    """(setting, what is wrong with it): not read by the chosen executor, or no time at all."""
     read = _READ_BY[config.name] | {"name", "device", "retries", "max_failed"}
-    for field in fields(ExecutorConfig):
-        value = getattr(config, field.name)
-        if field.name not in read and value != field.default:
-            yield field.name, f"is not read by executor={config.name.value}"
-        least = _AT_LEAST.get(field.name)
-        if least is not None and value is not None and value < least:
-            yield field.name, f"at least {least}, not {value:g}"
+    for each in fields(ExecutorConfig):
+        if each.name not in read and getattr(config, each.name) != each.default:
+            yield each.name, f"is not read by executor={config.name.value}"
     if config.timeout is not None and config.timeout <= 0:
         yield "timeout", "more than 0 seconds, or null for no limit"

@@ -52,7 +52,7 @@ class RayExecutor(WarmWorkers):
 
     def __init__(self, config: ExecutorConfig, threads: int) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # see docs/scaling.md
-        here: dict[str, Any] = {
+        machine: dict[str, Any] = {
             "num_cpus": len(core_groups(1)[0]),
             "num_gpus": len(visible_gpus(config.device)),
             "object_store_memory": _OBJECT_STORE,
@@ -62,18 +62,19 @@ class RayExecutor(WarmWorkers):
             address=config.address,
             logging_level=logging.ERROR,
             runtime_env={"env_vars": {"PYTHONPATH": _python_path()}},
-            **({} if config.address else here),
+            **({} if config.address else machine),
         )
-        there = ray.cluster_resources()
-        most = int(there.get("CPU", 0) // threads)
+        resources = ray.cluster_resources()
+        cores, gpus = resources.get("CPU", 0), resources.get("GPU", 0)
+        most = int(cores // threads)
         if config.gpus:
-            most = min(most, int(there.get("GPU", 0) / config.gpus))
+            most = min(most, int(gpus / config.gpus))
         if not most:
             ray.shutdown()
             raise ValueError(
                 f"executor=ray: no worker of {threads} cores (threads) and {config.gpus:g} GPUs"
-                f" (executor.gpus) fits into the cluster, which has {there.get('CPU', 0):g} cores"
-                f" and {there.get('GPU', 0):g} GPUs"
+                f" (executor.gpus) fits into the cluster, which has {cores:g} cores"
+                f" and {gpus:g} GPUs"
             )
         self._actor = ray.remote(_Actor).options(num_cpus=threads, num_gpus=config.gpus)
         super().__init__(config, min(most, config.workers or most))

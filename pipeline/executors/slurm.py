@@ -29,7 +29,7 @@ class SlurmExecutor:
         gpus = ceil(config.gpus)
         workers = config.workers or max(1, gpus)
         # A piece that failed is tried again by another job, perhaps on another node.
-        self._there = replace(config, workers=workers, retries=0, max_failed=1 << 60)
+        self._job_config = replace(config, workers=workers, retries=0, max_failed=1 << 60)
         self._config, self._threads, self._imports = config, threads, imports
         self._engine = submitit.AutoExecutor(folder=folder / "%j", cluster=config.cluster)
         settings: dict[str, Any] = {
@@ -61,7 +61,7 @@ class SlurmExecutor:
         with self._engine.batch():
             submitted = [
                 self._engine.submit(
-                    run_chunk, job, chunk, self._there, self._threads, self._imports
+                    run_chunk, job, chunk, self._job_config, self._threads, self._imports
                 )
                 for chunk in chunks
             ]

@@ -14,7 +14,7 @@ from pipeline.executors.config import ExecutorConfig
 
 
 class Started:
-    """A new worker's first word: it has read its piece, whose time counts from now."""
+    """A new worker's first message: it has read its piece, whose time counts from now."""
 
 
 class WorkerDiedError(RuntimeError):
@@ -30,16 +30,16 @@ class Worker(ABC):
 
     @abstractmethod
     def answer(self) -> Started | Failure | None:
-        """What it said last; None when the piece is there. Raises WorkerDiedError."""
+        """Its next message; None when the piece is done. Raises WorkerDiedError."""
 
     @abstractmethod
     def kill(self) -> None:
-        """Ends it, whatever it is at."""
+        """Ends it at once."""
 
 
 @dataclass
 class _Place:
-    """Where one worker at a time is, and the piece that it is at."""
+    """A place for one worker at a time, and the piece it works on."""
 
     worker: Worker | None = None
     number: int | None = None
@@ -59,7 +59,7 @@ class WarmWorkers(ABC):
 
     @abstractmethod
     def answering(self, workers: list[Worker], seconds: float | None) -> list[Worker]:
-        """Waits until one of ``workers`` has said something or is gone; returns all such."""
+        """Waits until any of ``workers`` has answered or died; returns all that have."""
 
     def run(self, job: Job, numbers: Iterable[int], done: Done) -> None:
         ledger = Ledger(numbers, self._config.retries, self._config.max_failed, done)
@@ -70,7 +70,7 @@ class WarmWorkers(ABC):
             busy = [place for place in self._places if place.number is not None]
             if not busy:
                 break
-            self._hear(busy, ledger)
+            self._settle_answers(busy, ledger)
         ledger.close()
 
     def close(self) -> None:
@@ -86,7 +86,7 @@ class WarmWorkers(ABC):
             place.worker, place.deadline = self.start(index), inf
         place.worker.begin(job, number)
 
-    def _hear(self, busy: list[_Place], ledger: Ledger) -> None:
+    def _settle_answers(self, busy: list[_Place], ledger: Ledger) -> None:
         first = min(place.deadline for place in busy)
         patience = None if first == inf else max(0.0, first - time.monotonic())
         workers = [place.worker for place in busy if place.worker is not None]

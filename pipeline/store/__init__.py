@@ -1,4 +1,4 @@
-"""The store of artifacts: ``<root>/<stage>/<key>/``, immutable, published whole or not at all.
+"""The store of artifacts: ``<root>/<step>/<key>/``, immutable, published whole or not at all.
 
 ``python -m pipeline.store [--verify | --prune [--yes] | --clean-tmp]`` looks after it.
 """
@@ -22,12 +22,12 @@ MANIFEST = "manifest.json"
 _PLAIN = re.compile(r"\w[^/\0]*(/\w[^/\0]*)*")
 # What readers of a manifest rely on.
 _FIELDS: dict[str, type | tuple[type, ...]] = {
-    **dict.fromkeys(("stage", "key", "variant", "code"), str),
+    **dict.fromkeys(("step", "key", "label", "code"), str),
     **dict.fromkeys(("key_parts", "files", "provenance"), dict),
     "notes": list,
     "seconds": (int, float),
 }
-# What a stage keeps in its workspace to go on from after a kill; never part of an artifact.
+# What a step keeps in its workspace to go on from after a kill; never part of an artifact.
 RESUME = "resume"
 _PARTIAL = ".partial"
 _FOLDER_DIGITS = 24  # of the key's 64: 96 bits, and paths stay readable
@@ -35,7 +35,7 @@ _FOLDER_DIGITS = 24  # of the key's 64: 96 bits, and paths stay readable
 
 @dataclass(frozen=True)
 class Artifact:
-    """A finished stage: its folder and what its manifest says."""
+    """A finished step: its folder and what its manifest says."""
 
     folder: Path
     manifest: dict[str, Any]
@@ -55,16 +55,16 @@ def outputs_above(run: Path) -> Path | None:
 
 
 class Store:
-    """Artifacts by stage and key, under locks that the system releases when a process dies."""
+    """Artifacts by step and key, under locks that the system releases when a process dies."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.digests = DigestCache(root / "digests.sqlite")
 
-    def folder(self, stage: str, key: str) -> Path:
-        return self.root / stage / key[:_FOLDER_DIGITS]
+    def folder(self, step: str, key: str) -> Path:
+        return self.root / step / key[:_FOLDER_DIGITS]
 
-    def find(self, stage: str, key: str) -> Artifact | None:
+    def find(self, step: str, key: str) -> Artifact | None:
         """The artifact, or None where it was never published.
 
         Files are compared with the manifest by digests that were remembered with size and
@@ -75,7 +75,7 @@ class Store:
         BrokenArtifactError
             Where the manifest cannot be read or a file is absent or differs from its digest.
         """
-        folder = self.folder(stage, key)
+        folder = self.folder(step, key)
         if not folder.exists():
             return None
         manifest = read_manifest(folder)
@@ -118,7 +118,7 @@ class Store:
         return [path for path in self._entries() if path.suffix == _PARTIAL]
 
     @contextmanager
-    def lock(self, stage: str, key: str, wait: bool) -> Iterator[None]:
+    def lock(self, step: str, key: str, wait: bool) -> Iterator[None]:
         """Holds the lock of an artifact and its workspace.
 
         The lock's file stays when it is released: were it removed, a process that waits for it
@@ -129,7 +129,7 @@ class Store:
         LockedError
             Where another process holds it, unless told to wait.
         """
-        path = self.folder(stage, key).with_suffix(".lock")
+        path = self.folder(step, key).with_suffix(".lock")
         lock = FileLock(path)  # makes the folder too
         try:
             lock.acquire(timeout=-1 if wait else 0)
@@ -140,42 +140,42 @@ class Store:
         finally:
             lock.release()
 
-    def workspace(self, stage: str, key: str) -> Path:
+    def workspace(self, step: str, key: str) -> Path:
         """The folder in which the artifact is made; what an interrupted run left is still there.
 
         Call it with the lock held.
         """
-        path = self.folder(stage, key).with_suffix(_PARTIAL)
+        path = self.folder(step, key).with_suffix(_PARTIAL)
         path.mkdir(parents=True, exist_ok=True)
         return path
 
-    def publish(self, stage: str, key: str, manifest: dict[str, Any]) -> Artifact:
+    def publish(self, step: str, key: str, manifest: dict[str, Any]) -> Artifact:
         """Writes the manifest with every file's digest, then renames the workspace into place.
 
         Half-written files (``*.tmp``) and the folder ``RESUME`` are left out. Call it with the
         lock held.
         """
-        workspace = self.workspace(stage, key)
+        workspace = self.workspace(step, key)
         paths = sorted(path for path in workspace.rglob("*") if _belongs(path, workspace))
         digests = self.digests.digests(paths)
         names = (path.relative_to(workspace).as_posix() for path in paths)
         manifest = {
             **manifest,
-            "stage": stage,
+            "step": step,
             "key": key,
             "bytes": sum(path.stat().st_size for path in paths),
             "files": dict(zip(names, digests, strict=True)),
         }
         write_json(workspace / MANIFEST, manifest)
-        self.finish_publishing(stage, key)
-        return Artifact(self.folder(stage, key), manifest)
+        self.finish_publishing(step, key)
+        return Artifact(self.folder(step, key), manifest)
 
-    def finish_publishing(self, stage: str, key: str) -> None:
+    def finish_publishing(self, step: str, key: str) -> None:
         """Renames a workspace whose manifest is written: after a kill, too, nothing is made again.
 
         Call it with the lock held.
         """
-        folder = self.folder(stage, key)
+        folder = self.folder(step, key)
         workspace = folder.with_suffix(_PARTIAL)
         if folder.exists() or not (workspace / MANIFEST).exists():
             return
@@ -184,9 +184,9 @@ class Store:
         os.replace(workspace, folder)
         self.digests.moved(workspace, folder)
 
-    def discard(self, stage: str, key: str) -> None:
+    def discard(self, step: str, key: str) -> None:
         """Removes a broken artifact. Call it with the lock held."""
-        remove(self.folder(stage, key))
+        remove(self.folder(step, key))
 
     def _entries(self) -> list[Path]:
         return sorted(path for path in self.root.glob("*/*") if path.is_dir())

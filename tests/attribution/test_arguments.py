@@ -63,7 +63,10 @@ LABELS = torch.arange(6)
         [{"x": REFERENCE, "y": LABELS}],
         (batch for batch in REFERENCE.split(2)),
     ],
-    ids=str,
+    ids=[
+        *("loader of pairs", "loader of images", "data set", "one tensor", "one array"),
+        *("dict of pixel_values", "dicts of image", "dict of x", "generator"),
+    ],
 )
 def test_a_reference_in_any_common_form_gives_the_same_map(reference):
     torch.testing.assert_close(maps(reference=reference), maps(), rtol=1e-4, atol=1e-6)

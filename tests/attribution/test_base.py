@@ -1,3 +1,5 @@
+"""Scores, targets and maps at the border of every method; a frozen model comes back as it was."""
+
 import contextlib
 
 import pytest

@@ -1,3 +1,5 @@
+"""The bottleneck: its mask, noise and bits against closed forms and finite differences."""
+
 import math
 
 import pytest

@@ -1,3 +1,5 @@
+"""A batch explained in parts by threads: every image once, in order, to the same bytes."""
+
 from concurrent.futures import CancelledError
 from threading import Barrier, get_ident
 

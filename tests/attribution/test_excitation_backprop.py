@@ -1,3 +1,5 @@
+"""Excitation backprop against the share of evidence that each cell must get."""
+
 import torch
 from torch.nn import functional as F
 

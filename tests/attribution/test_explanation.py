@@ -1,3 +1,5 @@
+"""``explain`` is the method built by hand, and what it cannot do it names."""
+
 import re
 import subprocess
 import sys

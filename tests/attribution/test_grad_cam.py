@@ -1,3 +1,5 @@
+"""Grad-CAM against Captum's."""
+
 import captum.attr
 import pytest
 import torch

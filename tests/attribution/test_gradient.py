@@ -1,3 +1,5 @@
+"""The plain gradient against Captum's saliency and the chain rule."""
+
 import captum.attr
 import torch
 

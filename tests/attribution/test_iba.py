@@ -1,3 +1,5 @@
+"""IBA and inverse IBA against a plain loop over the equations, limits and planted evidence."""
+
 import math
 
 import pytest

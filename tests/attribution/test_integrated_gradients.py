@@ -1,3 +1,5 @@
+"""Integrated gradients: completeness, closed forms, nothing shared within a batch."""
+
 import pytest
 import torch
 from torch import nn

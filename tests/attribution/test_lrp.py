@@ -1,3 +1,5 @@
+"""LRP against Captum, zennit and the conservation of relevance."""
+
 import copy
 
 import captum.attr

@@ -1,3 +1,5 @@
+"""What every attribution method keeps to, whichever it is."""
+
 import copy
 from dataclasses import replace
 

@@ -1,3 +1,5 @@
+"""Multi-layer IBA is the intersection of its layers' maps, at the published thresholds."""
+
 import pytest
 import torch
 from scipy.stats import spearmanr

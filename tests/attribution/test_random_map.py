@@ -1,3 +1,5 @@
+"""The random map: uniform, and from its seed alone."""
+
 import torch
 
 from attribution.base import SCORES

@@ -1,3 +1,5 @@
+"""Both losses of regression IBA against a plain loop over the equations."""
+
 import pytest
 import torch
 from scipy.stats import spearmanr

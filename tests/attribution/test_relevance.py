@@ -1,3 +1,5 @@
+"""The rules of relevance, operation by operation, and its conservation."""
+
 import itertools
 
 import pytest

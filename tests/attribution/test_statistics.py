@@ -1,3 +1,5 @@
+"""Statistics of feature maps against NumPy, and their file."""
+
 import numpy as np
 import pytest
 import torch

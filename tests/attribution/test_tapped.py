@@ -1,3 +1,5 @@
+"""Models cut at a layer, by their graph or by hooks, give the outputs of the whole."""
+
 import pytest
 import torch
 from scipy.stats import spearmanr

@@ -7,8 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from pydicom import uid
-from pydicom.dataset import Dataset, FileMetaDataset
 
 from data.brixia import (
     CONSENSUS,
@@ -19,11 +17,13 @@ from data.brixia import (
     read_consensus,
     square_reader,
 )
-from data.brixia_score import DETECTORS, ZONES, ScoreIndex
+from data.brixia_score import DETECTORS, ZONES
+from data.cohort_index import CohortIndex
 from data.config import BrixiaConfig, DicomScaling
 from data.dicom import read_dicom
 from data.integrity import DataError
 from data.packing import PackedFilms, pack
+from tests.data.dicom_films import dicom, write
 
 HEADER = (
     "Filename;StudyDate;Modality;Columns;Rows;Manufacturer;PhotometricInterpretation;BrixiaScore;"
@@ -49,21 +49,7 @@ def rows() -> list[str]:
 
 def save(path: Path, seed: int = 0, **fields: object) -> None:
     pixels = np.random.default_rng(seed).integers(0, 4096, (40, 44), dtype=np.uint16)
-    ds = Dataset()
-    ds.file_meta = FileMetaDataset()
-    ds.file_meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
-    ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = uid.ComputedRadiographyImageStorage
-    ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
-    ds.Rows, ds.Columns = pixels.shape
-    ds.SamplesPerPixel, ds.PhotometricInterpretation, ds.PixelRepresentation = 1, "MONOCHROME2", 0
-    ds.BitsAllocated, ds.BitsStored, ds.HighBit = 16, 12, 11
-    ds.BurnedInAnnotation, ds.PixelSpacing = "NO", ["0.2", "0.1"]
-    ds.PixelData = pixels.tobytes()
-    ds["PixelData"].VR = "OW"
-    for name, value in fields.items():
-        setattr(ds, name, value)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    ds.save_as(path, enforce_file_format=True)
+    write(path, dicom(pixels, **{"PixelSpacing": ["0.2", "0.1"], **fields}))
 
 
 @dataclass
@@ -85,11 +71,11 @@ class Layout:
         return root
 
 
-def read(root: Path, **settings: object) -> ScoreIndex:
+def read(root: Path, **settings: object) -> CohortIndex:
     return read_brixia(root, BrixiaConfig(**settings))
 
 
-def reasons(index: ScoreIndex, file: str) -> list[str]:
+def reasons(index: CohortIndex, file: str) -> list[str]:
     return index.problems.loc[index.problems["file"] == file, "reason"].tolist()
 
 

@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from data.brixia_score import DETECTORS, ZONES, ScoreIndex
+from data.brixia_score import DETECTORS, ZONES
 from data.cohen import read_cohen, read_square
+from data.cohort_index import CohortIndex
 from data.config import CohenReader
 from data.integrity import DataError
 from data.packing import PackedFilms, pack
@@ -35,7 +36,7 @@ def write(root: Path, rows: list[str] = ROWS, form: str = "NFC") -> Path:
     return root
 
 
-def reasons(index: ScoreIndex) -> list[str]:
+def reasons(index: CohortIndex) -> list[str]:
     return index.problems["reason"].tolist()
 
 

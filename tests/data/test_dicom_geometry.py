@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset
 
 from data.dicom import read_dicom
 from data.dicom_geometry import geometry_doubts, pixel_aspect, spacing
-from tests.data.test_dicom import dicom, write
+from tests.data.dicom_films import dicom, write
 
 
 def header(**fields: object) -> Dataset:

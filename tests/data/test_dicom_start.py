@@ -13,7 +13,7 @@ from data.dicom import read_dicom, read_dicom_facts
 from data.dicom_errors import DicomError
 from data.dicom_start import is_dicom, why_no_image, without_header
 from data.integrity import DataError, read_grey
-from tests.data.test_dicom import dicom, film, written
+from tests.data.dicom_films import dicom, film, written
 
 
 def alone(implicit: bool, little: bool = True, **fields: object) -> bytes:

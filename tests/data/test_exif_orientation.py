@@ -4,7 +4,6 @@ import io
 import struct
 import zlib
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -12,13 +11,15 @@ import pytest
 from PIL import Image
 
 from data.cohen import read_square as read_cohen_square
+from data.config import LungsConfig
 from data.integrity import DataError, read_film, read_grey
 from data.lung_pairs import read_lung_pair
 from data.lungs import read_lung_mask
 from data.packing import PackedFilms, pack, resize_and_crop, squash
 from pipeline.explain import read_film as read_explained
-from pipeline.stages import lungs
-from tests.bombs import chunk
+from pipeline.step import Inputs, Machine, UserFiles
+from pipeline.steps.lung_network import LungNetwork
+from tests.campaigns.bombs import chunk
 
 # By EXIF's own words (tag 274): which side of what is seen the stored first row and column are.
 STORED = {
@@ -141,7 +142,8 @@ def test_packed_films_stand_upright_and_the_turned_ones_are_listed(tmp_path: Pat
 def test_the_film_to_explain_stands_upright_and_a_note_says_why(tmp_path: Path) -> None:
     for orientation in STORED:
         path = save(tmp_path / f"{orientation}.png", film(), orientation)
-        seen, notes = read_explained(path, 16)
+        explained = read_explained(path, 16)
+        seen, notes = explained.pixels, explained.notes
         np.testing.assert_array_equal(seen, resize_and_crop(film(), 16))
         said = [note for note in notes if "EXIF" in note]
         assert len(said) == (orientation != 1)
@@ -181,11 +183,10 @@ def test_turned_pairs_are_kept_and_listed_and_mirrored_ones_are_not_taken_for_mi
         seen = np.clip(170 - 0.4 * mask + rng.normal(0, 8, mask.shape), 0, 255).astype(np.uint8)
         save(tmp_path / f"cxr/{number}.png", seen, orientation)
         save(tmp_path / f"masks/{number}.png", mask, orientation if number % 2 else 1)
-    config = SimpleNamespace(
-        brixia=SimpleNamespace(lungs=SimpleNamespace(side=24, test_fraction=0.3))
-    )
-    task = SimpleNamespace(config=config, inputs={"films": tmp_path})
-    table, films, masks, problems = lungs._read_pairs(task)  # type: ignore[arg-type]
+    config = LungsConfig(side=24, test_fraction=0.3)
+    network = LungNetwork(config, UserFiles(tmp_path, "films"), None, None, seed=0, threads=1)
+    inputs = Inputs({"films": tmp_path}, Machine(tmp_path))
+    table, films, masks, problems = network.read_pairs(inputs)
     assert sorted(table["image"]) == [str(number) for number in range(8)]
     assert problems["file"].tolist() == [str(number) for number in range(1, 8)]
     assert problems["reason"].str.contains("EXIF orientation").all()

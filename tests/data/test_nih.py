@@ -13,9 +13,10 @@ import pytest
 from PIL import Image
 
 from data import nih
+from data.cohort_index import CohortIndex
 from data.config import DatasetConfig
 from data.integrity import DataError, problem_table
-from data.nih import FINDINGS, NIHIndex, read_boxes, read_nih
+from data.nih import FINDINGS, read_boxes, read_nih
 from data.nih_files import find_films, read_names
 from data.packing import PackedFilms, pack
 
@@ -77,11 +78,11 @@ def save(path: Path) -> None:
     Image.fromarray(np.zeros((8, 8), np.uint8)).save(path)
 
 
-def read(root: Path, **settings: int | float) -> NIHIndex:
+def read(root: Path, **settings: int | float) -> CohortIndex:
     return read_nih(root, DatasetConfig(**settings))
 
 
-def reasons(index: NIHIndex, file: str) -> list[str]:
+def reasons(index: CohortIndex, file: str) -> list[str]:
     return index.problems.loc[index.problems["file"] == file, "reason"].tolist()
 
 
@@ -645,12 +646,12 @@ def real_root() -> Path:
 
 
 @pytest.fixture(scope="module")
-def real(real_root: Path) -> NIHIndex:
+def real(real_root: Path) -> CohortIndex:
     return read(real_root)
 
 
 @pytest.mark.real
-def test_the_real_sample_is_read_whole(real: NIHIndex, real_root: Path) -> None:
+def test_the_real_sample_is_read_whole(real: CohortIndex, real_root: Path) -> None:
     assert real.expected == 112_120
     assert real.found == len(real.images) == len(list((real_root / "images").glob("*.png")))
     assert real.images["image"].is_monotonic_increasing
@@ -662,7 +663,7 @@ def test_the_real_sample_is_read_whole(real: NIHIndex, real_root: Path) -> None:
 
 
 @pytest.mark.real
-def test_the_real_boxes_are_all_read(real: NIHIndex, real_root: Path) -> None:
+def test_the_real_boxes_are_all_read(real: CohortIndex, real_root: Path) -> None:
     boxes = read_boxes(real_root / "BBox_List_2017.csv")
     assert len(boxes) == 984
     assert boxes["image"].nunique() == 880

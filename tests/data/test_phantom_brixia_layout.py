@@ -10,7 +10,8 @@ import pydicom
 import pytest
 
 from data.brixia import read_brixia
-from data.brixia_score import ZONES, ScoreIndex
+from data.brixia_score import ZONES
+from data.cohort_index import CohortIndex
 from data.config import BrixiaConfig, BrixiaPhantomConfig, DicomScaling, PhantomConfig
 from data.dicom import read_dicom
 from data.greyscale import grey_of_stored
@@ -34,7 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def index(folder: Path) -> ScoreIndex:
+def index(folder: Path) -> CohortIndex:
     return read_brixia(folder, BrixiaConfig(val_fraction=0.2, test_fraction=0.2))
 
 
@@ -47,13 +48,13 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
-def test_the_reader_of_real_files_reads_them_without_a_problem(index: ScoreIndex) -> None:
+def test_the_reader_of_real_files_reads_them_without_a_problem(index: CohortIndex) -> None:
     assert index.problems.empty
     assert index.expected == index.found == len(index.images)
     assert set(index.images["fold"]) == {"train", "val", "test"}
 
 
-def test_the_scores_read_are_those_drawn(index: ScoreIndex) -> None:
+def test_the_scores_read_are_those_drawn(index: CohortIndex) -> None:
     drawn = {f"{case.name}.dcm": case.scores.tolist() for case in scored_cases(CONFIG)}
     read = index.images.set_index("image")[list(ZONES)].T.to_dict("list")
     assert read == drawn
@@ -105,7 +106,7 @@ def test_a_film_is_shown_as_it_was_rendered_however_it_is_stored() -> None:
 
 
 def test_films_are_neither_black_nor_white_by_either_scaling(
-    folder: Path, index: ScoreIndex
+    folder: Path, index: CohortIndex
 ) -> None:
     for image, path in zip(index.images["image"][:8], index.images["path"][:8], strict=True):
         lung = lung_of(folder, image)
@@ -120,7 +121,7 @@ def test_films_are_neither_black_nor_white_by_either_scaling(
 
 
 def test_masks_hold_two_lungs_and_lie_on_films_that_are_not_mirrored(
-    folder: Path, index: ScoreIndex
+    folder: Path, index: CohortIndex
 ) -> None:
     hearts, sides = [], []
     for image, path in zip(index.images["image"], index.images["path"], strict=True):

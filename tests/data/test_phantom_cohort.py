@@ -1,3 +1,5 @@
+"""Who is in a phantom cohort: findings as frequent as they should be, no patient on two sides."""
+
 import numpy as np
 import pytest
 

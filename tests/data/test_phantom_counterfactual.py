@@ -1,3 +1,5 @@
+"""Pairs of films with and without a finding, and twins that hold it twice."""
+
 from pathlib import Path
 
 import numpy as np

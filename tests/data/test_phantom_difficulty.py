@@ -1,3 +1,5 @@
+"""A named difficulty keeps its films, and no shortcut gives a class away."""
+
 import dataclasses
 from pathlib import Path
 

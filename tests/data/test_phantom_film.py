@@ -1,3 +1,5 @@
+"""A phantom film: anatomy in its place, and findings that act only where they lie."""
+
 import dataclasses
 
 import cv2

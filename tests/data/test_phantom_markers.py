@@ -1,3 +1,5 @@
+"""Marks on films: the planted token, side letters, leads and lines."""
+
 import dataclasses
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Phantoms in NIH's official layout: bytes, lists, boxes, and a run that resumes."""
+
 import csv
 from pathlib import Path
 

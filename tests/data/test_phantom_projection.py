@@ -1,3 +1,5 @@
+"""How a film is exposed: attenuation, window, noise and scatter in closed form."""
+
 import numpy as np
 
 from data.phantom import projection

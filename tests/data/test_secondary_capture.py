@@ -1,3 +1,5 @@
+"""A secondary capture holds the picture and every mandatory element, and no patient."""
+
 from pathlib import Path
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""``~`` in paths that users type."""
+
 import pytest
 
 from data.user_path import user_path

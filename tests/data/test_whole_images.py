@@ -16,8 +16,8 @@ from data.dicom import read_dicom
 from data.dicom_errors import DamagedPixelData
 from data.integrity import MAX_JPEG_SEGMENTS, DataError, read_grey
 from data.whole_images import has_end, with_more_data
-from tests.bombs import chunk
-from tests.data import test_dicom
+from tests.campaigns.bombs import chunk
+from tests.data import dicom_films
 
 END = b"\xff\xd9"
 # Which of the seven passes brings a pixel (PNG 1.2, 2.6), by its row and column modulo 8.
@@ -256,16 +256,16 @@ def test_a_compressed_dicom_film_that_was_cut_and_filled_up_is_refused(
     tmp_path: Path, syntax: uid.UID, tail: str
 ) -> None:
     bits = 8 if syntax == uid.JPEGBaseline8Bit else 12
-    film = test_dicom.dicom(test_dicom.film(bits), bits)
+    film = dicom_films.dicom(dicom_films.film(bits), bits)
     if syntax == uid.JPEGBaseline8Bit:
-        stream = jpeg(test_dicom.film(8))
+        stream = jpeg(dicom_films.film(8))
     else:
-        test_dicom.compress(tmp_path / "film.dcm", film, syntax)
-        stream = test_dicom.frame(film)
-    test_dicom.encapsulated(tmp_path / "film.dcm", film, syntax, stream)
-    assert read_dicom(tmp_path / "film.dcm")[0].shape == test_dicom.film(bits).shape
+        dicom_films.compress(tmp_path / "film.dcm", film, syntax)
+        stream = dicom_films.frame(film)
+    dicom_films.encapsulated(tmp_path / "film.dcm", film, syntax, stream)
+    assert read_dicom(tmp_path / "film.dcm")[0].shape == dicom_films.film(bits).shape
     kept = stream[: int(0.8 * len(stream))]
     cut = kept + (END if tail == "an end" else bytes(len(stream) - len(kept)))
-    test_dicom.encapsulated(tmp_path / "film.dcm", film, syntax, cut)
+    dicom_films.encapsulated(tmp_path / "film.dcm", film, syntax, cut)
     with pytest.raises(DamagedPixelData, match=r"film\.dcm: .*truncated"):
         read_dicom(tmp_path / "film.dcm")

@@ -1,3 +1,5 @@
+"""Runs beside each other: the settings that differ, seeds pooled, samples paired."""
+
 import numpy as np
 import pandas as pd
 import pytest

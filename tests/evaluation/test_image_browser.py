@@ -3,30 +3,22 @@
 import base64
 import io
 import json
+from functools import partial
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from evaluation.image_browser import ImageBrowser, layer
-from evaluation.overlays import OPACITY, Example, blend
+from evaluation.overlays import OPACITY, blend
+from tests.evaluation import shown
 
 SIDE = 16
 
 
-def example(**changes: object) -> Example:
-    rng = np.random.default_rng(0)
-    given = {
-        "sample": 0,
-        "image": "a.png",
-        "finding": "Mass",
-        "probability": 0.25,
-        "film": rng.integers(0, 256, (SIDE, SIDE), dtype=np.uint8),
-        "maps": {"iba": rng.random((SIDE, SIDE), dtype=np.float32)},
-        "boxes": ((102.4, 0.0, 512.0, 256.0),),
-        "notes": {"iba": "IoU 0.31"},
-    }
-    return Example(**given | changes)
+example = partial(
+    shown.example, SIDE, boxes=((102.4, 0.0, 512.0, 256.0),), notes={"iba": "IoU 0.31"}
+)
 
 
 def decoded(uri: str) -> Image.Image:
@@ -34,15 +26,15 @@ def decoded(uri: str) -> Image.Image:
 
 
 def test_a_layer_over_its_film_at_the_first_opacity_is_the_overlay_of_the_figures():
-    shown = example()
-    film = ImageBrowser("rule", [shown]).films[0]
-    np.testing.assert_array_equal(np.asarray(decoded(film["film"])), shown.film)
-    heat = shown.maps["iba"] / shown.maps["iba"].max()
+    given = example()
+    film = ImageBrowser("rule", [given]).films[0]
+    np.testing.assert_array_equal(np.asarray(decoded(film["film"])), given.film)
+    heat = given.maps["iba"] / given.maps["iba"].max()
     rgba = np.asarray(decoded(film["maps"]["iba"]["layer"]).convert("RGBA")) / 255
-    opacity = ImageBrowser("rule", [shown]).opacity / 100 * rgba[..., 3:]
-    laid_over = (1 - opacity) * shown.film[..., None] / 255 + opacity * rgba[..., :3]
-    np.testing.assert_allclose(laid_over, blend(shown.film, heat, SIDE), atol=0.01)
-    assert ImageBrowser("rule", [shown]).opacity == 100 * OPACITY
+    opacity = ImageBrowser("rule", [given]).opacity / 100 * rgba[..., 3:]
+    laid_over = (1 - opacity) * given.film[..., None] / 255 + opacity * rgba[..., :3]
+    np.testing.assert_allclose(laid_over, blend(given.film, heat, SIDE), atol=0.01)
+    assert ImageBrowser("rule", [given]).opacity == 100 * OPACITY
 
 
 def test_a_layer_is_opaque_at_its_maximum_and_absent_at_0():
@@ -75,7 +67,7 @@ def test_the_page_gets_plain_values_with_boxes_in_percent():
     film = json.loads(json.dumps(ImageBrowser("rule", [example()]).films))[0]
     assert film["boxes"] == [[10, 0, 50, 25]]
     assert film["maps"]["iba"]["note"] == "IoU 0.31"
-    assert film["headline"] == "Mass · predicted probability 0.25"
+    assert film["headline"] == "Mass · predicted probability 0.83"
 
 
 def test_a_browser_without_films_is_refused():

@@ -1,3 +1,5 @@
+"""The printed names of methods."""
+
 import pytest
 
 from evaluation.method_names import method_label

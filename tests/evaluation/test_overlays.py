@@ -1,4 +1,7 @@
+"""Heat, boxes and zones lie over the pixels that they belong to."""
+
 import io
+from functools import partial
 
 import numpy as np
 import pytest
@@ -6,10 +9,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from evaluation import figures
+from evaluation import charts
 from evaluation.overlays import (
     PANEL,
-    Example,
     ScoredZones,
     blend,
     by_severity,
@@ -19,22 +21,10 @@ from evaluation.overlays import (
     mosaic,
     shares,
 )
+from tests.evaluation import shown
 
 SIDE = 64
-
-
-def example(**changes: object) -> Example:
-    rng = np.random.default_rng(0)
-    settings_ = {
-        "sample": 3,
-        "image": "00000001_000.png",
-        "finding": "Mass",
-        "probability": 0.83,
-        "film": rng.integers(0, 256, (SIDE, SIDE), dtype=np.uint8),
-        "maps": {"iba": rng.random((SIDE, SIDE), dtype=np.float32)},
-        "boxes": ((100.0, 200.0, 300.0, 400.0),),
-    }
-    return Example(**settings_ | changes)
+example = partial(shown.example, SIDE)
 
 
 def rendered(film: np.ndarray, heat: np.ndarray | None, *boxes: tuple) -> np.ndarray:
@@ -107,7 +97,7 @@ def test_maps_without_positive_values_say_so(value):
     figure = mosaic([example(maps=maps)])
     notes = [text.get_text() for axes in figure.axes for text in axes.texts]
     assert notes == ["no value above 0"] * 2
-    assert figures.png(figure)
+    assert charts.png(figure)
 
 
 def test_a_row_names_finding_probability_and_film_even_one_with_dollar_signs():
@@ -115,12 +105,12 @@ def test_a_row_names_finding_probability_and_film_even_one_with_dollar_signs():
     texts = [text.get_text() for text in figure.texts]
     assert "Mass · predicted probability 0.83" in texts
     assert "$a_$.png" in texts
-    assert figures.png(figure)
+    assert charts.png(figure)
 
 
 def test_panels_are_pixel_for_pixel_in_the_png():
     film = example().film
-    png = figures.png(mosaic([example(boxes=())]))
+    png = charts.png(mosaic([example(boxes=())]))
     picture = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
     expected = np.asarray(Image.fromarray(film).resize((PANEL, PANEL), Image.Resampling.BICUBIC))
     windows = [picture[y : y + PANEL, 14 : 14 + PANEL, 0] for y in range(80, 110)]
@@ -128,7 +118,7 @@ def test_panels_are_pixel_for_pixel_in_the_png():
 
 
 def test_the_same_examples_give_the_same_bytes():
-    assert figures.png(mosaic([example()])) == figures.png(mosaic([example()]))
+    assert charts.png(mosaic([example()])) == charts.png(mosaic([example()]))
 
 
 @pytest.mark.parametrize(

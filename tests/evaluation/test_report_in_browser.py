@@ -10,10 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evaluation.figures import png, training_curves
-from evaluation.image_browser import ImageBrowser
-from evaluation.overlays import Example
-from evaluation.report import (
+from evaluation.charts import png, training_curves
+from evaluation.html_report import (
     Picture,
     ReportContent,
     ReportFigure,
@@ -21,6 +19,8 @@ from evaluation.report import (
     ReportTable,
     render_report,
 )
+from evaluation.image_browser import ImageBrowser
+from evaluation.overlays import Example
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

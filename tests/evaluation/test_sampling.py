@@ -1,3 +1,5 @@
+"""Which boxes are measured: even over findings, larger choices hold smaller ones."""
+
 import numpy as np
 import pandas as pd
 import pytest

@@ -1,3 +1,5 @@
+"""The shortcut audit finds planted shortcuts, each with its own features, and no other."""
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -105,8 +107,13 @@ def test_the_auc_is_that_of_scikit_learn_on_the_out_of_fold_scores(
     assert (table["n_positive"] == _hit(data).sum()).all()
 
 
-def test_where_marks_are_unknown_there_is_no_row_for_them() -> None:
+def test_what_is_unknown_of_all_films_is_left_out() -> None:
     assert "marker_region" not in _audit({**_set(0), "regions": None}).index
+    unknown = dict.fromkeys(("views", "ages", "visits"))
+    assert "metadata" not in _audit({**_set(0), **unknown}).index
+    data = _set(1)
+    data["visits"] = _hit(data).astype(int)
+    assert _audit({**data, "views": None, "ages": None}).loc["metadata", "exceeds"]
 
 
 def test_a_class_of_too_few_patients_has_no_auc_and_exceeds_nothing() -> None:

@@ -1,3 +1,5 @@
+"""Checkpoints come back as they were saved; files that do not fit are refused by name."""
+
 import hashlib
 import json
 import os

@@ -1,3 +1,5 @@
+"""Which device is taken, and an error where it is absent."""
+
 import pytest
 import torch
 

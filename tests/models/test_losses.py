@@ -1,3 +1,5 @@
+"""Class weights and the weighted cross-entropy against equation 8."""
+
 import numpy as np
 import pytest
 import torch

@@ -1,3 +1,5 @@
+"""Predictions are the model's logits, in order."""
+
 import numpy as np
 import pytest
 import torch

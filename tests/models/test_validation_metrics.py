@@ -1,3 +1,5 @@
+"""What chooses the best epoch: AUC, Dice and the absolute error."""
+
 import numpy as np
 import pytest
 from sklearn.metrics import f1_score, roc_auc_score

@@ -1,14 +1,16 @@
+"""The benchmark compares like with like, and its measurements are right."""
+
 import json
 from dataclasses import replace
 
 import pytest
 import torch
 
-from pipeline.bench import main
-from pipeline.bench_evaluators import EVALUATORS, PUBLISHED_CURVES
-from pipeline.bench_machine import operations, peak_mib
-from pipeline.bench_rows import names
-from pipeline.bench_subjects import Bench
+from pipeline.tools.bench import main
+from pipeline.tools.bench_evaluators import EVALUATORS, PUBLISHED_CURVES
+from pipeline.tools.bench_machine import operations, peak_mib
+from pipeline.tools.bench_rows import names
+from pipeline.tools.bench_subjects import Bench
 
 CPU = torch.device("cpu")
 

@@ -1,6 +1,10 @@
+"""The written rule by which betas are chosen."""
+
+import pandas as pd
 import pytest
 
-from pipeline.calibrate import GRID, Measured, search
+from pipeline.config import PipelineConfig
+from pipeline.tools.calibrate import GRID, PER_FINDING, Measured, search, validation_samples
 
 
 def falling(scale: float, suffices_until: float):
@@ -46,3 +50,11 @@ def test_every_other_bottleneck_takes_the_beta_of_the_nearest_bits():
 def test_the_grid_is_tried_by_halving():
     table = search(["iba"], lambda method, beta: falling(1000, 20)(beta))
     assert len(table) <= 5
+
+
+def test_positives_of_the_labels_that_the_network_has_are_taken():
+    fold = pd.DataFrame({"image": list("abcd"), "Own": [1, 0, 1, 1], "Other": [0, 0, 0, 1]})
+    samples = validation_samples(PipelineConfig(), fold, ("Other", "Own"))
+    assert PER_FINDING == 2
+    assert samples["image"].tolist() == ["d", "a", "c"]
+    assert samples["target"].tolist() == [0, 1, 1]

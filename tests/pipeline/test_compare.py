@@ -1,3 +1,5 @@
+"""``python -m pipeline.compare``: pages, pooled seeds, and what it refuses."""
+
 import json
 import subprocess
 import sys

@@ -1,13 +1,15 @@
+"""Every experiment composes; a wrong setting fails at once and is named."""
+
+import re
 import shlex
 from itertools import product
 from pathlib import Path
 
 import pytest
 
-from attribution.config import AttributionConfig, required_taps
+from attribution.config import METHODS, AttributionConfig, required_taps
 from pipeline.config import (
     CONF,
-    METHODS,
     ConfigError,
     compose_config,
     register,
@@ -32,7 +34,7 @@ CASES = [
 def test_every_experiment_composes_with_every_option_of_every_group(experiment, group, option):
     overrides = [f"experiment={experiment}", f"{group}={option}"]
     films = option if group == "dataset" else experiment
-    if films in ("nih", "brixia", "paper"):
+    if films in ("nih", "films", "brixia", "paper"):
         overrides.append("paths.nih=/data/nih")
     scored = option if group == "brixia" else experiment
     if scored in ("files", "brixia", "paper"):
@@ -66,6 +68,10 @@ def test_every_experiment_composes_with_every_option_of_every_group(experiment, 
         ("evaluation.max_images=1", "evaluation.max_images"),
         ("dataset.num_labels=9", "dataset.num_labels"),
         ("train.batch_size=0", "train.batch_size"),
+        ("evaluation.road.batch_size=0", "evaluation.road.batch_size: at least 1, not 0"),
+        ("evaluation.bootstrap.confidence=1", "confidence: between 0 and 1, exclusive, not 1"),
+        ("evaluation.metrics=[localisation]", "evaluation.metrics: unknown localisation"),
+        ("executor=local executor.workers=0", "executor.workers: at least 1, or null, not 0"),
         ("train.processes=0", "train.processes: at least 1"),
         ("train.processes=3", "train.batch_size: 16 films of a step do not divide into 3 parts"),
         ("train.accumulate=16", "train.batch_size: .* batch norm needs at least 2"),
@@ -113,7 +119,7 @@ def test_values_that_cannot_work_are_config_errors():
 
 
 def test_a_logger_that_is_not_installed_names_the_extra(monkeypatch):
-    monkeypatch.setattr("pipeline.config.find_spec", lambda package: None)
+    monkeypatch.setattr("pipeline.config_checks.find_spec", lambda package: None)
     with pytest.raises(ConfigError, match=r"logger: mlflow is not installed: .*EXTRAS=loggers"):
         compose_config(["logger=mlflow"])
     assert compose_config(["logger=csv"]).logger.value == "csv"
@@ -123,6 +129,13 @@ def test_the_known_methods_are_those_of_the_attribution_wing():
     from attribution.methods import METHODS as implemented
 
     assert set(METHODS) == set(implemented)
+
+
+def test_each_metric_of_the_configuration_has_its_steps():
+    from evaluation.config import Metric
+    from pipeline.measures import METRICS
+
+    assert METRICS.keys() == {*Metric, "severity"}
 
 
 def test_only_bottleneck_methods_ask_for_statistics():
@@ -143,13 +156,15 @@ def test_composing_costs_no_torch():
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
 
 
-@pytest.mark.parametrize(("page", "commands"), [("README.md", 5), ("docs/scaling.md", 12)])
-def test_every_command_of_the_pages_on_scaling_composes(page, commands):
-    text = (CONF.parent / page).read_text(encoding="utf-8")
-    start = ".venv/bin/python -m pipeline "
-    lines = text.replace("\\\n", " ").splitlines()
-    found = [shlex.split(line, comments=True)[3:] for line in lines if line.startswith(start)]
-    one_run = [overrides for overrides in found if "-m" not in overrides]
+PAGES = [("README.md", 3), ("docs/running.md", 4), ("docs/scaling.md", 12)]
+
+
+@pytest.mark.parametrize(("page", "commands"), PAGES)
+def test_every_run_that_the_pages_show_composes(page, commands):
+    text = (CONF.parent / page).read_text(encoding="utf-8").replace("\\\n", " ")
+    runs = re.findall(r"^\.venv/bin/python -m pipeline (.*)$", text, re.M)
+    runs += re.findall(r'^make reproduce ARGS="(.*?)"', text, re.M)
+    one_run = [run for run in (shlex.split(run, comments=True) for run in runs) if "-m" not in run]
     assert len(one_run) == commands
     for overrides in one_run:
-        compose_config(overrides)
+        compose_config([each for each in overrides if not each.startswith("logger=")])

@@ -1,36 +1,39 @@
+"""Why a step would run: the settings in which it differs from the nearest result."""
+
 import json
-from typing import Any
+from dataclasses import make_dataclass
+from typing import Any, cast
 
 from pipeline.differences import KeyHistory
-from pipeline.graph import RawFolder, Stage
+from pipeline.step import Step, UserFiles
 
 
-def nothing(task: object) -> None:
-    pass
-
-
-def stage(name: str, settings: dict[str, Any], **inputs: Any) -> Stage:
-    version, variant = inputs.pop("version", 1), inputs.pop("variant", "")
-    return Stage(name, version, settings, inputs, nothing, (), variant)
+def step(name: str, settings: dict[str, Any], **inputs: Any) -> Step:
+    """A step of a class of its own, with a field for each setting and input."""
+    version, label = inputs.pop("version", 1), inputs.pop("label", "")
+    fields = settings | inputs
+    made = make_dataclass(name, list(fields), bases=(Step,), frozen=True)
+    made.version = version
+    return cast(Step, made(**fields, label=label))
 
 
 def graph(
     rate: float = 0.1, beta: float = 10.0, films: str = "f0", **train: Any
-) -> dict[str, Stage]:
-    pack = stage("pack", {"side": 32}, films=RawFolder(None, films))  # type: ignore[arg-type]
-    trained = stage("train", {"train": {"rate": rate, "epochs": 2}}, pack=pack, **train)
-    tap = stage("statistics", {}, train=trained)
-    maps = stage("attribute", {"settings": {"beta": beta}}, train=trained, tap=tap, variant="iba")
+) -> dict[str, Step]:
+    pack = step("pack", {"side": 32}, films=UserFiles(None, films))  # type: ignore[arg-type]
+    trained = step("train", {"train": {"rate": rate, "epochs": 2}}, pack=pack, **train)
+    tap = step("statistics", {}, train=trained)
+    maps = step("attribute", {"settings": {"beta": beta}}, train=trained, tap=tap, label="iba")
     return {each.title: each for each in (pack, trained, tap, maps)}
 
 
-def manifests(*graphs: dict[str, Stage]) -> list[dict[str, Any]]:
+def manifests(*graphs: dict[str, Step]) -> list[dict[str, Any]]:
     return [
         json.loads(
             json.dumps(
                 {
-                    "stage": each.name,
-                    "variant": each.variant,
+                    "step": each.name,
+                    "label": each.label,
                     "key": each.key,
                     "key_parts": each.key_parts,
                 }
@@ -41,7 +44,7 @@ def manifests(*graphs: dict[str, Stage]) -> list[dict[str, Any]]:
     ]
 
 
-def why(title: str, plan: dict[str, Stage], *made: dict[str, Stage]) -> str:
+def why(title: str, plan: dict[str, Step], *made: dict[str, Step]) -> str:
     stored = manifests(*made)
     present = {manifest["key"] for manifest in stored}
     running = [each.key for each in plan.values() if each.key not in present]
@@ -69,14 +72,14 @@ def test_the_nearest_artifact_is_the_one_with_the_fewest_differences():
 
 
 def test_more_differences_than_a_line_holds_are_counted():
-    plan = {"a": stage("a", {name: 1 for name in "tuvwx"})}
-    made = {"a": stage("a", {name: 0 for name in "tuvwx"})}
+    plan = {"a": step("a", {name: 1 for name in "tuvwx"})}
+    made = {"a": step("a", {name: 0 for name in "tuvwx"})}
     assert why("a", plan, made) == "t 0 -> 1; u 0 -> 1; v 0 -> 1; and 2 more"
 
 
-def test_versions_settings_that_came_or_went_and_raw_files_are_differences():
+def test_versions_settings_that_came_or_went_and_user_files_are_differences():
     assert why("train", graph(version=2), graph()) == "version 1 -> 2"
-    assert why("a", {"a": stage("a", {"new": 1})}, {"a": stage("a", {"old": 2})}) == (
+    assert why("a", {"a": step("a", {"new": 1})}, {"a": step("a", {"old": 2})}) == (
         "new (absent) -> 1; old 2 -> (absent)"
     )
     assert why("pack", graph(films="f1"), graph()) == "input films: key differs"
@@ -89,17 +92,17 @@ def test_an_input_whose_artifact_was_removed_is_named_without_its_settings():
 
 
 def test_an_input_that_came_or_went_is_named():
-    pack = stage("pack", {})
-    assert why("a", {"a": stage("a", {}, pack=pack), "pack": pack}, {"a": stage("a", {})}) == (
+    pack = step("pack", {})
+    assert why("a", {"a": step("a", {}, pack=pack), "pack": pack}, {"a": step("a", {})}) == (
         "input pack added"
     )
 
 
-def test_a_stage_that_was_never_made_names_the_inputs_that_run_first():
+def test_a_step_that_was_never_made_names_the_inputs_that_run_first():
     assert why("attribute iba", graph()) == "never made; statistics, train first"
     assert why("pack", graph()) == "never made"
 
 
-def test_another_variant_is_not_what_a_stage_is_compared_with():
-    other = {"attribute": stage("attribute", {}, variant="gradient")}
+def test_another_label_is_not_what_a_step_is_compared_with():
+    other = {"attribute": step("attribute", {}, label="gradient")}
     assert why("attribute iba", graph(), other).startswith("never made")

@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import FrozenInstanceError, fields, is_dataclass
 from functools import partial
@@ -19,12 +19,21 @@ from pipeline.executors.config import ExecutorConfig, ExecutorName
 from pipeline.executors.local import core_groups
 from pipeline.executors.opening import open_executor
 from pipeline.executors.serial import SerialExecutor
-from pipeline.graph import WorkerTask
 from pipeline.plan import plan_run
-from pipeline.runner import StageFailedError, imports_of_workers
+from pipeline.runner import StepFailedError, imports_of_workers
+from pipeline.step import Step
 from pipeline.store import Store
-from tests.pipeline.test_runner import start, wait_for
-from tests.pipeline.toy_graph import ROWS, SHARD, Recorded, computed, contents, graph, make
+from tests.pipeline.toy_graph import (
+    ROWS,
+    SHARD,
+    Recorded,
+    computed,
+    contents,
+    graph,
+    make,
+    start,
+    wait_for,
+)
 
 ONCE = {f"work {variant}/{shard}": 1 for variant in "ab" for shard in range(ROWS // SHARD)}
 
@@ -67,7 +76,7 @@ def test_shards_whose_workers_die_hang_and_fail_are_tried_again_reported_and_gon
     faults = (("work a/1", "is killed", 1), ("work a/2", "hangs", 1), ("work a/3", "fails", 2))
     executor = engine(name, timeout=6)
     said = r"^work a: missing shards, tried 2 times: 3 \(ValueError: no such film\)\."
-    with pytest.raises(StageFailedError, match=said):
+    with pytest.raises(StepFailedError, match=said):
         make(tmp_path, graph(hook=Recorded(tmp_path, faults)), executor)
     (workspace,) = Store(tmp_path / "store").workspaces()
     left = sorted(path.name for path in (workspace / "shards").iterdir() if not path.suffix)
@@ -157,7 +166,7 @@ def job(folder: Path, broken: tuple[int, ...] = ()) -> Job:
     return Job(folder, partial(done_by, folder, broken), partial(is_done, folder))
 
 
-def test_a_stage_whose_shards_keep_failing_is_given_up(tmp_path: Path) -> None:
+def test_a_step_whose_shards_keep_failing_is_given_up(tmp_path: Path) -> None:
     executor = SerialExecutor(ExecutorConfig(retries=0, max_failed=2))
     done: list[int] = []
     with pytest.raises(
@@ -185,18 +194,21 @@ def test_core_groups_share_out_every_core_once() -> None:
     assert core_groups(len(cores) + 1) == [cores] * (len(cores) + 1)
 
 
-def sections(config: object) -> Iterator[object]:
-    """The configuration and all dataclasses in it."""
-    yield config
-    for field in fields(config):  # type: ignore[arg-type]
-        if is_dataclass(value := getattr(config, field.name)):
-            yield from sections(value)
+def dataclasses_in(value: object) -> Iterator[object]:
+    """A step, its settings and the steps that it reads, each once for each way to it."""
+    if is_dataclass(value):
+        yield value
+        for field in fields(value):
+            yield from dataclasses_in(getattr(value, field.name))
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from dataclasses_in(each)
 
 
-def meddle(task: WorkerTask) -> Callable[[int], None]:
-    for section in sections(task.config):
+def meddle(step: Step) -> Callable[[int], None]:
+    for each in dataclasses_in(step):
         with pytest.raises(FrozenInstanceError):
-            section.threads = 8  # type: ignore[attr-defined]
+            each.threads = 8  # type: ignore[attr-defined]
     return lambda number: None
 
 
@@ -205,9 +217,10 @@ def is_never_there(number: int) -> bool:
 
 
 def test_a_worker_in_another_process_cannot_change_what_it_was_told(tmp_path: Path) -> None:
-    task = WorkerTask({}, compose_config(["experiment=smoke", "threads=1"]))
-    assert len(list(sections(task.config))) > 30
-    job = Job(tmp_path, partial(meddle, task), is_never_there)
+    order = plan_run(compose_config(["experiment=smoke"]), Store(tmp_path).digests).order
+    step = next(each for each in order if each.title == "maps findings iba")
+    assert len(list(dataclasses_in(step))) > 20
+    job = Job(tmp_path, partial(meddle, step), is_never_there)
     config = ExecutorConfig(name=ExecutorName.local, workers=1, device="cpu", retries=0)
     with open_executor(config, 1, tmp_path) as executor:
         executor.run(job, [0], lambda number: None)
@@ -241,7 +254,7 @@ def test_an_engine_that_is_not_installed_says_how_to_install_it(
         pass
 
 
-def test_workers_have_torch_imported_where_a_stage_computes_with_a_model(tmp_path: Path) -> None:
+def test_workers_have_torch_imported_where_a_step_computes_with_a_model(tmp_path: Path) -> None:
     order = plan_run(compose_config(["experiment=smoke"]), Store(tmp_path).digests).order
-    assert imports_of_workers(order) == ["pipeline.loaded_model"]
+    assert imports_of_workers(order) == ["pipeline.steps.loaded_model"]
     assert imports_of_workers(graph()) == []

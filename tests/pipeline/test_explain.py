@@ -10,16 +10,16 @@ import pandas as pd
 import pytest
 from PIL import Image
 from pydicom import dcmread
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
 
 from data.dicom_errors import DicomError
 from pipeline.config import compose_config
 from pipeline.explain import main
 from pipeline.keys import file_sha256
-from pipeline.plan import plan_run
+from pipeline.plan import before, plan_run
 from pipeline.runner import finish_run, obtain_all, record_plan
 from pipeline.store import Store
+from pipeline.task import FINDINGS
+from tests.data.dicom_films import dicom, write
 from tests.patient_header import BORN, MARK, fill_with_a_patient, marks_in
 from tests.untrained import SIDE, UNTRAINED
 
@@ -40,7 +40,7 @@ def outputs(tmp_path_factory) -> Path:
     config = compose_config([*SETTINGS, f"paths.outputs={folder}"])
     store = Store(folder / "store")
     plan = plan_run(config, store.digests)
-    order = plan.before(*plan.models[config.train.primary].attribute.values())
+    order = before(*plan.tasks[FINDINGS].maps.values())
     run = folder / "day" / "run"
     run.mkdir(parents=True)
     record_plan(order, run)
@@ -49,9 +49,9 @@ def outputs(tmp_path_factory) -> Path:
     return folder
 
 
-def stage(outputs: Path, title: str) -> Path:
-    made = json.loads((outputs / "latest" / "run.json").read_text())["stages"][title]
-    return Store(outputs / "store").folder(made["stage"], made["key"])
+def step(outputs: Path, title: str) -> Path:
+    made = json.loads((outputs / "latest" / "run.json").read_text())["steps"][title]
+    return Store(outputs / "store").folder(made["step"], made["key"])
 
 
 def explained(outputs: Path, image: Path, *arguments: str) -> tuple[int, Path]:
@@ -68,14 +68,14 @@ def film(tmp_path: Path) -> Path:
 
 
 def test_a_film_of_the_run_gets_the_map_that_it_has_in_the_run(outputs):
-    samples = pd.read_csv(stage(outputs, "select") / "samples.csv")
-    index = pd.read_csv(stage(outputs, "index") / "images.csv").set_index("image")
+    samples = pd.read_csv(step(outputs, "box_samples findings") / "samples.csv")
+    index = pd.read_csv(step(outputs, "index findings") / "images.csv").set_index("image")
     sample = samples.iloc[-1]
-    image = stage(outputs, "render") / index.loc[sample["image"], "path"]
+    image = step(outputs, "render nih") / index.loc[sample["image"], "path"]
     code, out = explained(outputs, image, "--target", sample["finding"], "--method", "all")
     assert code == 0
     for method in ("grad_cam", "iba"):
-        shards = sorted(stage(outputs, f"attribute {method}").rglob("maps.npy"))
+        shards = sorted(step(outputs, f"maps findings {method}").rglob("maps.npy"))
         own = np.concatenate([np.load(shard) for shard in shards])[-1]
         np.testing.assert_array_equal(np.load(out / f"{method}.npy"), own)
 
@@ -111,24 +111,11 @@ def test_the_same_film_again_gives_the_same_bytes(outputs, film):
 
 def write_dicom(path: Path, grey: np.ndarray, named: bool = False, **fields: str) -> Path:
     """A film whose window leaves 0 ... 255 as they are; ``named``, in a header full of a person."""
-    item = Dataset()
-    item.file_meta = FileMetaDataset()
-    item.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    item.file_meta.MediaStorageSOPClassUID = DigitalXRayImageStorageForPresentation
-    item.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
-    item.Rows, item.Columns = grey.shape
-    item.BitsAllocated = item.BitsStored = 8
-    item.HighBit, item.PixelRepresentation, item.SamplesPerPixel = 7, 0, 1
-    item.PhotometricInterpretation = "MONOCHROME2"
-    item.WindowCenter, item.WindowWidth = 128, 256
-    item.PixelData = grey.tobytes()
+    unsaid = {"BurnedInAnnotation": "", "WindowCenter": 128, "WindowWidth": 256}
+    header = dicom(grey, 8, **unsaid | fields)
     if named:
-        fill_with_a_patient(item)
-    for name, value in fields.items():
-        setattr(item, name, value)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    item.save_as(path, enforce_file_format=True)
-    return path
+        fill_with_a_patient(header)
+    return write(path, header)
 
 
 def test_a_dicom_film_is_explained_as_its_png(outputs, tmp_path, film, capsys):
@@ -284,7 +271,7 @@ def test_a_film_that_may_bear_text_makes_a_capture_that_says_so(outputs, tmp_pat
     [
         (("--target", "Covid"), "'Covid' is no label of this model: Atelectasis, Cardiomegaly"),
         (("--method", "ibba"), "'ibba' is not known; all, gradient"),
-        (("--method", "iba_block1"), "made no statistics block1 weighted_bce; it made attribute"),
+        (("--method", "iba_block1"), "made no statistics findings block1; it made"),
         (("--method", "regression_iba_rm"), "a regressor's are"),
         (("--image", "absent.png"), "--image: not found"),
         (("--image", __file__), "not a PNG or JPEG"),
@@ -336,17 +323,17 @@ def test_a_run_whose_model_is_gone_from_the_store_says_so(outputs, film, tmp_pat
     assert "no folder above it holds its store" in capsys.readouterr().out
     (copy / "store").mkdir()
     assert main(["--run", str(copy / "day" / "run"), "--image", str(film)]) == 1
-    assert "is gone, the index of run day/run" in capsys.readouterr().out
+    assert "the index findings of run day/run is no longer in the store" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     "record",
     [
-        *("{", "{}", "[" * 5000, '{"config": {"sead": 1}, "stages": {}}'),
-        '{"config": {"name": "${oc.env:HOME}"}, "stages": {}}',
-        '{"config": {}, "stages": {"a": {"stage": "..", "key": "' + "0" * 64 + '"}}}',
-        '{"config": {}, "stages": {"a": {"stage": "train", "key": "../../../etc"}}}',
-        '{"config": {}, "stages": {"a": "train"}}',
+        *("{", "{}", "[" * 5000, '{"config": {"sead": 1}, "steps": {}}'),
+        '{"config": {"name": "${oc.env:HOME}"}, "steps": {}}',
+        '{"config": {}, "steps": {"a": {"step": "..", "key": "' + "0" * 64 + '"}}}',
+        '{"config": {}, "steps": {"a": {"step": "train", "key": "../../../etc"}}}',
+        '{"config": {}, "steps": {"a": "train"}}',
     ],
 )
 def test_a_record_of_another_version_is_refused(film, tmp_path, capsys, record):

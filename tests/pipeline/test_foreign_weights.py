@@ -19,12 +19,11 @@ from models.foreign_weights import TORCHXRAYVISION_LABELS
 from pipeline import explain
 from pipeline.config import compose_config
 from pipeline.run import run_pipeline
-from pipeline.runner import StageFailedError
-from pipeline.stages.predict import read_logits
+from pipeline.runner import StepFailedError
+from pipeline.steps.prediction import read_outputs
 from pipeline.store import Store
 from tests.untrained import UNTRAINED
 from tests.weights_of_others import (
-    old_spelling,
     save_as_published,
     save_as_torchxrayvision,
     torchxrayvision_films,
@@ -53,12 +52,6 @@ def published(path: Path, monkeypatch) -> tuple[Logits, list[int]]:
     return lambda grey: network(normalise(grey)), list(range(8))
 
 
-def old_state_dict(path: Path, monkeypatch) -> tuple[Logits, list[int]]:
-    network = densenet121(num_classes=14).eval()
-    torch.save({old_spelling(name): value for name, value in network.state_dict().items()}, path)
-    return lambda grey: network(normalise(grey)), list(range(8))
-
-
 def torchxrayvision(path: Path, monkeypatch) -> tuple[Logits, list[int]]:
     network: DenseNet = torchxrayvision_net()
     save_as_torchxrayvision(network, path, monkeypatch)
@@ -71,7 +64,6 @@ def torchxrayvision(path: Path, monkeypatch) -> tuple[Logits, list[int]]:
     ("form", "name"),
     [
         (published, "checkpoint_best_weighted"),
-        (old_state_dict, "densenet.pth"),
         (torchxrayvision, "nih-densenet121-best.pt"),
     ],
 )
@@ -88,8 +80,8 @@ def test_every_table_and_a_film_s_explanation_come_from_the_weights_as_they_are(
         assert len(pd.read_csv(run / "tables" / f"{table}.csv")) > 0
     assert "initial weights are used as they are" in (run / "pipeline.log").read_text()
 
-    films = PackedFilms(artifact(run, "pack"))
-    images, predicted = read_logits(artifact(run, "predict weighted_bce"))
+    films = PackedFilms(artifact(run, "pack findings"))
+    images, predicted = read_outputs(artifact(run, "prediction findings weighted_bce"))
     with torch.no_grad():
         expected = logits(torch.from_numpy(films.load(images)))[:, rows]
     np.testing.assert_allclose(predicted, expected, atol=2e-3)
@@ -105,13 +97,13 @@ def test_every_table_and_a_film_s_explanation_come_from_the_weights_as_they_are(
 
 
 def artifact(run: Path, title: str) -> Path:
-    made = json.loads((run / "run.json").read_text())["stages"][title]
-    return Store(run.parents[1] / "store").folder(made["stage"], made["key"])
+    made = json.loads((run / "run.json").read_text())["steps"][title]
+    return Store(run.parents[1] / "store").folder(made["step"], made["key"])
 
 
 def test_weights_without_the_labels_of_the_films_are_refused_by_name(outputs, tmp_path):
     path = tmp_path / "classification_detectors"
     save_as_published(densenet121(num_classes=3), path)
     config = compose_config([*SETTINGS, f"paths.outputs={outputs}", f"model.init={path}"])
-    with pytest.raises(StageFailedError, match=r"no trained output for Atelectasis.*Detector01"):
+    with pytest.raises(StepFailedError, match=r"no trained output for Atelectasis.*Detector01"):
         run_pipeline(config, outputs / "day" / "detectors")

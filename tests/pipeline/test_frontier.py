@@ -1,3 +1,5 @@
+"""The masks that the frontier renders anew are those of the phantoms' layout."""
+
 import numpy as np
 import pandas as pd
 
@@ -5,7 +7,7 @@ from data.config import DatasetConfig, PhantomConfig
 from data.integrity import read_grey
 from data.packing import resize_and_crop
 from data.phantom.nih_layout import MASKS, mask_name, render_nih
-from pipeline.frontier import lesion_masks
+from pipeline.tools.frontier import lesion_masks
 
 
 def test_masks_that_are_rendered_anew_are_those_of_the_layout(tmp_path):

@@ -1,3 +1,5 @@
+"""The store's list, prune, clean and verify: nothing that a run needs is lost."""
+
 import os
 import shutil
 from pathlib import Path
@@ -5,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from pipeline.housekeeping import UnreadableRunError, clean, main, prune, references, unreferenced
-from pipeline.runner import StageFailedError, finish_run, record_plan
+from pipeline.runner import StepFailedError, finish_run, record_plan
 from pipeline.store import MANIFEST, Store
 from tests.pipeline.toy_graph import config, graph, make
 
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two runs that share a stage; the folder of the second is gone."""
+    """Two runs that share a step; the folder of the second is gone."""
     outputs = tmp_path_factory.mktemp("template")
     folder = outputs / "2026-01-01" / "run"
     folder.mkdir(parents=True)
@@ -33,7 +35,7 @@ def store_of(outputs: Path) -> Store:
 
 
 def folders(outputs: Path, **changes) -> list[Path]:
-    return [store_of(outputs).folder(stage.name, stage.key) for stage in graph(**changes)]
+    return [store_of(outputs).folder(step.name, step.key) for step in graph(**changes)]
 
 
 def interrupt(outputs: Path, scale: float) -> Path:
@@ -43,7 +45,7 @@ def interrupt(outputs: Path, scale: float) -> Path:
         if shard == "work a/2":
             raise OSError("stopped")
 
-    with pytest.raises(StageFailedError):
+    with pytest.raises(StepFailedError):
         make(outputs, graph(scale, stop))
     return folders(outputs, scale=scale)[1].with_suffix(".partial")
 
@@ -75,16 +77,16 @@ def test_a_run_that_starts_while_the_user_thinks_keeps_its_artifacts(outputs):
 
 def test_a_locked_artifact_is_left_alone(outputs, capsys):
     store = store_of(outputs)
-    stage = graph(scale=3.0)[1]
+    step = graph(scale=3.0)[1]
     chosen = unreferenced(store, outputs)
-    with store.lock(stage.name, stage.key, wait=False):
+    with store.lock(step.name, step.key, wait=False):
         removed = prune(store, outputs, chosen)
-    assert store.folder(stage.name, stage.key) in set(chosen) - set(removed)
+    assert store.folder(step.name, step.key) in set(chosen) - set(removed)
     assert "in use" in capsys.readouterr().out
 
 
 def test_nothing_is_pruned_while_a_run_record_cannot_be_read(outputs):
-    (outputs / "2026-01-01" / "run" / "run.json").write_text('{"stages"')
+    (outputs / "2026-01-01" / "run" / "run.json").write_text('{"steps"')
     with pytest.raises(UnreadableRunError, match=r"run\.json"):
         references(store_of(outputs), outputs)
 
@@ -126,8 +128,8 @@ def test_cleaning_removes_a_workspace_beside_its_artifact_and_a_folder_without_m
 def test_cleaning_leaves_what_is_being_made_alone(outputs):
     workspace = interrupt(outputs, 4.0)
     (workspace / "maps.npy.tmp").write_bytes(b"half")
-    store, stage = store_of(outputs), graph(scale=4.0)[1]
-    with store.lock(stage.name, stage.key, wait=False):
+    store, step = store_of(outputs), graph(scale=4.0)[1]
+    with store.lock(step.name, step.key, wait=False):
         assert clean(store_of(outputs), outputs) == []
 
 

@@ -1,4 +1,4 @@
-"""Training, attribution and packing on real stages: killed, stopped, out of room, then gone on."""
+"""Training, attribution and packing on real steps: killed, stopped, out of room, then gone on."""
 
 import re
 import resource
@@ -7,67 +7,15 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from pipeline.config import PipelineConfig, compose_config
-from pipeline.graph import Stage
 from pipeline.interrupts import stop_on_signals
-from pipeline.plan import Plan, plan_run
-from pipeline.runner import StageFailedError, obtain_all
-from pipeline.store import Store
+from pipeline.runner import StepFailedError
+from tests.pipeline.small_plan import OVERRIDES, digests, make, plan, published
 
 ROOT = Path(__file__).resolve().parents[2]
-OVERRIDES = (
-    "experiment=smoke",
-    "threads=1",
-    "dataset.side=32",
-    "dataset.phantom.num_train_val=20",
-    "dataset.phantom.num_test=24",
-    "dataset.phantom.side=64",
-    "dataset.val_fraction=0.3",
-    "train.pretrain_epochs=0",
-    "train.epochs=3",
-    "train.batch_size=6",
-    "evaluation.max_images=6",
-    "attribution.methods=[grad_cam]",
-    "attribution.shard_size=2",
-    "attribution.batch_size=2",
-)
-Progress = Callable[[int, int], None]
-
-
-def plan(outputs: Path, *more: str) -> tuple[PipelineConfig, Store, dict[str, Stage]]:
-    config = compose_config([*OVERRIDES, f"paths.outputs={outputs}", *more])
-    store = Store(outputs / "store")
-    return config, store, {stage.title: stage for stage in plan_run(config, store.digests).order}
-
-
-def make(outputs: Path, title: str, seen: Progress | None = None, *more: str) -> None:
-    """Makes one stage and what it needs; ``seen`` is called with its progress."""
-    config, store, stages = plan(outputs, *more)
-
-    @contextmanager
-    def stage_progress(now: str) -> Iterator[Progress]:
-        yield seen if seen and now == title else lambda done, total: None
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipeline.runner.stage_progress", stage_progress)
-        obtain_all(Plan.before(stages[title]), store, config)
-
-
-def digests(outputs: Path, title: str) -> dict[str, str]:
-    _, store, stages = plan(outputs)
-    artifact = store.find(stages[title].name, stages[title].key)
-    assert artifact is not None
-    return artifact.manifest["files"]
-
-
-def published(outputs: Path, title: str) -> bool:
-    _, store, stages = plan(outputs)
-    return store.folder(stages[title].name, stages[title].key).exists()
 
 
 @pytest.fixture
@@ -90,7 +38,7 @@ def stopped_by_signals() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     outputs = tmp_path_factory.mktemp("uninterrupted")
-    make(outputs, "attribute grad_cam")
+    make(outputs, "maps findings grad_cam")
     return outputs
 
 
@@ -109,27 +57,29 @@ def test_training_that_is_killed_stopped_and_out_of_room_ends_in_the_same_bytes(
     stopped_by_signals: None,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    copy_of(uninterrupted, tmp_path, without=("train", "predict", "statistics", "attribute"))
+    copy_of(uninterrupted, tmp_path, without=("train", "prediction", "statistics", "maps"))
     done: list[int] = []
 
     def full_from_the_start(now: int, total: int) -> None:
         room(1 << 20)
 
-    disk = re.escape(f"train weighted_bce: cannot write to the disk of {tmp_path / 'store'}")
-    with pytest.raises(StageFailedError, match=disk):
-        make(tmp_path, "train weighted_bce", full_from_the_start)
+    disk = re.escape(
+        f"train findings weighted_bce: cannot write to the disk of {tmp_path / 'store'}"
+    )
+    with pytest.raises(StepFailedError, match=disk):
+        make(tmp_path, "train findings weighted_bce", full_from_the_start)
     room(0)
-    assert not published(tmp_path, "train weighted_bce")
+    assert not published(tmp_path, "train findings weighted_bce")
 
     code = (
         "import os, sys; from pathlib import Path;"
-        "from tests.pipeline.test_interruptions import make;"
-        "make(Path(sys.argv[1]), 'train weighted_bce',"
+        "from tests.pipeline.small_plan import make;"
+        "make(Path(sys.argv[1]), 'train findings weighted_bce',"
         " lambda done, total: os.kill(os.getpid(), 9) if done > total // 3 else None)"
     )
     killed = subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, check=False)
     assert killed.returncode == -signal.SIGKILL
-    assert not published(tmp_path, "train weighted_bce")
+    assert not published(tmp_path, "train findings weighted_bce")
 
     def terminate(now: int, total: int) -> None:
         done.append(now)
@@ -137,39 +87,41 @@ def test_training_that_is_killed_stopped_and_out_of_room_ends_in_the_same_bytes(
             signal.raise_signal(signal.SIGTERM)
 
     with pytest.raises(SystemExit) as caught:
-        make(tmp_path, "train weighted_bce", terminate)
+        make(tmp_path, "train findings weighted_bce", terminate)
     assert caught.value.code == 143
     assert "stopped by SIGTERM" in capsys.readouterr().out
-    make(tmp_path, "train weighted_bce", lambda now, total: done.append(now))
+    make(tmp_path, "train findings weighted_bce", lambda now, total: done.append(now))
     batches = done[-1] // 3
     assert done == [*range(batches + 1, 2 * batches + 2), *range(2 * batches + 1, 3 * batches + 1)]
-    assert digests(tmp_path, "train weighted_bce") == digests(uninterrupted, "train weighted_bce")
+    assert digests(tmp_path, "train findings weighted_bce") == digests(
+        uninterrupted, "train findings weighted_bce"
+    )
 
 
 def test_attribution_out_of_room_keeps_whole_shards_and_ends_in_the_same_bytes(
     tmp_path: Path, uninterrupted: Path, room: Callable[[int], None]
 ) -> None:
-    copy_of(uninterrupted, tmp_path, without=("attribute",))
+    copy_of(uninterrupted, tmp_path, without=("maps",))
 
     def full_after_the_first_shard(now: int, total: int) -> None:
         room(1 << 10)
 
-    with pytest.raises(StageFailedError, match="attribute grad_cam: cannot write to the disk"):
-        make(tmp_path, "attribute grad_cam", full_after_the_first_shard)
+    with pytest.raises(StepFailedError, match="maps findings grad_cam: cannot write to the disk"):
+        make(tmp_path, "maps findings grad_cam", full_after_the_first_shard)
     room(0)
     _, store, _ = plan(tmp_path)
     (workspace,) = store.workspaces()
     assert [path.name for path in (workspace / "shards").iterdir()] == ["00000"]
-    make(tmp_path, "attribute grad_cam")
-    assert digests(tmp_path, "attribute grad_cam") == digests(uninterrupted, "attribute grad_cam")
+    make(tmp_path, "maps findings grad_cam")
+    assert digests(tmp_path, "maps findings grad_cam") == digests(
+        uninterrupted, "maps findings grad_cam"
+    )
 
 
 def test_packing_out_of_room_ends_the_command_with_code_1_and_names_the_disk(
     tmp_path: Path, uninterrupted: Path
 ) -> None:
-    copy_of(
-        uninterrupted, tmp_path, without=("pack", "train", "predict", "statistics", "attribute")
-    )
+    copy_of(uninterrupted, tmp_path, without=("pack", "train", "prediction", "statistics", "maps"))
     arguments = [*OVERRIDES, f"paths.outputs={tmp_path}", "dataset.side=64"]
     failed = subprocess.run(
         [sys.executable, "-m", "pipeline", *arguments],
@@ -181,17 +133,17 @@ def test_packing_out_of_room_ends_the_command_with_code_1_and_names_the_disk(
     )
     said = failed.stdout.replace("\n", " ")
     assert failed.returncode == 1, failed.stdout + failed.stderr
-    assert f"error: pack: cannot write to the disk of {tmp_path / 'store'}" in said
-    assert not published(tmp_path, "pack")
+    assert f"error: pack findings: cannot write to the disk of {tmp_path / 'store'}" in said
+    assert not published(tmp_path, "pack findings")
     assert not list((tmp_path / "store").rglob("*.tmp"))
-    make(tmp_path, "pack")
-    assert digests(tmp_path, "pack") == digests(uninterrupted, "pack")
+    make(tmp_path, "pack findings")
+    assert digests(tmp_path, "pack findings") == digests(uninterrupted, "pack findings")
 
 
 def test_local_workers_pack_and_explain_to_the_bytes_of_one_process(
     tmp_path: Path, uninterrupted: Path
 ) -> None:
-    copy_of(uninterrupted, tmp_path, without=("pack", "attribute"))
-    make(tmp_path, "attribute grad_cam", None, "executor=local", "executor.workers=2")
-    for title in ("pack", "attribute grad_cam"):
+    copy_of(uninterrupted, tmp_path, without=("pack", "maps"))
+    make(tmp_path, "maps findings grad_cam", None, "executor=local", "executor.workers=2")
+    for title in ("pack findings", "maps findings grad_cam"):
         assert digests(tmp_path, title) == digests(uninterrupted, title)

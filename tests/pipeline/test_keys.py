@@ -1,3 +1,5 @@
+"""Keys and seeds follow from settings and contents of files, and digests are remembered."""
+
 import hashlib
 import os
 from pathlib import Path

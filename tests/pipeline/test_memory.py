@@ -1,3 +1,5 @@
+"""Guards that memory is that of a shard, and not of a data set."""
+
 import tracemalloc
 
 import numpy as np
@@ -12,16 +14,25 @@ from attribution.iba import IBA
 from attribution.statistics import estimate_statistics
 from attribution.tapped import TappedModule
 from data.brixia_score import DETECTORS, ZONES, zones_of
-from evaluation.config import Baseline, InsertionDeletionConfig
+from evaluation.config import (
+    Baseline,
+    BoxRounding,
+    InsertionDeletionConfig,
+    LocalizationMetricsConfig,
+    SensitivityNConfig,
+)
 from evaluation.insertion_deletion import insertion_deletion
 from evaluation.sensitivity_n import set_sizes
-from pipeline.bench_machine import peak_mib
-from pipeline.config import PipelineConfig, compose_config
 from pipeline.executors.config import ExecutorConfig
 from pipeline.executors.serial import SerialExecutor
-from pipeline.graph import Task
 from pipeline.shards import run_shards
-from pipeline.stages import localization, sensitivity_n, severity_maps, zone_localization
+from pipeline.step import Machine, UserFiles, Work
+from pipeline.steps.localization import Localization
+from pipeline.steps.sensitivity_n import SensitivityN
+from pipeline.steps.severity import SeverityMaps
+from pipeline.steps.truth import BoxTruth, ZoneTruth
+from pipeline.tools.bench_machine import peak_mib
+from tests.pipeline.steps.running import given, run_step
 
 SIDE, SHARD = 48, 40
 
@@ -60,8 +71,8 @@ def explain_and_measure(model, folder, count):
 
     folder.mkdir()
     serial = SerialExecutor(ExecutorConfig())
-    task = Task({}, PipelineConfig(), folder, lambda done, total: None, print, serial)
-    run_shards(task, count, SHARD, lambda given: compute)
+    work = Work({}, Machine(folder), folder, lambda done, total: None, print, serial)
+    run_shards(work, count, SHARD, lambda given: compute)
 
 
 def test_peak_memory_is_that_of_a_shard_however_many_films(model, tmp_path):
@@ -74,7 +85,7 @@ def test_peak_memory_is_that_of_a_shard_however_many_films(model, tmp_path):
 
 
 def scored_films(root, count):
-    """Select, zones, maps and output changes of ``count`` films, as earlier stages leave them."""
+    """Select, zones, maps and output changes of ``count`` films, as earlier steps leave them."""
     rng = np.random.default_rng(0)
     names = [f"{number}.dcm" for number in range(count)]
     samples = pd.DataFrame({"sample": range(count), "image": names, "patient": range(count)})
@@ -82,7 +93,7 @@ def scored_films(root, count):
     samples["finding"] = next(name for name in DETECTORS if zones_of(name, severe).any())
     samples["score"] = severe.sum()
     samples = samples.assign(**dict.fromkeys(ZONES, 3), x=100, y=100, w=300, h=300)
-    folders = {name: root / name for name in ("select", "zones", "maps", "changes")}
+    folders = {name: root / name for name in ("select", "zones", "truth", "maps", "changes")}
     for folder in folders.values():
         folder.mkdir(parents=True)
     samples.to_csv(folders["select"] / "samples.csv", index=False)
@@ -96,6 +107,8 @@ def scored_films(root, count):
         shard = folders["maps"] / "shards" / f"{start // 32:05d}"
         shard.mkdir(parents=True)
         np.save(shard / "maps.npy", rng.random((32, SIDE, SIDE), dtype=np.float32))
+    np.save(folders["truth"] / "box.npy", np.broadcast_to(labels > 3, (count, SIDE, SIDE)))
+    (folders["truth"] / "places.txt").write_text("box")
     sizes = len(set_sizes(8, SIDE))
     for start in range(0, count, 2):
         shard = folders["changes"] / "shards" / f"{start // 2:05d}"
@@ -104,35 +117,35 @@ def scored_films(root, count):
     return folders
 
 
-SETTINGS = [
-    *("experiment=smoke", f"dataset.side={SIDE}", "evaluation.sensitivity_n.max_samples=null"),
-    *("evaluation.sensitivity_n.points=8", "evaluation.sensitivity_n.masks=4"),
-    *("evaluation.localization.thresholds=3", "attribution.shard_size=32"),
-]
-STAGES = {
-    "severity_maps": lambda task: severity_maps.run(task, "random"),
-    "severity_maps of a prior": lambda task: severity_maps.run(task, "mean_severity"),
-    "zone_localization": lambda task: zone_localization.run(task, "random", ("predicted",)),
-    "zone_localization of a prior": lambda task: zone_localization.run(
-        task, "class_prior", ("predicted",)
-    ),
-    "localization of a prior": lambda task: localization.run(task, "class_prior"),
-    "sensitivity_n": sensitivity_n.run,
+METRICS = LocalizationMetricsConfig()
+CURVES = SensitivityNConfig(points=8, masks=4)
+
+
+def localization(samples: UserFiles, truth: UserFiles, maps: UserFiles | None) -> Localization:
+    prior = "class_prior" if maps is None else None
+    return Localization(samples, truth, maps, prior, 3, METRICS, None, in_bits=False)
+
+
+STEPS = {
+    "severity": lambda f: SeverityMaps(f["select"], f["zones"], f["maps"], None),
+    "severity of a prior": lambda f: SeverityMaps(f["select"], f["zones"], None, "mean_severity"),
+    "localization": lambda f: localization(f["select"], f["truth"], f["maps"]),
+    "localization of a prior": lambda f: localization(f["select"], f["truth"], None),
+    "boxes as masks": lambda f: BoxTruth(f["select"], SIDE, BoxRounding.centre),
+    "zones as masks": lambda f: ZoneTruth(f["select"], {"predicted": f["zones"]}),
+    "sensitivity_n": lambda f: SensitivityN(f["changes"], f["select"], f["maps"], CURVES, SIDE),
 }
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_in_one_process_holds_few_maps_however_many_films(stage, tmp_path):
+@pytest.mark.parametrize("step", STEPS)
+def test_a_step_in_one_process_holds_few_maps_however_many_films(step, tmp_path):
     def peak(count):
         folders = scored_films(tmp_path / str(count), count)
-        folders["zones_predicted"] = folders["zones"]
+        files = {name: given(folder, name) for name, folder in folders.items()}
         made = tmp_path / f"made of {count}"
-        made.mkdir()
-        serial = SerialExecutor(ExecutorConfig())
-        task = Task(folders, compose_config(SETTINGS), made, lambda *_: None, print, serial)
         tracemalloc.start()
         try:
-            STAGES[stage](task)
+            run_step(STEPS[step](files), made)
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()

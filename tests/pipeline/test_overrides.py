@@ -54,7 +54,7 @@ def test_a_name_that_arrives_as_typed_needs_no_quotes(name):
         ("attribution.iba=3", "attribution.iba: "),
         ("model.init={a:1}", "\"model.init='{a:1}'\""),
         ("experimnt=nih", "experimnt"),
-        ("experiment=nihh", "experiment/nihh.* brixia demo nih"),
+        ("experiment=nihh", "experiment/nihh.* brixia demo films nih"),
         ("attribution.methods=iba,random", r"use key=\[value1,value2\]"),
         ("/data/nih", "/data/nih: is not key=value"),
         ("röntgen=3", "röntgen=3: is not key=value"),
@@ -67,7 +67,7 @@ def test_a_setting_that_cannot_be_read_is_named_in_one_line(override, said):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("door", ["status", "housekeeping", "calibrate", "frontier"])
+@pytest.mark.parametrize("door", ["status", "housekeeping", "tools.calibrate", "tools.frontier"])
 @pytest.mark.parametrize(
     ("override", "said"),
     [

@@ -1,6 +1,7 @@
 """Which results a setting touches, read off the keys of the plan; nothing is computed."""
 
 import os
+import re
 import threading
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,7 +19,7 @@ def keys(folder: Path, *overrides: str) -> dict[str, str]:
         plan = plan_run(compose_config(overrides), digests)
     finally:
         digests.close()
-    return {stage.title: stage.key for stage in plan.order}
+    return {step.title: step.key for step in plan.order}
 
 
 def changed(folder: Path, *overrides: str) -> set[str]:
@@ -33,7 +34,7 @@ def test_a_layer_s_settings_are_in_every_key_of_what_joins_the_layers(tmp_path):
         keys(tmp_path, *chosen, f"attribution.iba_block1.beta={beta}") for beta in (3, 4)
     )
     joined = {title for title in before if title.endswith("multilayer_iba")}
-    assert {"evaluate twins multilayer_iba", "evaluate sanity multilayer_iba"} <= joined
+    assert {"twins findings multilayer_iba", "sanity findings multilayer_iba"} <= joined
     assert all(before[title] != after[title] for title in joined)
 
 
@@ -89,66 +90,75 @@ def test_a_pipe_that_is_named_like_a_table_is_not_waited_for(tmp_path: Path) -> 
 
 def test_another_beta_touches_attribution_and_what_follows_but_no_training(tmp_path):
     touched = changed(tmp_path, "attribution.iba.beta=77")
-    assert {"attribute iba", "evaluate localization iba", "tables", "figures"} <= touched
-    assert not [title for title in touched if title.startswith(("train", "pretrain", "predict"))]
+    assert {"maps findings iba", "localization detectors multilayer_iba", "tables"} <= touched
+    of_iba = re.compile(r"[a-z_]+ (findings|detectors)( truth)? (multilayer_)?iba")
+    joined = {"tables", "claims", "figures findings", "scored_figures"}
+    assert {title for title in touched if not of_iba.fullmatch(title)} == joined
 
 
 def test_the_weight_of_positives_touches_the_weighted_model_alone(tmp_path):
     touched = changed(tmp_path, "train.pos_weight=batchwise")
-    assert "train weighted_bce" in touched
-    assert not {"pretrain", "train bce", "predict bce"} & touched
+    assert "train findings weighted_bce" in touched
+    assert not {"train pretraining", "train findings bce", "prediction findings bce"} & touched
 
 
-def test_keys_hold_how_steps_are_computed_only_where_it_is_not_as_it_was_at_first(tmp_path: Path):
-    digests = DigestCache(tmp_path / "digests.sqlite")
-    plan = plan_run(compose_config([]), digests)
-    digests.close()
-    (stage,) = (each for each in plan.order if each.title == "train bce")
-    added = {"processes", "accumulate", "precision", "batch_norm"}
-    assert not added & stage.settings["train"].keys()
+def test_keys_hold_how_the_steps_of_a_training_are_computed(tmp_path: Path):
     for override in ("processes=2", "accumulate=2", "precision=bf16_mixed", "batch_norm=frozen"):
         touched = changed(tmp_path, f"train.{override}")
-        assert {"train bce", "train weighted_bce"} <= touched
-        assert ("pretrain" in touched) == (override != "batch_norm=frozen")
-        assert "pack" not in touched
+        assert {"train findings bce", "train findings weighted_bce"} <= touched
+        assert ("train pretraining" in touched) == (override != "batch_norm=frozen")
+        assert "pack findings" not in touched
 
 
 def test_both_losses_start_from_one_pretraining(tmp_path):
     touched = changed(tmp_path, "train.pretrain_epochs=9")
-    assert {"pretrain", "train bce", "train weighted_bce"} <= touched
-    assert not {"index", "pack", "select"} & touched
+    assert {"train pretraining", "train findings bce", "train findings weighted_bce"} <= touched
+    assert not {"index findings", "pack findings", "box_samples findings"} & touched
 
 
 @pytest.mark.parametrize(
     ("override", "first"),
     [
-        ("threads=77", {"train bce", "predict bce", "statistics block3 bce", "attribute iba"}),
-        ("attribution.batch_size=3", {"attribute iba", "attribute gradient"}),
-        ("attribution.shard_size=7", {"attribute iba", "attribute gradient"}),
-        ("attribution.statistics.batch_size=3", {"statistics block3 bce"}),
-        ("dataset.pack_shard=7", {"pack"}),
-        ("seed=1", {"train bce", "statistics block3 bce", "select"}),
+        (
+            "threads=77",
+            {
+                "train findings bce",
+                "prediction findings bce",
+                "statistics findings block3 bce",
+                "maps findings iba",
+            },
+        ),
+        ("attribution.batch_size=3", {"maps findings iba", "maps findings gradient"}),
+        ("attribution.shard_size=7", {"maps findings iba", "maps findings gradient"}),
+        ("attribution.statistics.batch_size=3", {"statistics findings block3 bce"}),
+        ("dataset.pack_shard=7", {"pack findings"}),
+        (
+            "seed=1",
+            {"train findings bce", "statistics findings block3 bce", "box_samples findings"},
+        ),
     ],
 )
 def test_what_changes_the_last_bits_is_in_the_key(tmp_path: Path, override: str, first: set[str]):
     touched = changed(tmp_path, override)
     assert first <= touched
-    assert not {"render", "index"} & touched
+    assert not {"render nih", "index findings"} & touched
 
 
 def test_a_setting_of_the_scored_films_touches_nothing_of_nih(tmp_path):
     for override in ("brixia.phantom.seed=9", "brixia.films.test_fraction=0.3"):
         touched = changed(tmp_path, override)
-        assert {"index brixia", "attribute iba detector", "tables brixia", "tables"} <= touched
+        assert {"index brixia", "maps detectors iba", "tables"} <= touched
         of_nih = [title for title in keys(tmp_path, "brixia=none") if title in touched]
         # fig2.csv and the claims are of both halves.
-        assert set(of_nih) == {"tables", "claims", "figures"}
+        assert set(of_nih) == {"tables", "claims", "figures findings"}
 
 
 def test_another_lung_network_touches_what_is_compared_with_zones_but_no_map(tmp_path):
     touched = changed(tmp_path, "brixia.lungs.epochs=9")
-    assert {"lung_network", "zones predicted", "evaluate zone_localization iba"} <= touched
-    assert not [title for title in touched if title.startswith(("attribute", "finetune", "select"))]
+    assert {"lung_network", "zones predicted", "localization detectors iba"} <= touched
+    assert not [
+        title for title in touched if title.startswith(("maps", "fine_tune", "detector_samples"))
+    ]
     assert "zones true" not in touched
 
 
@@ -157,4 +167,4 @@ def test_without_scored_films_the_plan_is_the_nih_half(tmp_path):
     assert not [title for title in titles if "brixia" in title or "detector" in title]
     both = keys(tmp_path)
     same = {title for title in titles if both[title] == titles[title]}
-    assert titles.keys() - same == {"tables", "claims", "figures"}
+    assert titles.keys() - same == {"tables", "claims", "figures findings"}

@@ -1,3 +1,5 @@
+"""Progress in a person's words, also where no terminal is."""
+
 import pytest
 
 from pipeline import progress
@@ -15,7 +17,7 @@ def test_where_no_terminal_is_long_work_says_rate_and_time_left_at_times(monkeyp
     now, said = [0.0], []
     monkeypatch.setattr(progress.time, "perf_counter", lambda: now[0])
     monkeypatch.setattr(progress, "say", said.append)
-    with progress.stage_progress("work") as report:
+    with progress.progress_bar("work") as report:
         for done in range(0, 101, 10):
             report(done, 100)
             now[0] += 12.5

@@ -1,14 +1,17 @@
+"""Hashed ids in tables, by a salt that the store keeps."""
+
 import re
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
+from data.config import LungsConfig
 from pipeline.pseudonyms import SALT, pseudonymise, read_salt
-from pipeline.stages.lungs import _read_pairs
+from pipeline.step import Inputs, Machine, UserFiles
+from pipeline.steps.lung_network import LungNetwork, LungPairs
 from tests.data import test_brixia, test_nih
 
 TABLE = pd.DataFrame(
@@ -33,8 +36,8 @@ def test_ids_change_and_nothing_else_does():
     assert changed["file"][1] == ""
 
 
-def lung_pairs(folder: Path) -> SimpleNamespace:
-    """A task on three films with masks, whose folder is a link to ``folder``/there."""
+def lung_pairs(folder: Path) -> Path:
+    """The folder of three films with masks, whose folder is a link to ``folder``/there."""
     grey = np.random.default_rng(0).integers(0, 256, (8, 8), dtype=np.uint8)
     for name in ("A", "B", "DOE_JANE"):
         for kind in ("cxr", "masks"):
@@ -42,15 +45,19 @@ def lung_pairs(folder: Path) -> SimpleNamespace:
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(grey).save(path)
     (folder / "lungs").symlink_to(folder / "there")
-    lungs = SimpleNamespace(side=8, test_fraction=0.5)
-    config = SimpleNamespace(brixia=SimpleNamespace(lungs=lungs))
-    return SimpleNamespace(config=config, inputs={"films": folder / "lungs"})
+    return folder / "lungs"
+
+
+def read_pairs(folder: Path) -> LungPairs:
+    config = LungsConfig(side=8, test_fraction=0.5)
+    network = LungNetwork(config, UserFiles(folder, "films"), None, None, seed=0, threads=1)
+    return network.read_pairs(Inputs({"films": folder}, Machine(folder)))
 
 
 def test_a_lung_film_that_shows_nothing_is_used_and_told(tmp_path: Path):
-    task = lung_pairs(tmp_path)
+    folder = lung_pairs(tmp_path)
     Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "there" / "cxr" / "B.png")
-    table, films, masks, problems = _read_pairs(task)
+    table, films, masks, problems = read_pairs(folder)
     assert sorted(table["image"]) == ["A", "B", "DOE_JANE"]
     assert len(films) == len(masks) == 3
     assert problems["file"].tolist() == ["B"]
@@ -59,10 +66,10 @@ def test_a_lung_film_that_shows_nothing_is_used_and_told(tmp_path: Path):
 
 @pytest.mark.parametrize("spoilt", ["cxr", "masks"])
 def test_a_pair_that_cannot_be_read_is_told_without_its_path(tmp_path: Path, spoilt: str):
-    task = lung_pairs(tmp_path)
+    folder = lung_pairs(tmp_path)
     path = tmp_path / "there" / spoilt / "DOE_JANE.png"
     path.write_bytes(path.read_bytes()[:-20])
-    *_, problems = _read_pairs(task)
+    *_, problems = read_pairs(folder)
     assert problems["file"].tolist() == ["DOE_JANE"]
     assert re.match(rf"{'film' if spoilt == 'cxr' else 'mask'}: damaged", problems["reason"][0])
     handed_on = pseudonymise(problems, b"salt").to_csv()

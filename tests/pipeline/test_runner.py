@@ -1,43 +1,32 @@
-"""Runs that are killed, stopped, started twice, that fill the disk or find damage: toy stages."""
+"""Runs that are killed, stopped, started twice, that fill the disk or find damage: toy steps."""
 
 import os
 import resource
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
-from pipeline.graph import Task
-from pipeline.runner import StageFailedError, finish_run, obtain_all, record_plan, run_record
+from pipeline.runner import StepFailedError, finish_run, obtain_all, record_plan, run_record
+from pipeline.step import Work
 from pipeline.store import MANIFEST, RESUME, Store, read_manifest
-from tests.pipeline.toy_graph import ROWS, SHARD, computed, config, contents, graph, make
+from tests.pipeline.toy_graph import (
+    ROWS,
+    SHARD,
+    Toy,
+    computed,
+    config,
+    contents,
+    graph,
+    make,
+    start,
+    wait_for,
+)
 
-ROOT = Path(__file__).resolve().parents[2]
 SHARDS = ROWS // SHARD
-
-
-def start(outputs: Path, stop_at: str = "", executor: str = "serial") -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.pipeline.toy_graph", str(outputs), stop_at, executor],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-def wait_for(file: Path, process: subprocess.Popen[str]) -> None:
-    limit = time.monotonic() + 120
-    while not file.exists():
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < limit
-        time.sleep(0.02)
 
 
 @pytest.fixture(scope="module")
@@ -74,13 +63,13 @@ def test_a_signal_ends_a_run_with_its_code_one_line_and_no_lock_held(
     assert process.returncode == code
     assert f"stopped by {number.name}; the same command goes on" in output
     assert "Traceback" not in output
-    stage, store = graph()[1], Store(tmp_path / "store")
-    with store.lock(stage.name, stage.key, wait=False):
-        left = store.workspace(stage.name, stage.key) / "shards"
+    step, store = graph()[1], Store(tmp_path / "store")
+    with store.lock(step.name, step.key, wait=False):
+        left = store.workspace(step.name, step.key) / "shards"
         assert [path.name for path in left.iterdir()] == ["00000"]
 
 
-def test_two_processes_that_start_the_same_run_share_its_stages(
+def test_two_processes_that_start_the_same_run_share_its_steps(
     tmp_path: Path, uninterrupted: Path
 ) -> None:
     first = start(tmp_path, "work a/1")
@@ -120,7 +109,7 @@ def test_a_full_disk_ends_a_run_naming_it_and_the_next_run_goes_on(
     begun: list[str] = []
     make(tmp_path, graph()[:1])
     named = r"^work a: cannot write to the disk of .*store"
-    with pytest.raises(StageFailedError, match=named), files_end_at(8_000):
+    with pytest.raises(StepFailedError, match=named), files_end_at(8_000):
         make(tmp_path, graph(hook=begun.append))
     store = Store(tmp_path / "store")
     assert [path.parent.name for path in store.folders()] == ["draw"]
@@ -140,7 +129,7 @@ def test_a_manifest_that_cannot_be_written_is_no_artifact(
 
     with monkeypatch.context() as patch:
         patch.setattr("pipeline.store.os.fsync", full)
-        with pytest.raises(StageFailedError, match="No space left on device"):
+        with pytest.raises(StepFailedError, match="No space left on device"):
             make(tmp_path, graph(hook=begun.append))
     assert Store(tmp_path / "store").folders() == []
     make(tmp_path, graph(hook=begun.append))
@@ -151,8 +140,8 @@ def test_a_manifest_that_cannot_be_written_is_no_artifact(
 def test_a_run_killed_before_the_last_rename_makes_nothing_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def killed(store: Store, stage: str, key: str) -> None:
-        if (store.workspace(stage, key) / MANIFEST).exists():
+    def killed(store: Store, step: str, key: str) -> None:
+        if (store.workspace(step, key) / MANIFEST).exists():
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -194,7 +183,7 @@ def test_what_other_code_began_is_gone_on_with_but_never_called_this_codes(
     def stop(shard: str) -> None:
         raise Stopped
 
-    with pytest.raises(StageFailedError):
+    with pytest.raises(StepFailedError):
         make(tmp_path, graph(hook=stop))
     drawn, a, *_ = make(tmp_path, graph(source="pipeline/shards.py"))
     assert drawn.hit
@@ -204,13 +193,15 @@ def test_what_other_code_began_is_gone_on_with_but_never_called_this_codes(
     assert any("begun by other code" in note for note in a.artifact.manifest["notes"])
 
 
-def test_a_failing_stage_is_named_and_its_cause_kept(tmp_path: Path) -> None:
-    def fail(task: Task) -> None:
+@dataclass(frozen=True)
+class Broken(Toy):
+    def run(self, work: Work) -> None:
         raise ZeroDivisionError("no rows")
 
-    first = graph()[0]
-    broken = type(first)("broken", 1, {}, {}, fail, ("pipeline/keys.py",), variant="x")
-    with pytest.raises(StageFailedError, match=r"^broken x: no rows$") as caught:
+
+def test_a_failing_step_is_named_and_its_cause_kept(tmp_path: Path) -> None:
+    broken = Broken(label="x")
+    with pytest.raises(StepFailedError, match=r"^broken x: no rows$") as caught:
         make(tmp_path, [broken])
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
 
@@ -224,7 +215,7 @@ def test_manifest_and_record_say_what_made_a_result_and_name_no_folder(tmp_path:
     assert record["config"]["seed"] == 0
     assert record["config"]["model"]["init"] == "weights.safetensors"
     manifest = read_manifest(outcomes[1].artifact.folder)
-    assert manifest["key_parts"]["settings"]["inner"] == {"scale": 2.0}
+    assert manifest["key_parts"]["settings"]["inner"] == {"type": "Inner", "scale": 2.0}
     assert manifest["seconds"] > 0
     for origin in (record["provenance"], manifest["provenance"]):
         assert origin["git"].keys() == {"commit", "dirty"}

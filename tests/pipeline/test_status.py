@@ -1,10 +1,12 @@
+"""``python -m pipeline.status``: what a run would find, and what it would make and why."""
+
 import io
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from pipeline.runner import StageFailedError
+from pipeline.runner import StepFailedError
 from pipeline.status import State, run_status, status_table
 from pipeline.store import MANIFEST, Store
 from tests.pipeline.toy_graph import graph, make
@@ -12,7 +14,7 @@ from tests.pipeline.toy_graph import graph, make
 
 def status(outputs: Path, **changes) -> dict[str, tuple[State, str]]:
     found = run_status(graph(**changes), Store(outputs / "store"))
-    return {each.stage.title: (each.state, each.why) for each in found}
+    return {each.step.title: (each.state, each.why) for each in found}
 
 
 @pytest.fixture
@@ -25,7 +27,7 @@ def test_what_a_run_would_find_is_a_hit(outputs):
     assert {state for state, _ in status(outputs).values()} == {State.hit}
 
 
-def test_a_stage_whose_input_would_run_is_told_to_run_and_why(outputs):
+def test_a_step_whose_input_would_run_is_told_to_run_and_why(outputs):
     found = status(outputs, scale=3.0)
     assert found["draw"] == (State.hit, "")
     assert found["work a"] == (State.miss, "inner.scale 2.0 -> 3.0")
@@ -53,7 +55,7 @@ def test_what_an_interrupted_run_left_is_said_and_left_alone(tmp_path):
     def stop(shard: str) -> None:
         raise OSError("stopped")
 
-    with pytest.raises(StageFailedError):
+    with pytest.raises(StepFailedError):
         make(tmp_path, graph(hook=stop))
     before = sorted((tmp_path / "store").rglob("*"))
     assert status(tmp_path)["work a"][1] == "never made; a run began it, this one goes on"
@@ -61,7 +63,7 @@ def test_what_an_interrupted_run_left_is_said_and_left_alone(tmp_path):
     assert sorted((tmp_path / "store").rglob("*")) == before
 
 
-def test_the_table_has_a_row_per_stage_with_size_and_seconds(outputs):
+def test_the_table_has_a_row_per_step_with_size_and_seconds(outputs):
     console = Console(width=160, file=io.StringIO(), record=True)
     console.print(status_table(run_status(graph(), Store(outputs / "store"))))
     rows = [line.split("│") for line in console.export_text().splitlines() if "│ hit" in line]

@@ -1,3 +1,5 @@
+"""Artifacts are published whole, found by key, checked and locked."""
+
 import json
 import multiprocessing
 import os
@@ -19,20 +21,20 @@ from pipeline.store import (
 )
 
 KEY = content_key("an artifact")
-MADE = {"key_parts": {}, "variant": "", "code": "", "notes": [], "seconds": 0.0, "provenance": {}}
+MADE = {"key_parts": {}, "label": "", "code": "", "notes": [], "seconds": 0.0, "provenance": {}}
 
 
 def publish(store: Store, content: bytes = b"content") -> Path:
-    workspace = store.workspace("stage", KEY)
+    workspace = store.workspace("step", KEY)
     (workspace / "sub").mkdir()
     (workspace / "sub" / "file.bin").write_bytes(content)
-    return store.publish("stage", KEY, MADE).folder
+    return store.publish("step", KEY, MADE).folder
 
 
 def test_a_published_artifact_is_found_with_what_its_manifest_was_given(tmp_path):
     store = Store(tmp_path)
     folder = publish(store)
-    found = Store(tmp_path).find("stage", KEY)
+    found = Store(tmp_path).find("step", KEY)
     assert found is not None
     assert found.folder == folder
     assert found.manifest["notes"] == []
@@ -42,7 +44,7 @@ def test_a_published_artifact_is_found_with_what_its_manifest_was_given(tmp_path
 
 def test_a_folder_is_named_by_the_first_24_digits_of_the_key_below_a_root_that_is_made(tmp_path):
     root = tmp_path / "outputs" / "store"
-    assert publish(Store(root)) == root / "stage" / KEY[:24]
+    assert publish(Store(root)) == root / "step" / KEY[:24]
 
 
 def test_artifacts_are_listed_newest_first_and_broken_ones_as_folders_only(tmp_path):
@@ -50,8 +52,8 @@ def test_artifacts_are_listed_newest_first_and_broken_ones_as_folders_only(tmp_p
     folders = []
     for number in range(4):
         key = content_key(number)
-        (store.workspace("stage", key) / "file").write_bytes(b"content")
-        folders.append(store.publish("stage", key, MADE).folder)
+        (store.workspace("step", key) / "file").write_bytes(b"content")
+        folders.append(store.publish("step", key, MADE).folder)
     for number, folder in enumerate(folders):
         os.utime(folder / MANIFEST, (number % 3, number % 3))  # the last as old as the first
     (folders[3] / MANIFEST).write_text("{")
@@ -66,13 +68,13 @@ def test_a_workspace_beside_a_published_artifact_is_left_and_so_is_the_artifact(
     store = Store(tmp_path)
     folder = publish(store)
     made = (folder / "sub" / "file.bin").stat().st_ino
-    write_json(store.workspace("stage", KEY) / MANIFEST, {})
-    store.finish_publishing("stage", KEY)
+    write_json(store.workspace("step", KEY) / MANIFEST, {})
+    store.finish_publishing("step", KEY)
     assert (folder / "sub" / "file.bin").stat().st_ino == made
-    assert store.find("stage", KEY) is not None
+    assert store.find("step", KEY) is not None
     assert store.workspaces() == [folder.with_suffix(".partial")]
-    store.discard("stage", KEY)
-    assert store.find("stage", KEY) is None
+    store.discard("step", KEY)
+    assert store.find("step", KEY) is None
 
 
 def test_json_is_sorted_and_whole_or_the_file_before(tmp_path):
@@ -116,18 +118,18 @@ def test_the_outputs_of_a_run_are_the_nearest_folder_above_with_a_store(tmp_path
 
 def test_a_workspace_that_was_never_published_is_not_an_artifact(tmp_path):
     store = Store(tmp_path)
-    (store.workspace("stage", KEY) / "half.bin").write_bytes(b"half")
-    assert store.find("stage", KEY) is None
+    (store.workspace("step", KEY) / "half.bin").write_bytes(b"half")
+    assert store.find("step", KEY) is None
 
 
 def test_a_workspace_keeps_what_an_interrupted_run_left(tmp_path):
-    (Store(tmp_path).workspace("stage", KEY) / "shard").write_bytes(b"done")
-    assert (Store(tmp_path).workspace("stage", KEY) / "shard").read_bytes() == b"done"
+    (Store(tmp_path).workspace("step", KEY) / "shard").write_bytes(b"done")
+    assert (Store(tmp_path).workspace("step", KEY) / "shard").read_bytes() == b"done"
 
 
 def test_half_written_files_are_not_published(tmp_path):
     store = Store(tmp_path)
-    workspace = store.workspace("stage", KEY)
+    workspace = store.workspace("step", KEY)
     (workspace / "a.npy.tmp").write_bytes(b"half")
     (workspace / "00001.tmp").mkdir()
     (workspace / "00001.tmp" / "maps.npy").write_bytes(b"half")
@@ -153,7 +155,7 @@ def test_a_damaged_artifact_is_named_and_not_used(tmp_path, damage):
         manifest.unlink()
     named = file.name if damage in ("flipped bit", "file gone") else MANIFEST
     with pytest.raises(BrokenArtifactError, match=named):
-        store.find("stage", KEY)
+        store.find("step", KEY)
 
 
 def test_a_manifest_of_another_key_is_not_believed(tmp_path):
@@ -162,7 +164,7 @@ def test_a_manifest_of_another_key_is_not_believed(tmp_path):
     manifest = json.loads((folder / MANIFEST).read_text())
     (folder / MANIFEST).write_text(json.dumps(manifest | {"key": content_key("other")}))
     with pytest.raises(BrokenArtifactError, match="key"):
-        store.find("stage", KEY)
+        store.find("step", KEY)
 
 
 @pytest.mark.parametrize(
@@ -170,7 +172,7 @@ def test_a_manifest_of_another_key_is_not_believed(tmp_path):
     [
         *(
             ({name: None}, f"{name} is absent")
-            for name in ("stage", "key_parts", "files", "notes", "seconds", "code", "variant")
+            for name in ("step", "key_parts", "files", "notes", "seconds", "code", "label")
         ),
         ({"notes": [1]}, "notes are not texts"),
         ({"files": {"../../secret": "0"}}, "'../../secret', which is not inside"),
@@ -185,7 +187,7 @@ def test_a_manifest_that_was_tampered_with_is_named(tmp_path, change, reason):
     manifest = json.loads((folder / MANIFEST).read_text())
     (folder / MANIFEST).write_text(json.dumps(manifest | change))
     with pytest.raises(BrokenArtifactError, match=reason):
-        store.find("stage", KEY)
+        store.find("step", KEY)
 
 
 @pytest.mark.parametrize("text", ["[" * 5000, "[]", "3"])
@@ -193,11 +195,11 @@ def test_a_manifest_of_something_else_is_named(tmp_path, text):
     store = Store(tmp_path)
     (publish(store) / MANIFEST).write_text(text)
     with pytest.raises(BrokenArtifactError, match=MANIFEST):
-        store.find("stage", KEY)
+        store.find("step", KEY)
 
 
 def _hold_lock_and_die(root: Path, held) -> None:
-    with Store(root).lock("stage", KEY, wait=True):
+    with Store(root).lock("step", KEY, wait=True):
         held.set()
         os._exit(9)
 
@@ -209,15 +211,15 @@ def test_the_lock_of_a_dead_process_is_taken_over(tmp_path):
     process.start()
     assert held.wait(60)
     process.join(60)
-    with Store(tmp_path).lock("stage", KEY, wait=False):
+    with Store(tmp_path).lock("step", KEY, wait=False):
         pass
 
 
 def test_a_held_lock_is_refused_at_once_to_who_does_not_wait(tmp_path):
     with (
-        Store(tmp_path).lock("stage", KEY, wait=False),
+        Store(tmp_path).lock("step", KEY, wait=False),
         pytest.raises(LockedError, match="held by another process"),
-        Store(tmp_path).lock("stage", KEY, wait=False),
+        Store(tmp_path).lock("step", KEY, wait=False),
     ):
         pass
 
@@ -228,7 +230,7 @@ def test_a_lock_is_waited_for_without_end_or_not_at_all_and_released_at_once(tmp
     monkeypatch.setattr(FileLock, "acquire", lambda lock, timeout: asked.append(timeout))
     monkeypatch.setattr(FileLock, "release", lambda lock, force=False: released.append(force))
     for wait in (True, False):
-        with Store(tmp_path).lock("stage", KEY, wait=wait):
+        with Store(tmp_path).lock("step", KEY, wait=wait):
             pass
     assert asked[0] < 0  # filelock's word for never
     assert asked[1] == 0
@@ -237,14 +239,14 @@ def test_a_lock_is_waited_for_without_end_or_not_at_all_and_released_at_once(tmp
 
 def _wait_for_lock(root: Path, waits, got) -> None:
     waits.set()
-    with Store(root).lock("stage", KEY, wait=True):
+    with Store(root).lock("step", KEY, wait=True):
         got.set()
 
 
 def test_who_waits_for_a_lock_gets_it_when_it_is_released(tmp_path):
     context = multiprocessing.get_context("spawn")
     waits, got = context.Event(), context.Event()
-    with Store(tmp_path).lock("stage", KEY, wait=False):
+    with Store(tmp_path).lock("step", KEY, wait=False):
         process = context.Process(target=_wait_for_lock, args=(tmp_path, waits, got))
         process.start()
         assert waits.wait(60)
@@ -254,10 +256,10 @@ def test_who_waits_for_a_lock_gets_it_when_it_is_released(tmp_path):
     assert process.exitcode == 0
 
 
-def test_what_a_stage_keeps_to_resume_from_is_not_published(tmp_path):
+def test_what_a_step_keeps_to_resume_from_is_not_published(tmp_path):
     store = Store(tmp_path)
-    (store.workspace("stage", KEY) / RESUME).mkdir()
-    (store.workspace("stage", KEY) / RESUME / "last.ckpt").write_bytes(b"epoch 3")
+    (store.workspace("step", KEY) / RESUME).mkdir()
+    (store.workspace("step", KEY) / RESUME / "last.ckpt").write_bytes(b"epoch 3")
     assert not (publish(store) / RESUME).exists()
 
 
@@ -268,9 +270,9 @@ def test_a_change_that_keeps_size_and_time_is_noticed_when_files_are_read_again(
     times = file.stat().st_atime_ns, file.stat().st_mtime_ns
     file.write_bytes(b"conTent")
     os.utime(file, ns=times)
-    artifact = store.find("stage", KEY)
+    artifact = store.find("step", KEY)
     assert artifact is not None
     with pytest.raises(BrokenArtifactError, match=file.name):
         store.check(folder, artifact.manifest, reread=True)
     with pytest.raises(BrokenArtifactError, match=file.name):
-        Store(tmp_path).find("stage", KEY)
+        Store(tmp_path).find("step", KEY)

@@ -1,12 +1,11 @@
-"""The processes of a training that die, fail, fill the disk and are stopped; then a whole stage."""
+"""The processes of a training that die, fail, fill the disk and are stopped; then a whole step."""
 
 import errno
 import multiprocessing
 import os
 import shutil
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -17,16 +16,14 @@ import torch
 from models.process_group import Rank
 from models.training import TrainResult
 from models.training_loop import OnProgress
-from pipeline.config import ConfigError, compose_config
 from pipeline.disk import FullDiskError
 from pipeline.interrupts import stop_on_signals
-from pipeline.plan import Plan, plan_run
-from pipeline.runner import StageFailedError, obtain_all
-from pipeline.store import Artifact, Store
+from pipeline.runner import StepFailedError
+from pipeline.step import Machine
 from pipeline.training_processes import RankError, train_in_processes
-from tests.pipeline.test_interruptions import OVERRIDES
+from tests.pipeline.small_plan import digests, make
 
-TRAIN = "train bce"
+TRAIN = "train findings bce"
 CPU = torch.device("cpu")
 
 
@@ -65,8 +62,7 @@ def work(what: str, rank: Rank, on_progress: OnProgress | None) -> TrainResult:
 
 
 def run(what: str, told: OnProgress = lambda *_: None) -> TrainResult:
-    config = compose_config([*OVERRIDES, "executor.device=cpu"])
-    return train_in_processes(partial(work, what), 2, config, told)
+    return train_in_processes(partial(work, what), 2, 1, Machine(Path("outputs"), "cpu"), told)
 
 
 def test_the_first_process_tells_its_progress_and_the_result(imported_once: None) -> None:
@@ -116,36 +112,17 @@ def test_more_processes_than_devices_are_refused(
 ) -> None:
     monkeypatch.setattr("models.device.resolve_device", lambda name: torch.device(device))
     monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
-    with pytest.raises(ConfigError, match=f"train.processes: {message}"):
+    with pytest.raises(ValueError, match=f"train.processes: {message}"):
         run("nothing")
 
 
-def make(outputs: Path, seen: Callable[[int, int], None] | None = None) -> Artifact:
-    """The training of two processes, with what it needs."""
-    overrides = (
-        *(*OVERRIDES, "train.epochs=2", "train.processes=2", "executor.device=cpu"),
-        f"paths.outputs={outputs}",
-    )
-    config = compose_config(overrides)
-    store = Store(outputs / "store")
-    (stage,) = (s for s in plan_run(config, store.digests).order if s.title == TRAIN)
-
-    @contextmanager
-    def stage_progress(title: str) -> Iterator[Callable[[int, int], None]]:
-        yield seen if seen and title == TRAIN else lambda done, total: None
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipeline.runner.stage_progress", stage_progress)
-        obtain_all(Plan.before(stage), store, config)
-    artifact = store.find(stage.name, stage.key)
-    assert artifact is not None
-    return artifact
+TWO = ("train.epochs=2", "train.processes=2", "executor.device=cpu")
 
 
-def test_a_stage_on_two_processes_of_which_one_is_killed_ends_in_the_same_bytes(
+def test_a_step_on_two_processes_of_which_one_is_killed_ends_in_the_same_bytes(
     tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    undisturbed = make(tmp_path / "whole")  # by processes started as a run starts them
+    make(tmp_path / "whole", TRAIN, None, *TWO)  # by processes started as a run starts them
     request.getfixturevalue("imported_once")
     shutil.copytree(tmp_path / "whole", tmp_path / "again")
     shutil.rmtree(tmp_path / "again" / "store" / "train")
@@ -156,11 +133,12 @@ def test_a_stage_on_two_processes_of_which_one_is_killed_ends_in_the_same_bytes(
         if now > total // 2:
             os.kill(multiprocessing.active_children()[0].pid or 0, signal.SIGKILL)
 
-    named = r"train bce: rank [01] of train\.processes=2: its process ended with code -9"
-    with pytest.raises(StageFailedError, match=named):
-        make(tmp_path / "again", kill_the_second)
+    named = r"train findings bce: rank [01] of train\.processes=2: its process ended with code -9"
+    with pytest.raises(StepFailedError, match=named):
+        make(tmp_path / "again", TRAIN, kill_the_second, *TWO)
 
-    resumed = make(tmp_path / "again", lambda now, total: done.append(now))
+    make(tmp_path / "again", TRAIN, lambda now, total: done.append(now), *TWO)
     batches = done[-1] // 2
     assert done == [*range(1, batches + 2), *range(batches + 1, 2 * batches + 1)]
-    assert resumed.manifest["files"] == undisturbed.manifest["files"]
+    undisturbed, resumed = (digests(tmp_path / name, TRAIN, *TWO) for name in ("whole", "again"))
+    assert resumed == undisturbed

@@ -1,4 +1,4 @@
-"""A graph of toy stages under the real store and runner; also a process that tests stop.
+"""A graph of toy steps under the real store and runner; also a process that tests stop.
 
 ``python -m tests.pipeline.toy_graph OUTPUTS [TITLE/SHARD [EXECUTOR]]``: makes the graph. At the
 named shard it leaves a file ``reached`` in OUTPUTS and waits for a file ``go``.
@@ -7,25 +7,27 @@ named shard it leaves a file ``reached`` in OUTPUTS and waits for a file ``go``.
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
 from pipeline.config import PathsConfig, PipelineConfig
 from pipeline.executors.config import ExecutorConfig, ExecutorName
-from pipeline.graph import Stage, Task, WorkerTask
 from pipeline.interrupts import stop_on_signals
 from pipeline.runner import Outcome, obtain_all
 from pipeline.shards import Compute, run_shards, shard_folders
+from pipeline.step import Inputs, Step, Work, unkeyed
 from pipeline.store import Store
 
+ROOT = Path(__file__).resolve().parents[2]
 ROWS, SHARD = 10, 2
 Hook = Callable[[str], None]  # given the title and number of a shard that is being computed
 
@@ -34,51 +36,80 @@ def ignore(shard: str) -> None:
     pass
 
 
-def prepare(task: WorkerTask, variant: str, scale: float, hook: Hook) -> Compute:
-    rows = np.load(task.inputs["draw"] / "rows.npy")
+@dataclass(frozen=True)
+class Toy(Step):
+    """``source``: the project file that is called its code."""
 
-    def compute(folder: Path, part: slice) -> None:
-        with (folder / "half.bin").open("wb") as stream:
-            stream.write(b"half")
-            hook(f"work {variant}/{part.start // SHARD}")
-            stream.write(rows[part].tobytes() * 1000)
-        np.save(folder / "scaled.npy", rows[part] * scale)
+    version: ClassVar = 1
+    source: str = unkeyed(default="pipeline/keys.py", kw_only=True)
 
-    return compute
+    @property
+    def code(self) -> tuple[str, ...]:
+        return (self.source,)
 
 
-def graph(scale: float = 2.0, hook: Hook = ignore, source: str = "pipeline/keys.py") -> list[Stage]:
-    """draw -> work a, work b -> sum."""
+@dataclass(frozen=True)
+class Draw(Toy):
+    seed: int = 0
 
-    def draw(task: Task) -> None:
-        np.save(task.folder / "rows.npy", np.random.default_rng(0).standard_normal(ROWS))
+    def run(self, work: Work) -> None:
+        np.save(work.folder / "rows.npy", np.random.default_rng(self.seed).standard_normal(ROWS))
 
-    def work(task: Task, variant: str) -> None:
-        run_shards(task, ROWS, SHARD, partial(prepare, variant=variant, scale=scale, hook=hook))
 
-    def total(task: Task) -> None:
+@dataclass(frozen=True)
+class Inner:
+    scale: float
+
+
+@dataclass(frozen=True)
+class Scaled(Toy):
+    draw: Step
+    variant: str
+    inner: Inner
+    hook: Hook = unkeyed(default=ignore)  # noqa: RUF009
+
+    @property
+    def name(self) -> str:
+        return "work"
+
+    def run(self, work: Work) -> None:
+        run_shards(work, ROWS, SHARD, self.prepare)
+
+    def prepare(self, inputs: Inputs) -> Compute:
+        rows = np.load(inputs[self.draw] / "rows.npy")
+
+        def compute(folder: Path, part: slice) -> None:
+            with (folder / "half.bin").open("wb") as stream:
+                stream.write(b"half")
+                self.hook(f"work {self.variant}/{part.start // SHARD}")
+                stream.write(rows[part].tobytes() * 1000)
+            np.save(folder / "scaled.npy", rows[part] * self.inner.scale)
+
+        return compute
+
+
+@dataclass(frozen=True)
+class Sum(Toy):
+    a: Step
+    b: Step
+
+    def run(self, work: Work) -> None:
         parts = [
             np.load(shard / "scaled.npy")
-            for role in ("a", "b")
-            for shard in shard_folders(task.inputs[role])
+            for scaled in (self.a, self.b)
+            for shard in shard_folders(work[scaled])
         ]
-        np.save(task.folder / "sum.npy", np.concatenate(parts).sum())
-        task.note("summed")
+        np.save(work.folder / "sum.npy", np.concatenate(parts).sum())
+        work.note("summed")
 
-    drawn = Stage("draw", 1, {"seed": 0}, {}, draw, (source,))
+
+def graph(scale: float = 2.0, hook: Hook = ignore, source: str = "pipeline/keys.py") -> list[Step]:
+    """draw -> work a, work b -> sum."""
+    draw = Draw(source=source)
     a, b = (
-        Stage(
-            name="work",
-            version=1,
-            settings={"variant": variant, "inner": {"scale": scale}},
-            inputs={"draw": drawn},
-            run=lambda task, variant=variant: work(task, variant),
-            sources=(source,),
-            variant=variant,
-        )
-        for variant in ("a", "b")
+        Scaled(draw, variant, Inner(scale), hook, source=source, label=variant) for variant in "ab"
     )
-    return [drawn, a, b, Stage("sum", 1, {}, {"a": a, "b": b}, total, (source,))]
+    return [draw, a, b, Sum(a, b, source=source)]
 
 
 def config(outputs: Path, executor: ExecutorConfig | None = None) -> PipelineConfig:
@@ -87,9 +118,7 @@ def config(outputs: Path, executor: ExecutorConfig | None = None) -> PipelineCon
     return PipelineConfig(paths=PathsConfig(outputs=str(outputs)), executor=executor)
 
 
-def make(
-    outputs: Path, order: list[Stage], executor: ExecutorConfig | None = None
-) -> list[Outcome]:
+def make(outputs: Path, order: list[Step], executor: ExecutorConfig | None = None) -> list[Outcome]:
     """What a run makes and finds of the graph."""
     store = Store(outputs / "store")
     try:
@@ -141,6 +170,25 @@ def computed(outputs: Path) -> Counter[str]:
     """How many times each shard was begun."""
     lines = (outputs / "computed.txt").read_text().splitlines()
     return Counter(line.split(" ", 1)[1] for line in lines)
+
+
+def start(outputs: Path, stop_at: str = "", executor: str = "serial") -> subprocess.Popen[str]:
+    """``main`` in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.pipeline.toy_graph", str(outputs), stop_at, executor],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def wait_for(file: Path, process: subprocess.Popen[str]) -> None:
+    limit = time.monotonic() + 120
+    while not file.exists():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < limit
+        time.sleep(0.02)
 
 
 def main(outputs: Path, stop_at: str = "", executor: str = "serial") -> None:

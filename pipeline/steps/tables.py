@@ -1,0 +1,221 @@
+"""Tables: the contract tables, with the per-sample rows that each number comes from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pandas as pd
+
+from evaluation.config import BootstrapConfig, LocalizationConfig
+from pipeline.step import Source, Step, Work
+from pipeline.steps.cross_fitted_iou import table1, table2
+from pipeline.steps.rows import diagnostics, long_rows, measured, write_rows
+from pipeline.steps.samples import NAMES, read_samples
+from pipeline.steps.severity_results import pcc, predicted_severity, zone_rows
+from pipeline.steps.truth import BOX
+
+_TABLES: dict[str, str | dict[str, str]] = {
+    "diagnostics": {"findings": "diagnostics", "detectors": "brixia_diagnostics"},
+    "equal_area": "equal_area",
+    "insertion_deletion": "fig2",
+    "localization": {"findings": "localization", "detectors": "zone_localization"},
+    "road": "sanity",
+    "sanity": "sanity",
+    "sensitivity_n": {
+        "findings": "sensitivity_n",
+        "detectors": "sensitivity_n",
+        "severity": "fig3b",
+    },
+    "severity": "zones",
+    "truth": "truth",
+    "twins": "truth",
+}
+"""Metric -> its table, of all tasks or by task. A user's own metric has ``own_<metric>``."""
+_COLUMNS = ["method", *NAMES, "metric", "value"]
+_WIDE = ("fig2", "fig3b", "sensitivity_n", "zones")  # tables whose samples are as steps left them
+
+Folders = Mapping[str, Path]
+"""Method -> its finished step."""
+
+
+@dataclass(frozen=True)
+class Tables(Step):
+    """All tables of what was measured, and ``rows.csv`` with each number of each sample.
+
+    ``measured``: task (findings, detectors, severity) -> metric -> method -> step. Diagnostics are
+    told by each method's maps; classification is by model. ``samples``, and ``datasets``, what
+    tables call the films, are by task. ``severity``: what the regressor predicts for the films of
+    ``test_index``; it learnt on those of ``index``.
+    """
+
+    version: ClassVar = 3
+    code: ClassVar = (
+        "evaluation/paper_tables.py",
+        "evaluation/sample_means.py",
+        "evaluation/severity.py",
+        "evaluation/bootstrap.py",
+        "evaluation/correlation.py",
+        "evaluation/localization.py",
+        "evaluation/paper_values.csv",
+    )
+    measured: Mapping[str, Mapping[str, Mapping[str, Source]]]
+    samples: Mapping[str, Source]
+    datasets: Mapping[str, str]
+    loss_comparison: Source | None
+    severity: Source | None
+    index: Source | None
+    test_index: Source | None
+    second_reader: bool
+    localization: LocalizationConfig
+    bootstrap: BootstrapConfig
+    seed: int
+
+    def run(self, work: Work) -> None:
+        rows: list[pd.DataFrame] = []
+        tables: dict[str, dict[str, pd.DataFrame]] = {}  # name -> task -> samples
+        for task, metrics in self.measured.items():
+            for metric, sources in metrics.items():
+                folders = {method: work[source] for method, source in sources.items()}
+                name = _table(task, metric)
+                if name is None:
+                    continue
+                if metric == "diagnostics":
+                    frame = diagnostics(folders, read_samples(work[self.samples[task]]))
+                else:
+                    frame = measured(folders)
+                if not len(frame):
+                    continue
+                if metric == "localization":
+                    rows.append(self._cross_fitted(work, task, folders, frame))
+                if metric == "severity":
+                    rows.append(self._correlation(work, folders, frame))
+                    frame = zone_rows(frame)
+                rows.append(long_rows(frame).assign(task=task, table=name))
+                if name == "fig2":
+                    frame = frame.assign(dataset=self.datasets[task])
+                by_task = tables.setdefault(name, {})
+                parts = [by_task.get(task), _samples(name, frame)]
+                by_task[task] = pd.concat(parts, ignore_index=True)
+        for name, by_task in tables.items():
+            self._means(work, name, by_task)
+        self._classification(work)
+        self._severity(work)
+        self._losses(work)
+        write_rows(rows, work.folder)
+
+    def _cross_fitted(
+        self, work: Work, task: str, folders: Folders, metrics: pd.DataFrame
+    ) -> pd.DataFrame:
+        """Writes Table 1 or 2; the rows of its IoU."""
+        samples = read_samples(work[self.samples[task]])
+        how = (self.localization, self.bootstrap, self.seed)
+        place: Any = BOX
+        if task == "findings":
+            name = "table1"
+            table, fitted = table1(samples, folders, metrics, *how)
+        else:
+            name = "table2"
+            table, fitted, left_out = table2(samples, folders, *how)
+            place = fitted["region"] + "_" + fitted["lungs"]
+            if left_out:
+                work.note(f"too few patients for Table 2: {'; '.join(left_out)}")
+        _write(work, name, table, fitted)
+        ious = fitted.rename(columns={"iou": "value"})
+        return ious.assign(task=task, table=name, metric="iou", place=place)
+
+    def _correlation(self, work: Work, folders: Folders, frame: pd.DataFrame) -> pd.DataFrame:
+        """Writes pcc.csv; its rows."""
+        table, samples = pcc(frame, folders, self.bootstrap, self.seed)
+        _write(work, "pcc", table, samples)
+        return long_rows(samples).assign(task="severity", table="pcc")
+
+    def _means(self, work: Work, name: str, samples: Mapping[str, pd.DataFrame]) -> None:
+        """Writes a table of ``samples``, by task; a column says which where there are several."""
+        from evaluation import sample_means
+
+        make = {
+            "fig2": sample_means.fig2_table,
+            "fig3b": sample_means.sensitivity_n_table,
+            "sensitivity_n": sample_means.sensitivity_n_table,
+            "truth": sample_means.against_random,
+        }.get(name, partial(sample_means.mean_table, by=["method", "metric"]))
+        tables = {
+            task: make(frame, bootstrap=self.bootstrap, seed=self.seed)
+            for task, frame in samples.items()
+        }
+        if len(samples) > 1 and name != "fig2":  # which names the data set
+            for frames in (tables, samples):
+                for task, frame in frames.items():
+                    frame.insert(0, "task", task)
+        _write(work, name, pd.concat(tables.values()), pd.concat(samples.values()))
+
+    def _classification(self, work: Work) -> None:
+        from evaluation.paper_tables import write_csv
+
+        tables = []
+        for task, name, types in (
+            # As text, with every digit of the logits, which claims resample.
+            ("findings", "classification_samples", str),
+            ("detectors", "detectors_samples", {"image": str}),
+        ):
+            models = self.measured.get(task, {}).get("classification", {})
+            folders = [work[source] for source in models.values()]
+            if folders:
+                tables += [_read(folder / "classification.csv", str) for folder in folders]
+                films = [_read(folder / "classification_samples.csv", types) for folder in folders]
+                write_csv(pd.concat(films), work.folder / f"{name}.csv")
+        if tables:
+            write_csv(pd.concat(tables), work.folder / "classification.csv")
+
+    def _severity(self, work: Work) -> None:
+        if self.severity is None:
+            return
+        assert self.index is not None
+        assert self.test_index is not None
+        table, films = predicted_severity(
+            self.datasets["severity"],
+            work[self.severity],
+            work[self.index],
+            work[self.test_index],
+            self.second_reader,
+            self.bootstrap,
+            self.seed,
+        )
+        _write(work, "severity", table, films)
+
+    def _losses(self, work: Work) -> None:
+        from evaluation.sample_means import table3
+
+        if self.loss_comparison is not None:
+            samples = pd.read_csv(work[self.loss_comparison] / "samples.csv")
+            _write(work, "table3", table3(samples, self.bootstrap, self.seed), samples)
+
+
+def _table(task: str, metric: str) -> str | None:
+    if metric == "classification":
+        return None  # of models, not of methods
+    table = _TABLES.get(metric, f"own_{metric}")
+    return table if isinstance(table, str) else table.get(task)
+
+
+def _samples(name: str, frame: pd.DataFrame) -> pd.DataFrame:
+    """What steps measured, as ``<name>_samples.csv`` has it."""
+    if name in _WIDE:
+        return frame
+    rows = long_rows(frame)
+    if name == "truth":
+        return rows.rename(columns={"place": "truth"})[["method", "truth", *_COLUMNS[1:]]]
+    return rows[_COLUMNS]
+
+
+def _read(path: Path, types: Any) -> pd.DataFrame:
+    return pd.read_csv(path, dtype=types, na_values=["n/a"], keep_default_na=False)
+
+
+def _write(work: Work, name: str, table: pd.DataFrame, samples: pd.DataFrame) -> None:
+    from evaluation.paper_tables import write_csv
+
+    write_csv(table, work.folder / f"{name}.csv")
+    write_csv(samples, work.folder / f"{name}_samples.csv")

@@ -1,0 +1,73 @@
+"""What a task is: models of one kind, their films, and what is explained and measured."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from attribution.config import Score
+from data.cohorts import Cohort
+from pipeline.config import PipelineConfig
+from pipeline.step import Source, Step
+from pipeline.steps.films import Index, Pack
+
+FINDINGS, DETECTORS, SEVERITY = "findings", "detectors", "severity"
+
+
+@dataclass(frozen=True)
+class Films:
+    """Films as steps: the files, their index, and the films packed at the networks' side."""
+
+    dataset: str  # name in tables; phantoms never have the name of real films
+    source: Source
+    index: Step
+    pack: Step
+
+    @property
+    def phantoms(self) -> Step | None:
+        """The step that rendered them, with their truth; None for real films."""
+        return self.source if isinstance(self.source, Step) else None
+
+
+@dataclass(frozen=True)
+class Task:
+    """Models of one kind, and what is explained and measured of them."""
+
+    name: str
+    learnt: Films
+    test: Films
+    labels: tuple[str, ...]  # of the outputs
+    models: Mapping[str, Step]  # by loss
+    primary: str  # whose maps are measured
+    score: Score  # that maps explain
+    samples: Step
+    methods: tuple[str, ...]
+    metrics: tuple[str, ...]
+    classifies: bool = True
+    compared: tuple[str, ...] = ()  # methods that explain the other models too
+    priors: tuple[str, ...] = ()  # baselines that do not see the film, measured as methods are
+    truth: Step | None = None  # masks to localize
+    places: tuple[str, ...] | None = None  # of the truth, for metrics other than IoU; None: all
+    in_bits: bool = False  # whether thresholds in bits/pixel are tried too (Table 1)
+    causal: Step | None = None  # masks of what truly changes a phantom
+    zones: Mapping[str, Step] | None = None  # of the test films, the paper's first
+    trainings: Mapping[str, Step] = field(default_factory=dict)  # by name, for their curves
+
+
+def films_of(
+    config: PipelineConfig, name: str, dataset: str, source: Source, cohort: Cohort
+) -> Films:
+    index = Index(films=source, cohort=cohort, label=name)
+    return Films(
+        dataset, source, index, pack_of(config, source, index, cohort, config.dataset.side)
+    )
+
+
+def pack_of(config: PipelineConfig, source: Source, index: Step, cohort: Cohort, side: int) -> Step:
+    return Pack(
+        films=source,
+        index=index,
+        cohort=cohort,
+        side=side,
+        shard=config.dataset.pack_shard,
+        threads=config.threads,
+        label=index.label if side == config.dataset.side else f"{index.label} {side} px",
+    )

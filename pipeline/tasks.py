@@ -1,0 +1,118 @@
+"""The paper's three tasks, as data: the plan knows none of them by name."""
+
+from typing import Any
+
+from data.cohorts import NIHCohort
+from data.config import OWN_COHORTS, ScoredFilms
+from data.config import Source as FilmSource
+from data.nih import FINDINGS as FINDING_LABELS
+from evaluation.priors import PRIORS
+from pipeline.config import PipelineConfig
+from pipeline.keys import DigestCache
+from pipeline.scored_tasks import scored_tasks
+from pipeline.step import Source, Step
+from pipeline.steps.films import Render
+from pipeline.steps.samples import BoxSamples, LabelSamples
+from pipeline.steps.training import Train, initial_weights, one_training, pretraining
+from pipeline.steps.truth import BoxTruth, PhantomTruth
+from pipeline.task import FINDINGS, Films, Task, films_of
+from pipeline.user_films import nih_films, own_films
+
+TABLE3_METHOD = "inverse_iba"  # paper: what Table 3 compares the losses by
+
+
+def paper_tasks(config: PipelineConfig, digests: DigestCache) -> dict[str, Task]:
+    """The tasks of a configuration by name. Reads nothing but digests of the user's files."""
+    findings = _findings(config, digests)
+    if config.brixia.source is ScoredFilms.none:
+        return {FINDINGS: findings}
+    return {FINDINGS: findings, **scored_tasks(config, findings, digests)}
+
+
+def _findings(config: PipelineConfig, digests: DigestCache) -> Task:
+    data, train, evaluation = config.dataset, config.train, config.evaluation
+    films, labels, boxed = _labelled_films(config, digests)
+    samples = (BoxSamples if boxed else LabelSamples)(
+        index=films.index,
+        pack=films.pack,
+        labels=labels,
+        findings=None if evaluation.findings is None else tuple(evaluation.findings),
+        max_samples=evaluation.max_images,
+        seed=config.seed,
+        label=FINDINGS,
+    )
+    models, pretrained = _classifiers(config, films, labels)
+    phantoms = films.phantoms
+    unknown = {
+        *(() if phantoms else ("truth", "twins")),  # real films do not come with their truth
+        *(() if boxed else ("localization",)),
+    }
+    side, rounding = data.side, evaluation.localization.box_rounding
+    return Task(
+        name=FINDINGS,
+        learnt=films,
+        test=films,
+        labels=labels,
+        models=models,
+        primary=train.primary.value,
+        score=config.attribution.score,
+        samples=samples,
+        methods=tuple(config.attribution.methods),
+        metrics=tuple(name for name in evaluation.metrics if name not in unknown),
+        compared=tuple(name for name in config.attribution.methods if name == TABLE3_METHOD),
+        priors=tuple(PRIORS),
+        truth=BoxTruth(samples, side, rounding, label=FINDINGS) if boxed else None,
+        in_bits=True,
+        causal=PhantomTruth(phantoms, samples, side, label=FINDINGS) if phantoms else None,
+        trainings={**({"pretrain": pretrained} if pretrained else {}), **models},
+    )
+
+
+def _labelled_films(
+    config: PipelineConfig, digests: DigestCache
+) -> tuple[Films, tuple[str, ...], bool]:
+    """The films, what a classifier learns of them, and whether they have boxes."""
+    data, folders = config.dataset, config.paths
+    if own := OWN_COHORTS.get(data.cohort):
+        assert folders.films is not None  # checked when the configuration was composed
+        source = own_films(folders.films, digests)
+        return films_of(config, FINDINGS, own.name, source, own), own.labels, own.boxes
+    cohort = NIHCohort(data.num_labels, data.val_fraction, data.split_seed)
+    if data.source is FilmSource.phantoms:
+        rendered = Render(data.phantom, label="nih")
+        films = films_of(config, FINDINGS, "nih_phantoms", rendered, cohort)
+    else:
+        assert folders.nih is not None
+        films = films_of(config, FINDINGS, "nih", nih_films(folders.nih, digests), cohort)
+    return films, FINDING_LABELS[: data.num_labels], True
+
+
+def _classifiers(
+    config: PipelineConfig, films: Films, labels: tuple[str, ...]
+) -> tuple[dict[str, Step], Step | None]:
+    """By loss, all from the same initial weights; and the pre-training, where there is one."""
+    train = config.train
+    pretraining_step: Step | None = None
+    start: Source | str = initial_weights(config.model.init)
+    shared: dict[str, Any] = {
+        "labels": labels,
+        "index": films.index,
+        "pack": films.pack,
+        "seed": config.seed,
+        "threads": config.threads,
+        "processes": train.processes,
+    }
+    if train.pretrain_epochs:
+        start = pretraining_step = Train(
+            recipe=pretraining(train), start=start, label="pretraining", **shared
+        )
+    models: dict[str, Step] = {
+        loss.value: Train(
+            recipe=one_training(train, loss),
+            start=start,
+            label=f"{FINDINGS} {loss.value}",
+            **shared,
+        )
+        for loss in train.losses
+    }
+    return models, pretraining_step

@@ -1,0 +1,155 @@
+"""``python -m pipeline.tools.frontier [key=value ...]``: speed of a bottleneck against its maps.
+
+On the films of calibrate, positives of the validation fold: seconds per image of IBA at each dense
+block for several numbers of steps and noise samples, and Spearman's correlation of the
+maps with those of the configured setting. The row of that setting itself is with other seeds: what
+noise alone changes. On phantoms also how well the maps find the lesions, whose masks are rendered
+anew: the published layout has them of test films alone. Writes ``frontier.csv`` beside the runs and
+changes no setting; what conf/attribution/fast.yaml says was chosen from it.
+"""
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from attribution.config import BottleneckConfig
+from data.config import DatasetConfig, Source
+from pipeline.config import ConfigError, compose_config
+from pipeline.plan import plan_run
+from pipeline.progress import progress_bar, say
+from pipeline.runner import StepFailedError
+from pipeline.step import Progress
+from pipeline.store import Store
+from pipeline.task import FINDINGS
+from pipeline.tools.calibrate import Subject, explanations, subject
+
+METHODS = ("iba", "iba_block2", "iba_block1", "inverse_iba")
+SETTINGS = (
+    *((10, 5, False), (10, 2, False), (10, 2, True)),
+    *((5, 10, False), (5, 5, False), (5, 2, False), (5, 2, True)),
+    (3, 4, False),
+)
+"""(steps, noise samples, antithetic); the learning rate times the steps stays what it is."""
+OTHER_SEED = 1
+
+
+def main(overrides: list[str]) -> int:
+    try:
+        config = compose_config(overrides)
+        store = Store(config.paths.store)
+        findings = plan_run(config, store.digests).tasks[FINDINGS]
+        with progress_bar("frontier") as progress:
+            classifier = subject(config, findings, store)
+            # As the maps of a run are made.
+            classifier = classifier._replace(score=findings.task.score)
+            table = frontier(classifier, progress)
+    except (ConfigError, StepFailedError, ValueError, OSError) as error:
+        say(f"error: {error}")
+        return 1
+    path = Path(config.paths.outputs) / "frontier.csv"
+    table.to_csv(path, index=False, float_format="%.4g")
+    say(table.to_string(index=False, float_format="%.3f"))
+    say(f"table: {path}")
+    return 0
+
+
+def frontier(subject: Subject, progress: Progress) -> pd.DataFrame:
+    """Columns method, steps, noise_samples, antithetic, learning_rate, seconds_per_image, speed
+    (times that of the configured setting), rank_correlation (mean over the films) and its lowest;
+    on phantoms iou (of as many highest pixels as the lesion has) and average_precision, means over
+    the films."""
+    from evaluation.localization_metrics import localization_metrics
+    from evaluation.sanity import spearman
+
+    config, samples = subject.config, subject.samples
+    phantoms = config.dataset.source is Source.phantoms
+    lesions = lesion_masks(config.dataset, samples) if phantoms else None
+    rows = []
+    methods = [name for name in METHODS if name in config.attribution.methods]
+    for number, name in enumerate(methods):
+        full: BottleneckConfig = getattr(config.attribution, name)
+        own = samples["seed"].to_numpy()
+        reference, unit = _explain(subject, name, full, own)
+        trials = [(full, own + OTHER_SEED)] + [
+            (
+                replace(
+                    full,
+                    steps=steps,
+                    noise_samples=count,
+                    antithetic=antithetic,
+                    learning_rate=full.learning_rate * full.steps / steps,
+                ),
+                own + OTHER_SEED,
+            )
+            for steps, count, antithetic in SETTINGS
+        ]
+        for settings, seeds in trials:
+            maps, seconds = _explain(subject, name, settings, seeds)
+            alike = spearman(maps, reference)
+            hits: dict[str, float] = {}
+            if lesions is not None:
+                means = localization_metrics(
+                    maps, lesions, config.evaluation.localization_metrics
+                ).mean()
+                hits = {
+                    "iou": means["iou_box_area"],
+                    "average_precision": means["average_precision"],
+                }
+            rows.append(
+                {
+                    "method": name,
+                    "steps": settings.steps,
+                    "noise_samples": settings.noise_samples,
+                    "antithetic": settings.antithetic,
+                    "learning_rate": settings.learning_rate,
+                    "seconds_per_image": seconds,
+                    "speed": unit / seconds,
+                    "rank_correlation": float(np.nanmean(alike)),
+                    "lowest": float(np.nanmin(alike)),
+                    **hits,
+                }
+            )
+        progress(number + 1, len(methods))
+    return pd.DataFrame(rows)
+
+
+def lesion_masks(dataset: DatasetConfig, samples: pd.DataFrame) -> NDArray[np.bool_]:
+    """bool (N, side, side) of the findings of phantoms; columns image and finding."""
+    from data.packing import resize_mask
+    from data.phantom.cohort import cohort
+    from data.phantom.film import render_film
+
+    cases = {case.image: case for case in cohort(dataset.phantom)}
+    masks = []
+    for image, finding in zip(samples["image"], samples["finding"], strict=True):
+        case = cases[image]
+        film = render_film(case.patient, case.visit, case.findings, dataset.phantom)
+        masks.append(resize_mask(film.masks[finding], dataset.side))
+    return np.stack(masks)
+
+
+def _explain(
+    subject: Subject,
+    method: str,
+    settings: BottleneckConfig,
+    seeds: Sequence[int] | NDArray[np.integer],
+) -> tuple[NDArray[np.float32], float]:
+    """Maps (N, H, W) and seconds per image."""
+    samples = subject.samples.assign(seed=seeds)
+    maps, seconds = [], 0.0
+    for explain in explanations(subject, samples, method, settings):
+        begun = time.perf_counter()
+        found = explain()
+        seconds += time.perf_counter() - begun
+        maps.append(found.maps.numpy())
+    return np.concatenate(maps), seconds / len(samples)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,138 @@
+"""Guards the tables of several tasks and their rows, on results written by hand."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from evaluation.config import BootstrapConfig, LocalizationConfig
+from pipeline.executors.config import ExecutorConfig
+from pipeline.executors.serial import SerialExecutor
+from pipeline.step import Machine, UserFiles, Work
+from pipeline.steps.rows import ROWS, read_rows
+from pipeline.steps.tables import Tables
+
+NAMES = {"sample": [0, 1], "image": ["007", "b"], "patient": [1, 2], "finding": ["Mass", "Mass"]}
+
+
+def measured(folder: Path, shards: bool = True, **columns: object) -> UserFiles:
+    """A step's samples.csv, of two samples, in shards or as a whole."""
+    frame = pd.DataFrame(NAMES).assign(**columns)
+    parts = {folder / "shards" / f"{row:05d}": frame[row : row + 1] for row in range(2)}
+    for place, part in (parts if shards else {folder: frame}).items():
+        place.mkdir(parents=True)
+        part.to_csv(place / "samples.csv", index=False)
+    return UserFiles(folder, folder.name)
+
+
+def made(root: Path, **measured: dict[str, dict[str, UserFiles]]) -> Path:
+    """The folder of the tables of ``measured``, by task."""
+    samples = UserFiles(root / "samples", "samples")
+    samples.path.mkdir()
+    pd.DataFrame(NAMES).to_csv(samples.path / "samples.csv", index=False)
+    tables = Tables(
+        measured=measured,
+        samples={task: samples for task in measured},
+        datasets={task: f"films of {task}" for task in measured},
+        loss_comparison=None,
+        severity=None,
+        index=None,
+        test_index=None,
+        second_reader=False,
+        localization=LocalizationConfig(),
+        bootstrap=BootstrapConfig(resamples=10),
+        seed=0,
+    )
+    folder = root / "tables"
+    folder.mkdir()
+    tables.run(
+        Work(
+            folders={source.key: source.path for source in tables.inputs.values()},
+            machine=Machine(root),
+            folder=folder,
+            progress=lambda done, total: None,
+            note=lambda text: None,
+            executor=SerialExecutor(ExecutorConfig()),
+        )
+    )
+    return folder
+
+
+def games(folder: Path) -> UserFiles:
+    return measured(folder, baseline="blur", score=0.5, insertion_auc=[0.2, 0.4], deletion_auc=0.1)
+
+
+def test_a_table_says_the_task_only_where_it_holds_several(tmp_path):
+    change = {"metric": "change_0.1", "value": [1.0, 3.0]}
+    own, other = (measured(tmp_path / name, **change) for name in ("own", "other"))
+    road = measured(tmp_path / "road", metric="morf", value=[0.0, 1.0])
+    folder = made(
+        tmp_path,
+        findings={"equal_area": {"iba": own}, "road": {"iba": road}},
+        detectors={"equal_area": {"iba": other}},
+    )
+    joined = pd.read_csv(folder / "equal_area.csv")
+    assert joined["task"].tolist() == ["findings", "detectors"]
+    assert joined["value"].tolist() == [2, 2]
+    assert "task" in pd.read_csv(folder / "equal_area_samples.csv")
+    assert pd.read_csv(folder / "sanity.csv")[["method", "metric", "value"]].values.tolist() == [
+        ["iba", "morf", 0.5]
+    ]
+    assert "task" not in pd.read_csv(folder / "sanity_samples.csv")
+
+
+def test_figure_2_tells_tasks_by_their_films(tmp_path):
+    folder = made(
+        tmp_path,
+        findings={"insertion_deletion": {"iba": games(tmp_path / "own")}},
+        detectors={"insertion_deletion": {"iba": games(tmp_path / "other")}},
+    )
+    table = pd.read_csv(folder / "fig2.csv")
+    assert table["dataset"].tolist() == ["films of findings", "films of detectors"]
+    assert "task" not in table
+
+
+def test_every_number_of_every_sample_is_a_row(tmp_path):
+    curves = measured(tmp_path / "n", shards=False, n=4, fraction=0.25, correlation=[0.5, None])
+    kept = measured(tmp_path / "kept", metric="iou", value=[1, 2])
+    folder = made(
+        tmp_path,
+        findings={
+            "insertion_deletion": {"iba": games(tmp_path / "games")},
+            "sensitivity_n": {"iba": curves},
+            "kept": {"iba": kept},
+        },
+    )
+    rows = read_rows(folder)
+    assert list(rows) == ROWS
+    assert set(rows["image"]) == {"007", "b"}
+    numbers = rows[rows["sample"] == 0].set_index(["table", "metric"])[["place", "value"]]
+    assert numbers["value"].to_dict() == {
+        ("fig2", "score"): 0.5,
+        ("fig2", "insertion_auc"): 0.2,
+        ("fig2", "deletion_auc"): 0.1,
+        ("sensitivity_n", "correlation"): 0.5,
+        ("own_kept", "iou"): 1,
+    }
+    assert numbers["place"].dropna().tolist() == ["blur", "blur", "blur", "4"]
+    assert rows["value"].isna().sum() == 1
+    assert pd.read_csv(folder / "own_kept.csv")["value"].tolist() == [1.5]
+
+
+def test_logits_of_findings_keep_their_digits(tmp_path):
+    for loss in ("bce", "weighted_bce"):
+        (tmp_path / loss).mkdir()
+        (tmp_path / loss / "classification.csv").write_text(
+            f"dataset,model,auc\nnih,{loss},n/a\n", encoding="utf-8"
+        )
+        (tmp_path / loss / "classification_samples.csv").write_text(
+            f"model,image,logit_Mass\n{loss},007,-0.87271083\n", encoding="utf-8"
+        )
+    by_model = {loss: UserFiles(tmp_path / loss, loss) for loss in ("bce", "weighted_bce")}
+    folder = made(tmp_path, findings={"classification": by_model})
+    assert (folder / "classification.csv").read_text() == (
+        "dataset,model,auc\nnih,bce,n/a\nnih,weighted_bce,n/a\n"
+    )
+    assert (folder / "classification_samples.csv").read_text() == (
+        "model,image,logit_Mass\nbce,007,-0.87271083\nweighted_bce,007,-0.87271083\n"
+    )
+    assert read_rows(folder).empty
