@@ -48,7 +48,7 @@ class FeatureStatistics:
     def load(cls, path: Path) -> "FeatureStatistics":
         """Raises FileNotFoundError, or ValueError where the file holds something else."""
         if not path.is_file():
-            raise FileNotFoundError(f"{path}: no such file; the statistics stage writes it")
+            raise FileNotFoundError(f"{path}: no such file; the statistics step writes it")
         try:
             with safe_open(path, framework="pt") as file:
                 about = json.loads((file.metadata() or {})["feature_statistics"])

@@ -37,7 +37,7 @@ OWN_STATEMENT = (
     "are not the paper's. No number here reproduces, confirms or contradicts the paper; its values "
     "stand beside ours only to show where they belong."
 )
-_CHAPTERS = ("browser", "data-problems", "notes", "provenance", "stage-times", "next")
+_CHAPTERS = ("browser", "data-problems", "notes", "provenance", "step-times", "next")
 OWN_IDS = frozenset({"top", "theme", "enlarged", *_CHAPTERS})
 BROWSER_PREFIX = "browser-"  # of ids of the template
 ID = re.compile(r"[a-z][a-z0-9_-]*")

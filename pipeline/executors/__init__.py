@@ -1,1 +1,1 @@
-"""Where the pieces of a stage's work are done: this process, others, a Slurm or a Ray cluster."""
+"""Where the pieces of a step's work are done: this process, others, a Slurm or a Ray cluster."""
