@@ -15,18 +15,16 @@ from numpy.typing import NDArray
 from data.brixia_score import ZONES, label_columns, parse_scores
 from data.cohort_index import CohortIndex
 from data.config import CohenReader
-from data.grey_range import grey_doubt
 from data.integrity import (
     DataError,
     commonest,
     list_problems,
-    read_film,
     read_table,
     resolve_inside,
 )
 from data.nih import UNSAFE_NAME
 from data.nih_files import find_films
-from data.packing import squash
+from data.packing import read_with_doubts, squash
 
 TABLE = "public-annotations.csv"
 SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -36,9 +34,8 @@ DAY = re.compile(r"[-_ ](day[-_ ]?\d+|admission|\d+[-_ ](hours|days))\b.*")
 
 def read_square(path: Path, side: int) -> tuple[NDArray[np.uint8], str]:
     """How films are packed: their colours to grey, then squashed to a square, as BrixIA's."""
-    film, turned = read_film(path)
-    said = filter(None, (turned, grey_doubt(film)))
-    return squash(film, side), "; ".join(said)
+    film, doubts = read_with_doubts(path)
+    return squash(film, side), doubts
 
 
 def read_cohen(root: Path, reader: CohenReader = CohenReader.senior) -> CohortIndex:

@@ -38,9 +38,15 @@ SquareReader = Callable[[Path, int], tuple[np.ndarray, str]]
 
 def read_square(path: Path, side: int) -> tuple[np.ndarray, str]:
     """How NIH films are packed: grey, shorter edge scaled to ``side``, middle square."""
+    film, doubts = read_with_doubts(path)
+    return resize_and_crop(film, side), doubts
+
+
+def read_with_doubts(path: Path) -> tuple[np.ndarray, str]:
+    """The film of ``integrity.read_film``; how it was turned and what is doubtful about its greys,
+    "" for nothing."""
     film, turned = read_film(path)
-    said = filter(None, (turned, grey_doubt(film)))
-    return resize_and_crop(film, side), "; ".join(said)
+    return film, "; ".join(filter(None, (turned, grey_doubt(film))))
 
 
 def pack(

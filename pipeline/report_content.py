@@ -53,16 +53,21 @@ class Made:
     hit: bool
     artifact: Artifact
 
+    @property
+    def step(self) -> str:
+        """The step's name: of all titles that begin with it."""
+        return str(self.artifact.manifest["step"])
+
 
 def figure_steps(made: Mapping[str, Made]) -> list[str]:
-    return [title for title in made if title.split()[0] in ("figures", "scored_figures")]
+    return [title for title, each in made.items() if each.step in ("figures", "scored_figures")]
 
 
 def seconds_by_step(made: Mapping[str, Made]) -> pd.DataFrame:
     """Columns step, results, seconds: of all results that steps of a name made, and their sum."""
     rows = pd.DataFrame(
         {
-            "step": [title.split()[0] for title in made],
+            "step": [each.step for each in made.values()],
             "seconds": [each.artifact.manifest["seconds"] for each in made.values()],
         }
     )

@@ -36,9 +36,9 @@ def write_report(config: PipelineConfig, made: Mapping[str, Made], folder: Path)
         for path in (*folders[title].glob("*.png"), *folders[title].glob("*.pdf")):
             shutil.copyfile(path, figures / path.name)
     frames = [
-        pd.read_csv(path / "problems.csv", dtype=str)
-        for title, path in folders.items()
-        if title.split()[0] in _FIND_PROBLEMS
+        pd.read_csv(folders[title] / "problems.csv", dtype=str)
+        for title, each in made.items()
+        if each.step in _FIND_PROBLEMS
     ]
     problems = pd.concat(frames, ignore_index=True).drop_duplicates()  # films packed at two sizes
     if salt is not None:

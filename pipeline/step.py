@@ -119,7 +119,7 @@ class Step:
     @cached_property
     def inputs(self) -> dict[str, Source]:
         """What it reads, by the name of the field: ``maps``, or ``maps.iba`` of a mapping."""
-        return dict(self._parts[1])
+        return self._parts[1]
 
     @cached_property
     def key_parts(self) -> dict[str, Any]:

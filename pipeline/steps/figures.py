@@ -107,8 +107,6 @@ class Figures(Step):
             )
             gallery.add("fig2", fig2_figure(table), alt)
         if (table := read_table(folder, "sensitivity_n")) is not None:
-            if "task" in table:
-                table = table[table["task"] == "findings"]
             gallery.add_sensitivity_n("sensitivity_n", table)
         areas, films = (
             read_table(folder, name) for name in ("classification", "classification_samples")

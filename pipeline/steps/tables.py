@@ -23,11 +23,7 @@ _TABLES: dict[str, str | dict[str, str]] = {
     "localization": {"findings": "localization", "detectors": "zone_localization"},
     "road": "sanity",
     "sanity": "sanity",
-    "sensitivity_n": {
-        "findings": "sensitivity_n",
-        "detectors": "sensitivity_n",
-        "severity": "fig3b",
-    },
+    "sensitivity_n": {"findings": "sensitivity_n", "severity": "fig3b"},
     "severity": "zones",
     "truth": "truth",
     "twins": "truth",
