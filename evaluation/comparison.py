@@ -6,7 +6,7 @@ mean and deviation stand in its column.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -75,6 +75,7 @@ def side_by_side(
 
     ``tables``: run -> contract table. Rows keep the order of the first run that has them.
     """
+    shape, tables = _by_task(shape, tables)
     parts = []
     for run, table in tables.items():
         keyed = _keyed(shape, table)
@@ -108,6 +109,7 @@ def paired_differences(
     """
     if shape.per_sample is None:
         raise ValueError("this table has no per-sample rows to pair")
+    shape, samples = _by_task(shape, samples)
     keys = list(shape.keys)
     (_, base), *others = samples.items()
     rows = []
@@ -166,6 +168,20 @@ def table3_over_seeds(
         means.groupby(["loss", "pathology", "rule"])["iou"].std().rename("seed_sd").reset_index()
     )
     return table.merge(spread, on=["loss", "pathology", "rule"], how="left")
+
+
+def _by_task(
+    shape: TableShape, tables: Mapping[str, pd.DataFrame]
+) -> tuple[TableShape, Mapping[str, pd.DataFrame]]:
+    """Where a run's table holds several tasks, these are a key of every run's; a table without the
+    column is of findings alone."""
+    if not any("task" in table for table in tables.values()):
+        return shape, tables
+    named = {
+        run: table if "task" in table else table.assign(task="findings")
+        for run, table in tables.items()
+    }
+    return replace(shape, keys=("task", *shape.keys)), named
 
 
 def _keyed(shape: TableShape, table: pd.DataFrame) -> pd.DataFrame:

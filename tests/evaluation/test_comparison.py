@@ -114,3 +114,19 @@ def test_table3_over_seeds_counts_the_boxes_that_every_run_has():
 def test_a_table_without_per_sample_rows_has_no_paired_differences():
     with pytest.raises(ValueError, match="no per-sample rows to pair"):
         paired_differences(SHAPES["classification"], {"a": samples(0)}, BOOTSTRAP, seed=0)
+
+
+def test_tasks_of_one_table_are_compared_each_with_itself():
+    shape = SHAPES["equal_area"]
+    alone = samples(0).assign(metric="change_0.1")
+    other = alone.assign(task="detectors", value=alone["value"] + 10)
+    both = pd.concat([alone.assign(task="findings", value=alone["value"] + 1), other])
+    runs = {"a": both, "b": alone}
+    means = side_by_side(shape, {"a": both.head(1), "b": alone.head(1)}, {"a": ["a"], "b": ["b"]})
+    assert means["task"].tolist() == ["findings"]
+    found = paired_differences(shape, runs, BOOTSTRAP, seed=0)
+    assert found["task"].tolist() == ["findings"]
+    assert found["difference"].tolist() == pytest.approx([-1])
+    found = paired_differences(shape, {"a": both, "b": both}, BOOTSTRAP, seed=0)
+    assert found["task"].tolist() == ["findings", "detectors"]
+    assert found["n"].tolist() == [len(alone)] * 2
