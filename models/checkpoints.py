@@ -164,7 +164,7 @@ def initial_model(
     return model
 
 
-def detector(classifier: DenseNet121, num_outputs: int, seed: int) -> DenseNet121:
+def with_fresh_head(classifier: DenseNet121, num_outputs: int, seed: int) -> DenseNet121:
     """A copy of ``classifier`` with a fresh head of ``num_outputs`` logits, drawn by ``seed``."""
     model = _seeded_model(num_outputs, seed)
     model.features.load_state_dict(classifier.features.state_dict())

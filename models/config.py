@@ -72,9 +72,6 @@ class TrainConfig:
 
     losses: list[Loss] = field(default_factory=lambda: [Loss.bce, Loss.weighted_bce])
     primary: Loss = Loss.weighted_bce  # published code: the model of Table 1 and the figures
-    # ours: plain BCE that all losses start from; stands for ImageNet
-    pretrain_epochs: int = field(default=0, metadata={"least": 0})
-    pretrain_learning_rate: float = 1e-3
     # published code: up to 100, best epoch kept; val loss settles near 10
     epochs: int = field(default=10, metadata={"least": 0})
     # published code; films of one step, over all processes and parts
@@ -89,7 +86,7 @@ class TrainConfig:
     pos_weight_max: float = 1000.0  # ours: bound of negatives/positives; 1000 clips no NIH class
     accumulate: int = 1  # published code; parts that each process computes its films of a step in
     precision: Precision = Precision.float32  # published code
-    batch_norm: BatchNorm = BatchNorm.learnt  # published code; pre-training learns in any case
+    batch_norm: BatchNorm = BatchNorm.learnt  # published code; smaller sides learn in any case
     num_workers: int = field(default=0, metadata={"keyed": False})
 
 
@@ -98,6 +95,12 @@ class ClassifierTrainConfig(TrainConfig):
     """Training of the classifiers, which several processes can share (docs/scaling.md)."""
 
     processes: int = 1  # published code
+    # ours: on shapes laid on phantom bodies, plain BCE; all losses start from it, as from ImageNet
+    pretrain_epochs: int = field(default=0, metadata={"least": 0})
+    # ours: of each loss at pretrain_side, before its epochs at dataset.side (progressive resizing)
+    small_epochs: int = field(default=0, metadata={"least": 0})
+    pretrain_side: int = field(default=112, metadata={"least": 32})
+    pretrain_learning_rate: float = 1e-3  # of both
 
 
 def partition_problems(config: TrainConfig, processes: int) -> Iterator[tuple[str, str]]:

@@ -57,14 +57,16 @@ def banner_and_statement(
     elif count < _NIH_FILMS:
         banner, sentences = partial_banner(count, _NIH_FILMS), [PARTIAL_STATEMENT]
     train = config.train
+    small = f"epochs at {train.pretrain_side} px"
     pretraining = (
-        f", pre-trained for {train.pretrain_epochs} epochs with bce"
+        f", pre-trained for {train.pretrain_epochs} {small} on shapes laid on phantoms"
         if train.pretrain_epochs
         else ""
     )
+    first = f"{train.small_epochs} {small} and " if train.small_epochs else ""
     sentences.append(
         f"{count:,} films at {config.dataset.side} px; a DenseNet121 from {config.model.init}"
-        f" weights{pretraining}, trained for {train.epochs} epochs with each of"
+        f" weights{pretraining}, trained for {first}{train.epochs} epochs with each of"
         f" {', '.join(loss.value for loss in train.losses)}; the model of"
         f" {train.primary.value} is explained;"
         f" attribution by {', '.join(config.attribution.methods)}; seed {config.seed}."

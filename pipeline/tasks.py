@@ -2,20 +2,21 @@
 
 from typing import Any
 
-from data.cohorts import NIHCohort
+from data.cohorts import Cohort, NIHCohort, ShapesCohort
 from data.config import OWN_COHORTS, ScoredFilms
 from data.config import Source as FilmSource
 from data.nih import FINDINGS as FINDING_LABELS
 from evaluation.priors import PRIORS
+from models.config import Loss
 from pipeline.config import PipelineConfig
 from pipeline.keys import DigestCache
 from pipeline.scored_tasks import scored_tasks
 from pipeline.step import Source, Step
-from pipeline.steps.films import Render
+from pipeline.steps.films import Index, Render
 from pipeline.steps.samples import BoxSamples, LabelSamples
-from pipeline.steps.training import Train, initial_weights, one_training, pretraining
+from pipeline.steps.training import Train, initial_weights, one_training, small_training
 from pipeline.steps.truth import BoxTruth, PhantomTruth
-from pipeline.task import FINDINGS, Films, Task, films_of
+from pipeline.task import FINDINGS, Films, Task, films_of, pack_of
 from pipeline.user_films import nih_films, own_films
 
 TABLE3_METHOD = "inverse_iba"  # paper: what Table 3 compares the losses by
@@ -31,7 +32,7 @@ def paper_tasks(config: PipelineConfig, digests: DigestCache) -> dict[str, Task]
 
 def _findings(config: PipelineConfig, digests: DigestCache) -> Task:
     data, train, evaluation = config.dataset, config.train, config.evaluation
-    films, labels, boxed = _labelled_films(config, digests)
+    films, cohort, labels, boxed = _labelled_films(config, digests)
     samples = (BoxSamples if boxed else LabelSamples)(
         index=films.index,
         pack=films.pack,
@@ -41,7 +42,7 @@ def _findings(config: PipelineConfig, digests: DigestCache) -> Task:
         seed=config.seed,
         label=FINDINGS,
     )
-    models, pretrained = _classifiers(config, films, labels)
+    models, before = _classifiers(config, films, cohort, labels)
     phantoms = films.phantoms
     unknown = {
         *(() if phantoms else ("truth", "twins")),  # real films do not come with their truth
@@ -64,19 +65,19 @@ def _findings(config: PipelineConfig, digests: DigestCache) -> Task:
         truth=BoxTruth(samples, side, rounding, label=FINDINGS) if boxed else None,
         in_bits=True,
         causal=PhantomTruth(phantoms, samples, side, label=FINDINGS) if phantoms else None,
-        trainings={**({"pretrain": pretrained} if pretrained else {}), **models},
+        trainings={**before, **models},
     )
 
 
 def _labelled_films(
     config: PipelineConfig, digests: DigestCache
-) -> tuple[Films, tuple[str, ...], bool]:
-    """The films, what a classifier learns of them, and whether they have boxes."""
+) -> tuple[Films, Cohort, tuple[str, ...], bool]:
+    """The films, their reader, what a classifier learns of them, and whether they have boxes."""
     data, folders = config.dataset, config.paths
     if own := OWN_COHORTS.get(data.cohort):
         assert folders.films is not None  # checked when the configuration was composed
         source = own_films(folders.films, digests)
-        return films_of(config, FINDINGS, own.name, source, own), own.labels, own.boxes
+        return films_of(config, FINDINGS, own.name, source, own), own, own.labels, own.boxes
     cohort = NIHCohort(data.num_labels, data.val_fraction, data.split_seed)
     if data.source is FilmSource.phantoms:
         rendered = Render(data.phantom, label="nih")
@@ -84,35 +85,46 @@ def _labelled_films(
     else:
         assert folders.nih is not None
         films = films_of(config, FINDINGS, "nih", nih_films(folders.nih, digests), cohort)
-    return films, FINDING_LABELS[: data.num_labels], True
+    return films, cohort, FINDING_LABELS[: data.num_labels], True
 
 
 def _classifiers(
-    config: PipelineConfig, films: Films, labels: tuple[str, ...]
-) -> tuple[dict[str, Step], Step | None]:
-    """By loss, all from the same initial weights; and the pre-training, where there is one."""
-    train = config.train
-    pretraining_step: Step | None = None
-    start: Source | str = initial_weights(config.model.init)
+    config: PipelineConfig, films: Films, cohort: Cohort, labels: tuple[str, ...]
+) -> tuple[dict[str, Step], dict[str, Step]]:
+    """By loss, all from the same initial weights; and the trainings before, by name."""
+    train, side = config.train, config.train.pretrain_side
     shared: dict[str, Any] = {
-        "labels": labels,
-        "index": films.index,
-        "pack": films.pack,
         "seed": config.seed,
         "threads": config.threads,
         "processes": train.processes,
     }
+    before: dict[str, Step] = {}
+    start: Source | str = initial_weights(config.model.init)
     if train.pretrain_epochs:
-        start = pretraining_step = Train(
-            recipe=pretraining(train), start=start, label="pretraining", **shared
-        )
-    models: dict[str, Step] = {
-        loss.value: Train(
-            recipe=one_training(train, loss),
+        shapes, drawn = ShapesCohort(), Render(config.dataset.shapes, label="shapes")
+        index = Index(films=drawn, cohort=shapes, label="shapes")
+        start = before["pretrain"] = Train(
+            recipe=small_training(train, Loss.bce, train.pretrain_epochs),
+            labels=shapes.labels,
             start=start,
-            label=f"{FINDINGS} {loss.value}",
+            index=index,
+            pack=pack_of(config, drawn, index, shapes, side),
+            label="pretraining",
             **shared,
         )
-        for loss in train.losses
-    }
-    return models, pretraining_step
+    shared |= {"labels": labels, "index": films.index}
+    models: dict[str, Step] = {}
+    for loss in train.losses:
+        first, label = start, f"{FINDINGS} {loss.value}"
+        if train.small_epochs:
+            first = before[f"{loss.value}_small"] = Train(
+                recipe=small_training(train, loss, train.small_epochs),
+                start=start,
+                pack=pack_of(config, films.source, films.index, cohort, side),
+                label=f"{label} {side} px",
+                **shared,
+            )
+        models[loss.value] = Train(
+            recipe=one_training(train, loss), start=first, pack=films.pack, label=label, **shared
+        )
+    return models, before

@@ -9,7 +9,7 @@ from typing import ClassVar
 import pandas as pd
 
 from data.cohorts import Cohort
-from data.config import BrixiaPhantomConfig, PhantomConfig
+from data.config import BrixiaPhantomConfig, PhantomConfig, ShapesConfig
 from pipeline.executors.base import Job
 from pipeline.shards import run_job
 from pipeline.step import Inputs, Source, Step, UserFiles, Work, unkeyed
@@ -28,20 +28,23 @@ _READERS = (
 
 @dataclass(frozen=True)
 class Render(Step):
-    """The phantom films, in the official layout of NIH or of BrixIA."""
+    """The phantom films, in the official layout of NIH or of BrixIA; or shapes to learn first."""
 
     version: ClassVar = 2
     code: ClassVar = ("data/phantom", "data/config.py")
-    phantom: PhantomConfig | BrixiaPhantomConfig
+    phantom: PhantomConfig | BrixiaPhantomConfig | ShapesConfig
 
     def run(self, work: Work) -> None:
         from data.phantom.brixia_layout import render_brixia
         from data.phantom.nih_layout import render_nih
+        from data.phantom.shapes import render_shapes
         from data.workers import available_cores
 
         cores = available_cores()
         if isinstance(self.phantom, PhantomConfig):
             render_nih(self.phantom, work.folder, cores, work.progress)
+        elif isinstance(self.phantom, ShapesConfig):
+            render_shapes(self.phantom, work.folder, cores, work.progress)
         else:
             render_brixia(self.phantom, work.folder, cores, work.progress)
 

@@ -133,12 +133,12 @@ class FineTuneDetectors(_FineTune):
     labels: tuple[str, ...]
 
     def run(self, work: Work) -> None:
-        from models.checkpoints import detector
+        from models.checkpoints import with_fresh_head
         from models.losses import BinaryCrossEntropy, weighted_loss
         from models.validation_metrics import MEAN_AUC
 
         recipe, labels = self.recipe, list(self.labels)
-        model = detector(self._classifier(work), len(labels), self.seed)
+        model = with_fresh_head(self._classifier(work), len(labels), self.seed)
         folds = self._folds(work, labels)
         loss: nn.Module = BinaryCrossEntropy()
         if recipe.primary is Loss.weighted_bce:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import pandas as pd
 
-from models.config import BatchNorm, Loss, TrainConfig
+from models.config import BatchNorm, ClassifierTrainConfig, Loss, TrainConfig
 from pipeline.keys import content_key, file_sha256
 from pipeline.step import Inputs, Source, Step, UserFiles, Work
 from pipeline.store import RESUME
@@ -27,23 +27,20 @@ _NAMED_WEIGHTS = ("random", "imagenet")
 
 def one_training(config: TrainConfig, loss: Loss) -> TrainConfig:
     """What the training of one loss depends on: the rest of ``config`` at its defaults."""
-    unread = ["pretrain_epochs", "pretrain_learning_rate"]
-    if loss is Loss.bce:
-        unread += ["pos_weight", "pos_weight_max"]
+    unread = ["pos_weight", "pos_weight_max"] if loss is Loss.bce else []
     names = [each.name for each in fields(TrainConfig) if each.name not in unread]
     kept = {name: getattr(config, name) for name in names}
     return TrainConfig(**{**kept, "losses": [loss], "primary": loss})
 
 
-def pretraining(config: TrainConfig) -> TrainConfig:
-    """The training whose weights all losses of ``config`` start from."""
-    config = replace(
-        config,
-        epochs=config.pretrain_epochs,
+def small_training(config: ClassifierTrainConfig, loss: Loss, epochs: int) -> TrainConfig:
+    """A training at ``config.pretrain_side``, whose weights another one starts from."""
+    return replace(
+        one_training(config, loss),
+        epochs=epochs,
         learning_rate=config.pretrain_learning_rate,
         batch_norm=BatchNorm.learnt,
     )
-    return one_training(config, Loss.bce)
 
 
 def initial_weights(init: str) -> UserFiles | str:
@@ -68,7 +65,8 @@ def initial_weights(init: str) -> UserFiles | str:
 class Train(Step):
     """A classifier that learns the train fold by ``recipe.primary``; the best epoch is kept.
 
-    ``start``: a training, whose weights it starts from, or ``initial_weights``.
+    ``start``: a training, whose weights it starts from (of other labels, below a fresh head), or
+    ``initial_weights``.
     """
 
     version: ClassVar = 4
@@ -184,14 +182,16 @@ class Train(Step):
         return _Prepared(model, folds, loss, clipped)
 
     def _initial_model(self, inputs: Inputs) -> "DenseNet121":
-        from models.checkpoints import initial_model, load_checkpoint
+        from models.checkpoints import initial_model, load_checkpoint, with_fresh_head
         from pipeline.steps.loaded_model import WEIGHTS
 
         init = self.start
         if not isinstance(init, str):
             path = inputs[init]
             if path.is_dir():  # of a training
-                return load_checkpoint(path / WEIGHTS)[0]
+                model, meta = load_checkpoint(path / WEIGHTS)
+                same = meta["labels"] == list(self.labels)
+                return model if same else with_fresh_head(model, len(self.labels), self.seed)
             init = str(path)
         return initial_model(init, len(self.labels), self.seed, self.labels)
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from models.checkpoints import (
-    detector,
+    with_fresh_head,
     initial_model,
     load_checkpoint,
     save_checkpoint,
@@ -52,7 +52,7 @@ def test_one_step_from_features_is_the_step_of_the_whole_network(
 ) -> None:
     steps = []
     for cached in (True, False):
-        model = detector(classifier, 1, seed=2).eval()
+        model = with_fresh_head(classifier, 1, seed=2).eval()
         part = UnfrozenPart(model).train()
         optimizer = torch.optim.SGD(part.parameters(), lr=0.1)
         if cached:
@@ -71,7 +71,7 @@ def test_only_what_follows_transition2_learns_and_a_repeat_is_bit_equal(
 ) -> None:
     runs = []
     for name in ("one", "two"):
-        model = detector(classifier, 1, seed=2)  # a head of zeros would learn alone at first
+        model = with_fresh_head(classifier, 1, seed=2)  # a head of zeros would learn alone at first
         before = {key: value.clone() for key, value in model.state_dict().items()}
         runs.append(tune(model, features, tmp_path / name))
     assert all(torch.equal(one, other) for one, other in zip(*runs, strict=True))

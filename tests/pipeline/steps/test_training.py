@@ -12,7 +12,7 @@ import torch
 from models.checkpoints import initial_model, load_checkpoint, save_checkpoint
 from models.config import BatchNorm, ClassifierTrainConfig, Loss, PosWeight, TrainConfig
 from pipeline.step import Source, UserFiles
-from pipeline.steps.training import Train, initial_weights, one_training, pretraining
+from pipeline.steps.training import Train, initial_weights, one_training, small_training
 from tests.pipeline.steps.films import LABELS, write_films
 from tests.pipeline.steps.running import given, run_step
 
@@ -48,13 +48,28 @@ def test_a_training_depends_on_nothing_that_another_loss_reads(films) -> None:
     assert plain != weighted
 
 
-def test_pre_training_has_its_own_epochs_and_rate_and_learns_its_batch_norm() -> None:
-    config = TrainConfig(
-        pretrain_epochs=3, pretrain_learning_rate=0.5, epochs=9, batch_norm=BatchNorm.frozen
+def test_a_training_at_a_smaller_side_has_its_own_epochs_and_rate_and_learns_its_batch_norm() -> (
+    None
+):
+    config = ClassifierTrainConfig(
+        pretrain_learning_rate=0.5, epochs=9, batch_norm=BatchNorm.frozen
     )
-    recipe = pretraining(config)
+    recipe = small_training(config, Loss.weighted_bce, 3)
     assert (recipe.epochs, recipe.learning_rate) == (3, 0.5)
-    assert (recipe.primary, recipe.batch_norm) == (Loss.bce, BatchNorm.learnt)
+    assert (recipe.primary, recipe.batch_norm) == (Loss.weighted_bce, BatchNorm.learnt)
+
+
+def test_a_training_of_other_labels_gives_its_features_below_a_fresh_head(
+    films, tmp_path: Path
+) -> None:
+    shapes = initial_model("random", 3, seed=1)
+    save_checkpoint(tmp_path / "model.safetensors", shapes, ["disc", "ring", "bar"], {})
+    recipe = replace(RECIPE, epochs=0)
+    folder = run_step(step(films, given(tmp_path), recipe), tmp_path / "run")
+    model, meta = load_checkpoint(folder / "model.safetensors")
+    assert meta["labels"] == list(LABELS)
+    assert model.num_outputs == len(LABELS)
+    torch.testing.assert_close(model.features.state_dict(), shapes.features.state_dict())
 
 
 def test_weights_of_a_file_are_known_by_content_and_by_their_labels(tmp_path: Path) -> None:
