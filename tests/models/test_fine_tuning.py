@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from models.checkpoints import (
-    with_fresh_head,
     initial_model,
     load_checkpoint,
     save_checkpoint,
     severity_regressor,
+    with_fresh_head,
 )
 from models.config import Optimizer, TrainConfig
 from models.densenet import DenseNet121, SeverityRegressor, normalise

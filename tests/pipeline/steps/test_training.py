@@ -65,11 +65,13 @@ def test_a_training_of_other_labels_gives_its_features_below_a_fresh_head(
     shapes = initial_model("random", 3, seed=1)
     save_checkpoint(tmp_path / "model.safetensors", shapes, ["disc", "ring", "bar"], {})
     recipe = replace(RECIPE, epochs=0)
-    folder = run_step(step(films, given(tmp_path), recipe), tmp_path / "run")
-    model, meta = load_checkpoint(folder / "model.safetensors")
+    run_step(step(films, given(tmp_path), recipe), tmp_path / "run")
+    model, meta = load_checkpoint(tmp_path / "run" / "model.safetensors")
     assert meta["labels"] == list(LABELS)
     assert model.num_outputs == len(LABELS)
-    torch.testing.assert_close(model.features.state_dict(), shapes.features.state_dict())
+    torch.testing.assert_close(
+        dict(model.features.state_dict()), dict(shapes.features.state_dict())
+    )
 
 
 def test_weights_of_a_file_are_known_by_content_and_by_their_labels(tmp_path: Path) -> None:
