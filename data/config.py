@@ -23,7 +23,7 @@ class PlantedShortcut(Enum):
 class PhantomConfig:
     """The embedded phantom films, written in the official NIH layout."""
 
-    version: str = "v2"  # name of the difficulty: data/phantom/difficulty.py
+    version: str = "v3"  # name of the difficulty: data/phantom/difficulty.py; or v2
     # films in train_val_list.txt, at least
     num_train_val: int = field(default=1600, metadata={"least": 1})
     num_test: int = field(default=400, metadata={"least": 1})  # films in test_list.txt, at least
