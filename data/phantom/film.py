@@ -87,7 +87,7 @@ def render_film(
     def image_of(light: Map) -> NDArray[np.uint8]:
         signal = projection.detect((light * through + stray) * exposure, quanta, noise)
         image = projection.window(signal)
-        _close_shutter(image, visit)
+        close_shutter(image, visit)
         return image
 
     image = image_of(light_with(findings) if findings else healthy)
@@ -150,7 +150,7 @@ def technique(patient: Patient, visit: Visit) -> float:
     return float(chart * visit.exposure)
 
 
-def _close_shutter(image: NDArray[np.uint8], visit: Visit) -> None:
+def close_shutter(image: NDArray[np.uint8], visit: Visit) -> None:
     """Black beyond the collimator's edges, in place."""
     side = image.shape[0]
     left, top, right, bottom = (round(part * side) for part in visit.shutter)

@@ -88,7 +88,13 @@ def test_every_module_that_shapes_a_film_is_listed() -> None:
     present = {path.stem for path in Path(difficulty.__file__).parent.glob("*.py")}
     elsewhere = {"__init__", "causal", "contact_sheet", "counterfactual", "difficulty"}
     elsewhere |= {"nih_layout", *difficulty.SHAPING_SINCE_V3}
-    brixia = {"brixia_film", "brixia_layout", "severity"}  # films of their own, named apart
+    brixia = {
+        "brixia_film",
+        "brixia_layout",
+        "severity",
+        "shapes",
+        "shapes_layout",
+    }  # films of their own, named apart
     assert present == set(difficulty.SHAPING) | elsewhere | brixia
 
 
