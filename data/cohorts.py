@@ -19,6 +19,7 @@ from data.integrity import DataError
 
 __all__ = [
     *("BrixiaCohort", "CohenCohort", "Cohort", "CohortIndex", "NIHCohort", "OwnCohort"),
+    "ShapesCohort",
     "register_cohort",
 ]
 
@@ -102,6 +103,30 @@ class CohenCohort:
 
     def read_square(self, path: Path, side: int) -> tuple[NDArray[np.uint8], str]:
         from data.cohen import read_square
+
+        return read_square(path, side)
+
+
+@dataclass(frozen=True)
+class ShapesCohort:
+    """Healthy phantoms with drawn shapes, for pre-training alone: ``data/phantom/shapes.py``.
+
+    It has no test fold and no boxes; ``labels`` are its columns.
+    """
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        from data.phantom.shapes import LABELS
+
+        return LABELS
+
+    def read(self, root: Path) -> CohortIndex:
+        from data.phantom.shapes_layout import read_shapes
+
+        return read_shapes(root)
+
+    def read_square(self, path: Path, side: int) -> tuple[NDArray[np.uint8], str]:
+        from data.packing import read_square
 
         return read_square(path, side)
 

@@ -23,7 +23,7 @@ class PlantedShortcut(Enum):
 class PhantomConfig:
     """The embedded phantom films, written in the official NIH layout."""
 
-    version: str = "v2"  # name of the difficulty: data/phantom/difficulty.py
+    version: str = "v3"  # name of the difficulty: data/phantom/difficulty.py; or v2
     # films in train_val_list.txt, at least
     num_train_val: int = field(default=1600, metadata={"least": 1})
     num_test: int = field(default=400, metadata={"least": 1})  # films in test_list.txt, at least
@@ -132,3 +132,12 @@ class BrixiaPhantomConfig:
     num_films: int = field(default=600, metadata={"least": 1})  # at least: whole patients are drawn
     side: int = 256  # of the film before the collimator cuts it to a rectangle
     seed: int = 1  # another than the NIH phantoms': no body stands in both sets
+
+
+@dataclass(frozen=True)
+class ShapesConfig:
+    """Films of healthy phantoms with drawn shapes: what pre-training sees instead of the task."""
+
+    num_films: int = field(default=1600, metadata={"least": 1})  # at least: whole patients
+    side: int = field(default=128, metadata={"least": 32})
+    seed: int = 0  # no body stands in another set: data/phantom/shapes.py

@@ -31,7 +31,8 @@ IMAGES = (".png", ".jpg", ".jpeg", ".dcm", ".tif", ".tiff", ".bmp", ".gif", ".jp
 _LEADS_OUT = "a link that leads out of the folder: not followed"
 _BETWEEN = re.compile(r"[\s,;\"']+")  # fields of a line
 _FOLDER = re.compile(r".*[/\\]")
-TRUTH_FOLDERS = ("changes", "marks", "masks", "planted")  # of the phantoms: PNGs, but no films
+# Of the phantoms: PNGs, but no films.
+TRUTH_FOLDERS = ("changes", "lesions", "marks", "masks", "planted")
 
 
 def official_file(root: Path, *names: str) -> Path:

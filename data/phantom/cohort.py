@@ -11,8 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from data.config import PhantomConfig
+from data.phantom.comorbidity import draw_set, with_wrong_labels
+from data.phantom.difficulty import Difficulty, difficulty_of
 
-# How often each finding occurs on an abnormal film, before films that drew none are redrawn:
+# v2: how often each finding occurs on an abnormal film, before films that drew none are redrawn:
 # NIH's order, but the rare ones raised so that 1,600 films hold enough of each.
 DRAW_PROBABILITY = {
     "Atelectasis": 0.23,
@@ -149,40 +151,53 @@ def _draw_visit(patient: Patient, number: int, years: int, exposure_jitter: floa
     )
 
 
-def draw_findings(patient: Patient, visits: int) -> list[tuple[str, ...]]:
+def draw_findings(patient: Patient, visits: int, difficulty: Difficulty) -> list[tuple[str, ...]]:
     """The findings of each visit, in canonical order; an empty tuple is No Finding.
 
     Independent of view, age, sex, pose and exposure: no metadata gives them away.
     """
     rng = stream(patient.seed, patient.number, -1, "findings")
-    names = list(DRAW_PROBABILITY)
-    chance = np.array(list(DRAW_PROBABILITY.values()))
     drawn: list[tuple[str, ...]] = []
     for visit in range(visits):
         if visit and rng.random() < SAME_FINDINGS_AS_LAST_VISIT:
             drawn.append(drawn[-1])
             continue
-        present = np.zeros(len(names), bool)
-        if rng.random() < ABNORMAL_FRACTION:
-            while not present.any():
-                present = rng.random(len(names)) < chance
-        drawn.append(tuple(n for n, p in zip(names, present, strict=True) if p))
+        if difficulty.prevalence:
+            drawn.append(draw_set(rng, difficulty, ABNORMAL_FRACTION))
+        else:
+            drawn.append(_independent_findings(rng))
     return drawn
 
 
-def prevalences() -> dict[str, float]:
+def _independent_findings(rng: np.random.Generator) -> tuple[str, ...]:
+    names = list(DRAW_PROBABILITY)
+    chance = np.array(list(DRAW_PROBABILITY.values()))
+    present = np.zeros(len(names), bool)
+    if rng.random() < ABNORMAL_FRACTION:
+        while not present.any():
+            present = rng.random(len(names)) < chance
+    return tuple(n for n, p in zip(names, present, strict=True) if p)
+
+
+def prevalences(difficulty: Difficulty) -> dict[str, float]:
     """Expected fraction of films with each finding, in closed form."""
+    if difficulty.prevalence:
+        return dict(difficulty.prevalence)
     none = float(np.prod([1 - p for p in DRAW_PROBABILITY.values()]))
     return {n: ABNORMAL_FRACTION * p / (1 - none) for n, p in DRAW_PROBABILITY.items()}
 
 
 @dataclass(frozen=True)
 class Case:
-    """One film to render: who, when, with which findings, for which list."""
+    """One film to render: who, when, with which findings, for which list.
+
+    `labels`: what the data set says of it, which is not always what is there.
+    """
 
     patient: Patient
     visit: Visit
     findings: tuple[str, ...]
+    labels: tuple[str, ...]
     test: bool
 
     @property
@@ -193,8 +208,10 @@ class Case:
 def cohort(config: PhantomConfig) -> Iterator[Case]:
     """Whole patients by number until both lists are as long as asked for (or a little longer).
 
-    Test patients are drawn from seeds of their own. ValueError for a seed that would reach them.
+    Test patients are drawn from seeds of their own. ValueError for a seed that would reach them,
+    and for an unknown version.
     """
+    difficulty = difficulty_of(config.version)
     if not 0 <= config.seed < TEST_STREAM:
         raise ValueError(
             f"dataset.phantom.seed is {config.seed}: it must lie in 0 ... {TEST_STREAM - 1}, "
@@ -210,6 +227,16 @@ def cohort(config: PhantomConfig) -> Iterator[Case]:
         patient = draw_patient(config.seed + TEST_STREAM * test, number)
         visits = draw_visits(patient, config.exposure_jitter)
         missing[test] -= len(visits)
-        findings = draw_findings(patient, len(visits))
+        findings = draw_findings(patient, len(visits), difficulty)
         for visit, names in zip(visits, findings, strict=True):
-            yield Case(patient, visit, names, test)
+            labels = names if test else _labels(patient, visit, names, difficulty)
+            yield Case(patient, visit, names, labels, test)
+
+
+def _labels(
+    patient: Patient, visit: Visit, findings: tuple[str, ...], difficulty: Difficulty
+) -> tuple[str, ...]:
+    if not difficulty.wrong_labels:
+        return findings
+    rng = stream(patient.seed, patient.number, visit.number, "wrong labels")
+    return with_wrong_labels(findings, rng, difficulty)

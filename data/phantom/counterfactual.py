@@ -11,15 +11,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from data.phantom.causal import causal_mask
 from data.phantom.nih_layout import CHANGES, mask_name
-
-CAUSAL_GREY = 2  # grey levels; a change of one may be rounding
 
 
 @dataclass(frozen=True)
 class Pair:
     """`film` and the same `without` the finding, uint8 (side, side); `causal`, bool, where the two
-    differ by `CAUSAL_GREY` levels or more."""
+    differ, by `causal.causal_mask`."""
 
     film: NDArray[np.uint8]
     without: NDArray[np.uint8]
@@ -28,9 +27,7 @@ class Pair:
 
 def pair_of(film: NDArray[np.uint8], change: NDArray[np.uint8]) -> Pair:
     """From a film and its change (film minus film without, modulo 256), both (side, side)."""
-    without = film - change
-    difference = film.astype(np.int16) - without.astype(np.int16)
-    return Pair(film, without, np.abs(difference) >= CAUSAL_GREY)
+    return Pair(film, film - change, causal_mask(film, change))
 
 
 def twin_of(pair: Pair) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:

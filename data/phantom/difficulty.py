@@ -1,12 +1,14 @@
 """How hard the phantoms are, as a name that stands for exactly one set of numbers.
 
 Results are comparable only on films of one difficulty. Whoever changes a number that shapes the
-films gives it a new name, in `PhantomConfig.version` and in `PINNED`.
+films gives it a new name, in `DIFFICULTIES` and in `PINNED`. What the sets differ in stands here,
+what they share in the modules that shape a film.
 """
 
 import ast
 import hashlib
 import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from data.config import PhantomConfig
@@ -22,17 +24,82 @@ SHAPING = (
     "skeleton",
     "vessels",
 )
+SHAPING_SINCE_V3 = ("comorbidity", "several")  # unused by v2
+PLANTED = "-planted"  # behind the name of a set whose films bear the planted token
 PINNED = {
     "v2": "f121633628d10c396bdc10520475df7ea76205c6f7797ec8d42b6c1f24291724",
     "v2-planted": "299c3124fcf8f3da118015c7b1ceb96b802bddef4647a8a8b9196a22aef56294",
+    "v3": "f0989b0b164b86ba9a419d344dc46929a0e1a9d0b3bb517fa665b0e73a5063cb",
+    "v3-planted": "ba7da6fb26d22b5b73611302fd6677d48ba0ba241dd6d92f2b3d6ce89827b261",
 }
+
+
+@dataclass(frozen=True)
+class Difficulty:
+    """What the films of one name have that those of another have not.
+
+    prevalence: of each finding, as a fraction of films; empty: v2's independent draws.
+    odds: by how much a finding multiplies the odds of another on an abnormal film; 1 if not named.
+    several: chance that a patient has a focal finding at several places, if at all.
+    faint: density of the faintest of several lesions, relative to what it would be alone.
+    wrong_labels: fraction of the positive labels that are wrong, in training and validation.
+    """
+
+    prevalence: tuple[tuple[str, float], ...] = ()
+    odds: tuple[tuple[str, str, float], ...] = ()
+    several: float = 0.0
+    faint: float = 1.0
+    wrong_labels: float = 0.0
+
+
+DIFFICULTIES = {
+    "v2": Difficulty(),
+    "v3": Difficulty(
+        # NIH's order, its three rarest of the boxed eight among the rare ones, all of them raised
+        # so that 1,600 films hold enough of each.
+        prevalence=(
+            ("Atelectasis", 0.15),
+            ("Cardiomegaly", 0.05),
+            ("Effusion", 0.17),
+            ("Infiltration", 0.19),
+            ("Mass", 0.12),
+            ("Nodule", 0.14),
+            ("Pneumonia", 0.05),
+            ("Pneumothorax", 0.06),
+        ),
+        # Rounded, after how often NIH's labels stand together.
+        odds=(
+            ("Atelectasis", "Effusion", 3.0),
+            ("Atelectasis", "Infiltration", 1.6),
+            ("Atelectasis", "Pneumothorax", 1.5),
+            ("Cardiomegaly", "Effusion", 4.0),
+            ("Effusion", "Infiltration", 2.0),
+            ("Effusion", "Mass", 2.0),
+            ("Effusion", "Pneumothorax", 1.6),
+            ("Infiltration", "Pneumonia", 3.0),
+            ("Mass", "Nodule", 3.0),
+        ),
+        several=0.30,
+        faint=0.5,
+        wrong_labels=0.05,
+    ),
+}
+
+
+def difficulty_of(version: str) -> Difficulty:
+    """Of `PhantomConfig.version`. Raises ValueError for a name that stands for nothing."""
+    name = version.removesuffix(PLANTED)
+    if name not in DIFFICULTIES:
+        known = ", ".join(known + end for known in DIFFICULTIES for end in ("", PLANTED))
+        raise ValueError(f"dataset.phantom.version is {version!r}: it must be one of {known}")
+    return DIFFICULTIES[name]
 
 
 def difficulty_hash(config: PhantomConfig) -> str:
     """sha256 (hex) of every number in the modules that shape a film, and of the settings that do.
 
     Not of how many films, of which seed and of what side. Code may be rewritten under one name as
-    long as it keeps its numbers.
+    long as it keeps its numbers. Raises ValueError for an unknown version.
     """
     settings = {
         "exposure_jitter": config.exposure_jitter,
@@ -40,9 +107,14 @@ def difficulty_hash(config: PhantomConfig) -> str:
         "quanta_per_mm2": config.quanta_per_mm2,
         "scatter": config.scatter,
     }
-    numbers = {module: _numbers(Path(__file__).with_name(f"{module}.py")) for module in SHAPING}
-    canonical = json.dumps({"settings": settings, "numbers": numbers}, sort_keys=True)
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    content: dict[str, object] = {"settings": settings}
+    modules = list(SHAPING)
+    difficulty = difficulty_of(config.version)
+    if difficulty != Difficulty():
+        content["difficulty"] = asdict(difficulty)
+        modules += SHAPING_SINCE_V3
+    content["numbers"] = {m: _numbers(Path(__file__).with_name(f"{m}.py")) for m in modules}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def difficulty_name(config: PhantomConfig) -> str:

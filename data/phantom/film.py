@@ -11,7 +11,8 @@ from data.phantom import markers, projection
 from data.phantom.anatomy import SoftParts, Thorax, gas
 from data.phantom.cohort import Patient, Visit, stream
 from data.phantom.frame import Frame, Map
-from data.phantom.lesions import Effect, effect, enlargement, scene_of
+from data.phantom.lesions import Effect, enlargement, scene_of
+from data.phantom.several import lesions
 from data.phantom.skeleton import bones
 from data.phantom.vessels import vessels
 
@@ -25,13 +26,15 @@ class Film:
     """`image` (side, side) uint8; `masks`: one bool (side, side) for each finding on it.
 
     `changes`: per finding, uint8 (side, side), image minus the same film without that finding,
-    modulo 256; empty unless asked for. `marks`, `planted`: bool (side, side), where letters, leads,
-    tubes and the planted token lie; the latter alone.
+    modulo 256; empty unless asked for. `lesion_changes`: the same for each of a finding's lesions,
+    strongest first; what is at one place is one lesion. `marks`, `planted`: bool (side, side),
+    where letters, leads, tubes and the planted token lie; the latter alone.
     """
 
     image: NDArray[np.uint8]
     masks: dict[str, NDArray[np.bool_]]
     changes: dict[str, NDArray[np.uint8]]
+    lesion_changes: dict[str, list[NDArray[np.uint8]]]
     marks: NDArray[np.bool_]
     planted: NDArray[np.bool_]
 
@@ -50,8 +53,8 @@ def render_film(
     the film where that finding acts and nowhere else.
     """
     scene = scene_of(patient, visit, config)
-    effects = {f: effect(f, scene, visit) for f in findings if f != LARGE_HEART_FINDING}
-    masks = {f: e.mask for f, e in effects.items()}
+    effects = {f: lesions(f, scene, visit, config) for f in findings if f != LARGE_HEART_FINDING}
+    masks = {f: np.logical_or.reduce([e.mask for e in several]) for f, several in effects.items()}
     large = scene.parts
     if LARGE_HEART_FINDING in findings:
         large = scene.with_heart(enlargement(patient, visit))
@@ -62,9 +65,9 @@ def render_film(
     grain = parenchyma(patient, scene.frame)
     scale = np.float32(patient.size * visit.contrast)
 
-    def light_with(shown: Sequence[str]) -> Map:
+    def light_with(shown: Sequence[str], missing: Effect | None = None) -> Map:
         parts = large if LARGE_HEART_FINDING in shown else scene.parts
-        acting = [effects[f] for f in shown if f in effects]
+        acting = [e for f in shown for e in effects.get(f, ()) if e is not missing]
         return projection.primary(scale * (rigid + soft_tissue(parts, mesh, grain, acting)))
 
     # The stray light of the healthy film serves all: a finding changes nothing far from itself.
@@ -84,18 +87,24 @@ def render_film(
     def image_of(light: Map) -> NDArray[np.uint8]:
         signal = projection.detect((light * through + stray) * exposure, quanta, noise)
         image = projection.window(signal)
-        _close_shutter(image, visit)
+        close_shutter(image, visit)
         return image
 
     image = image_of(light_with(findings) if findings else healthy)
-    changed = {}
+    changed, each = {}, {}
     for finding in findings if with_changes else ():
         others = [f for f in findings if f != finding]
         changed[finding] = image - image_of(light_with(others) if others else healthy)
+        each[finding] = [changed[finding]]
+        first, *more = effects.get(finding, [None])
+        if more:
+            lights = [light_with(findings, lesion) for lesion in (first, *more)]
+            each[finding] = [image - image_of(light) for light in lights]
     return Film(
         image,
         {f: masks[f] for f in findings},
         changed,
+        each,
         markers.region(marks),
         markers.region(token),
     )
@@ -141,7 +150,7 @@ def technique(patient: Patient, visit: Visit) -> float:
     return float(chart * visit.exposure)
 
 
-def _close_shutter(image: NDArray[np.uint8], visit: Visit) -> None:
+def close_shutter(image: NDArray[np.uint8], visit: Visit) -> None:
     """Black beyond the collimator's edges, in place."""
     side = image.shape[0]
     left, top, right, bottom = (round(part * side) for part in visit.shutter)

@@ -130,9 +130,12 @@ def enlargement(patient: Patient, visit: Visit) -> float:
     return Draw(patient, visit, "Cardiomegaly").size("heart enlargement")
 
 
-def effect(finding: str, scene: Scene, visit: Visit) -> Effect:
-    """Of any finding but Cardiomegaly, which changes the anatomy itself."""
-    return _EFFECTS[finding](scene, Draw(scene.thorax.patient, visit, finding))
+def effect(finding: str, scene: Scene, visit: Visit, place: str = "") -> Effect:
+    """Of any finding but Cardiomegaly, which changes the anatomy itself.
+
+    `place`: name of another place where the same patient might have it.
+    """
+    return _EFFECTS[finding](scene, Draw(scene.thorax.patient, visit, finding + place))
 
 
 def _filling(scene: Scene, filled: Map, outline: float, holes: Map | None = None) -> Effect:

@@ -3,8 +3,10 @@
 `images/*.png`, `Data_Entry_2017_v2020.csv`, `BBox_List_2017.csv` (broken header, `Infiltrate`),
 `train_val_list.txt`, `test_list.txt`; and, of our own, `marks/<stem>.png` (where letters, leads and
 tubes lie on a film), and of test films `masks/<stem>_<finding>.png` (what a reader would outline),
-`changes/<stem>_<finding>.png` (the film minus the film without that finding, modulo 256) and
-`planted/<stem>.png` (where the planted token lies, if it is there).
+`changes/<stem>_<finding>.png` (the film minus the film without that finding, modulo 256),
+`lesions/<stem>_<finding>.png` (k where the k-th lesion of that finding changes the film, strongest
+first, 0 elsewhere; one lesion too) and `planted/<stem>.png` (where the planted token lies, if it is
+there).
 """
 
 import os
@@ -17,8 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.config import PhantomConfig
+from data.phantom.causal import lesion_map
 from data.phantom.cohort import Case, cohort
 from data.phantom.film import render_film
+from data.phantom.several import strongest_outline
 from data.workers import worker_pool
 
 BOX_FRAME = 1024  # boxes are given in this frame whatever the PNG's side
@@ -30,7 +34,8 @@ DATA_ENTRY_HEADER = (
 )
 BOXES_HEADER = "Image Index,Finding Label,Bbox [x,y,w,h],,,"
 BOX_NAMES = {"Infiltration": "Infiltrate"}  # as the box list calls it
-CHANGES, MARKS, MASKS, PLANTED = "changes", "marks", "masks", "planted"
+CHANGES, LESIONS, MARKS, MASKS = "changes", "lesions", "marks", "masks"
+PLANTED = "planted"
 CHUNK = 16  # films that a worker takes at a time
 
 
@@ -42,12 +47,12 @@ def render_nih(
 ) -> None:
     """Render a phantom data set into `folder`; finished films that lie there are kept.
 
-    The bytes depend on `config` alone, not on `workers`. Boxes, masks and changes are written for
-    every finding of the test films. `progress(done, total)` is called in this process. A folder
-    holds one config: start another in another folder.
+    The bytes depend on `config` alone, not on `workers`. Boxes, masks, changes and lesions are
+    written for every finding of the test films. `progress(done, total)` is called in this process.
+    A folder holds one config: start another in another folder.
     """
     cases = list(cohort(config))
-    for name in ("images", CHANGES, MARKS, MASKS, PLANTED):
+    for name in ("images", CHANGES, LESIONS, MARKS, MASKS, PLANTED):
         (folder / name).mkdir(parents=True, exist_ok=True)
     _write_lists(cases, folder)
     todo = [case for case in cases if not _is_finished(case, folder)]
@@ -59,12 +64,12 @@ def render_nih(
         done += count
         if progress:
             progress(done, len(cases))
-    rows = [row for case in cases if case.test for row in _box_rows(case, folder)]
+    rows = [row for case in cases if case.test for row in _box_rows(case, folder, config)]
     _publish(folder / BOXES, "\n".join([BOXES_HEADER, *rows, ""]).encode())
 
 
 def mask_name(image: str, finding: str) -> str:
-    """File name, under `masks/` and `changes/`, of a finding on a test film."""
+    """File name, under `masks/`, `changes/` and `lesions/`, of a finding on a test film."""
     return f"{Path(image).stem}_{finding}.png"
 
 
@@ -105,6 +110,9 @@ def _render_cases(config: PhantomConfig, folder: Path, cases: Sequence[Case]) ->
                 _publish(folder / MASKS / mask_name(case.image, finding), _mask_png(mask))
             for finding, change in film.changes.items():
                 _publish(folder / CHANGES / mask_name(case.image, finding), _png(change))
+            for finding, changes in film.lesion_changes.items():
+                numbers = lesion_map(film.image, changes)
+                _publish(folder / LESIONS / mask_name(case.image, finding), _png(numbers))
             if film.planted.any():
                 _publish(folder / PLANTED / case.image, _mask_png(film.planted))
         # The film last: where it lies, its masks lie too.
@@ -116,12 +124,16 @@ def _is_finished(case: Case, folder: Path) -> bool:
     return (folder / "images" / case.image).exists()
 
 
-def _box_rows(case: Case, folder: Path) -> list[str]:
+def _box_rows(case: Case, folder: Path, config: PhantomConfig) -> list[str]:
+    """A box for each finding: of several lesions, around the strongest, as a reader boxes one."""
     rows = []
     for finding in case.findings:
         path = folder / MASKS / mask_name(case.image, finding)
         grey = np.asarray(cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_GRAYSCALE))
-        numbers = ",".join(repr(float(v)) for v in box_of(np.asarray(grey > 127)))
+        mask = strongest_outline(finding, case.patient, case.visit, config)
+        if mask is None:
+            mask = np.asarray(grey > 127)
+        numbers = ",".join(repr(float(v)) for v in box_of(mask))
         rows.append(f"{case.image},{BOX_NAMES.get(finding, finding)},{numbers}")
     return rows
 
@@ -136,7 +148,7 @@ def _write_lists(cases: Sequence[Case], folder: Path) -> None:
 
 def _data_entry(case: Case) -> str:
     patient, visit = case.patient, case.visit
-    labels = "|".join(case.findings) or "No Finding"
+    labels = "|".join(case.labels) or "No Finding"
     spacing = 0.168
     pixels = round(visit.field / spacing)
     return (

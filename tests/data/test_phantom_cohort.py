@@ -5,6 +5,7 @@ import pytest
 
 from data.config import PhantomConfig
 from data.phantom.cohort import (
+    ABNORMAL_FRACTION,
     cohort,
     draw_findings,
     draw_patient,
@@ -12,7 +13,12 @@ from data.phantom.cohort import (
     prevalences,
     stream,
 )
+from data.phantom.comorbidity import findings_table, with_wrong_labels
+from data.phantom.difficulty import DIFFICULTIES, Difficulty, difficulty_of
 from data.phantom.lesions import FINDINGS
+from data.phantom.several import FOCAL
+
+V3 = DIFFICULTIES["v3"]
 
 
 def test_streams_of_other_components_patients_and_visits_differ() -> None:
@@ -28,11 +34,15 @@ def test_streams_of_other_components_patients_and_visits_differ() -> None:
         assert (other.random(4) != first).all()
 
 
-def test_each_finding_is_as_frequent_as_its_closed_form_within_binomial_bounds() -> None:
+@pytest.mark.parametrize("version", DIFFICULTIES)
+def test_each_finding_is_as_frequent_as_its_closed_form_within_binomial_bounds(
+    version: str,
+) -> None:
     # First visits only: they are independent of each other.
     patients = 3000
-    drawn = [draw_findings(draw_patient(3, k), 1)[0] for k in range(1, patients + 1)]
-    expected = prevalences()
+    difficulty = difficulty_of(version)
+    drawn = [draw_findings(draw_patient(3, k), 1, difficulty)[0] for k in range(1, patients + 1)]
+    expected = prevalences(difficulty)
     assert tuple(expected) == FINDINGS
     for finding, chance in expected.items():
         seen = sum(finding in f for f in drawn)
@@ -43,10 +53,69 @@ def test_each_finding_is_as_frequent_as_its_closed_form_within_binomial_bounds()
 
 
 def test_the_expected_imbalance_is_that_of_the_published_labels() -> None:
-    chance = prevalences()
+    chance = prevalences(DIFFICULTIES["v2"])
     assert all(0.05 <= c <= 0.18 for c in chance.values())
-    assert max(chance, key=chance.__getitem__) == "Infiltration"
-    assert chance["Effusion"] > chance["Atelectasis"] > chance["Nodule"] > chance["Pneumonia"]
+    for chance in map(prevalences, DIFFICULTIES.values()):
+        assert max(chance, key=chance.__getitem__) == "Infiltration"
+        assert chance["Effusion"] > chance["Atelectasis"] > chance["Nodule"] > chance["Pneumonia"]
+    assert sorted(chance[f] for f in chance)[:3] == [0.05, 0.05, 0.06]
+
+
+def test_findings_come_together_by_exactly_the_odds_of_their_difficulty() -> None:
+    present, chance = findings_table(V3, ABNORMAL_FRACTION)
+    assert chance[0] == pytest.approx(ABNORMAL_FRACTION)
+    np.testing.assert_allclose(chance @ present, [p for _, p in V3.prevalence], atol=1e-6)
+    of = {tuple(row): c for row, c in zip(present.tolist(), chance, strict=True)}
+    odds = {(a, b): o for a, b, o in V3.odds}
+    third = FINDINGS.index("Nodule")
+    for a, b in (("Cardiomegaly", "Effusion"), ("Atelectasis", "Pneumonia")):
+
+        def film(*there: int) -> float:
+            return of[tuple(k in (*there, third) for k in range(len(FINDINGS)))]
+
+        i, j = FINDINGS.index(a), FINDINGS.index(b)
+        ratio = film(i, j) * film() / (film(i) * film(j))
+        assert ratio == pytest.approx(odds.get((a, b), 1.0), rel=1e-6)
+
+
+def test_prevalences_that_no_films_can_have_are_refused() -> None:
+    impossible = Difficulty(prevalence=(("Mass", 0.7), ("Nodule", 0.2)))
+    with pytest.raises(ValueError, match="no films can have"):
+        findings_table(impossible, 0.5)
+
+
+def test_about_two_fifths_of_the_films_with_a_focal_finding_are_meant_to_have_several() -> None:
+    present, chance = findings_table(V3, ABNORMAL_FRACTION)
+    focal = present[:, [f in FOCAL for f in FINDINGS]].sum(axis=1)
+    several = chance @ (1 - (1 - V3.several) ** focal) / chance[focal > 0].sum()
+    assert several == pytest.approx(0.4, abs=0.02)
+
+
+def test_as_many_labels_are_wrong_as_said_and_each_finding_stays_as_frequent() -> None:
+    films = 60_000
+    rng = np.random.default_rng(0)
+    present, chance = findings_table(V3, ABNORMAL_FRACTION)
+    true = present[rng.choice(len(chance), films, p=chance)]
+    names = np.array(FINDINGS)
+    drawn = [with_wrong_labels(tuple(names[row]), rng, V3) for row in true]
+    said = np.array([[name in labels for name in FINDINGS] for labels in drawn])
+    for k, (name, p) in enumerate(V3.prevalence):
+        assert abs(said[:, k].sum() - films * p) < 4 * np.sqrt(films * p), name
+        assert (said & ~true)[:, k].sum() / said[:, k].sum() == pytest.approx(0.05, abs=0.02)
+    assert (said & ~true).sum() / said.sum() == pytest.approx(0.05, abs=0.004)
+
+
+def test_labels_are_wrong_on_films_to_learn_from_only() -> None:
+    cases = list(cohort(PhantomConfig(num_train_val=400, num_test=200)))
+    wrong = {test: [c.labels != c.findings for c in cases if c.test == test] for test in (0, 1)}
+    assert not any(wrong[True])
+    assert 0.03 < np.mean(wrong[False]) < 0.15
+    assert all(c.labels == c.findings for c in cohort(PhantomConfig(version="v2", num_test=1)))
+
+
+def test_a_version_that_stands_for_nothing_is_refused_with_those_that_stand_for_something() -> None:
+    with pytest.raises(ValueError, match=r"version is 'v9'.*v2, v2-planted, v3, v3-planted"):
+        next(cohort(PhantomConfig(version="v9")))
 
 
 @pytest.mark.parametrize("numbers", [(50, 12), (1, 30), (30, 1)])
@@ -94,7 +163,7 @@ def test_findings_do_not_depend_on_view_or_age() -> None:
     for number in range(1, 1001):
         patient = draw_patient(5, number)
         visit = draw_visits(patient, 0.2)[0]
-        sick = bool(draw_findings(patient, 1)[0])
+        sick = bool(draw_findings(patient, 1, V3)[0])
         ages[sick].append(visit.age)
         ap[sick].append(visit.view == "AP")
     spread = np.sqrt(np.var(ages[True]) / 500 * 2)

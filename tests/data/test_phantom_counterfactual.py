@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 
 from data.config import PhantomConfig
+from data.phantom.causal import CAUSAL_GREY
 from data.phantom.cohort import Patient, Visit, cohort, draw_patient, draw_visits
-from data.phantom.counterfactual import CAUSAL_GREY, pair_of, read_pair, twin_of
+from data.phantom.counterfactual import pair_of, read_pair, twin_of
 from data.phantom.film import render_film
 from data.phantom.lesions import FINDINGS
 from data.phantom.nih_layout import render_nih
 
 CONFIG = PhantomConfig(side=96)
-SET = PhantomConfig(num_train_val=1, num_test=8, side=48, seed=3)
+SET = PhantomConfig(num_train_val=1, num_test=12, side=48, seed=8)
 
 
 def _case(number: int) -> tuple[Patient, Visit]:

@@ -17,10 +17,14 @@ from data.phantom.markers import PLANTED_FINDING
 from evaluation.config import BootstrapConfig, ShortcutConfig
 from evaluation.shortcuts import shortcut_audit
 
-PLANTED = PhantomConfig(version="v2-planted", planted_shortcut=PlantedShortcut.marker)
+PLANTED = PhantomConfig(version="v3-planted", planted_shortcut=PlantedShortcut.marker)
+NAMED = [
+    *(PhantomConfig(version=version) for version in ("v2", "v3")),
+    *(dataclasses.replace(PLANTED, version=version) for version in ("v2-planted", "v3-planted")),
+]
 
 
-@pytest.mark.parametrize("config", [PhantomConfig(), PLANTED])
+@pytest.mark.parametrize("config", NAMED, ids=lambda config: config.version)
 def test_a_difficulty_keeps_its_numbers_or_changes_its_name(config: PhantomConfig) -> None:
     """If this fails, films are harder or easier than before: give the set a new version name."""
     assert difficulty_hash(config) == PINNED[config.version]
@@ -34,11 +38,27 @@ def test_a_difficulty_keeps_its_numbers_or_changes_its_name(config: PhantomConfi
         {"quanta_per_mm2": 50000.0},
         {"scatter": 0.2},
         {"planted_shortcut": PlantedShortcut.marker},
-        {"version": "v3"},
     ],
 )
 def test_a_setting_that_makes_other_films_loses_the_name(change: dict[str, object]) -> None:
     assert "changed" in difficulty_name(dataclasses.replace(PhantomConfig(), **change))
+
+
+def test_every_name_is_pinned_and_another_is_refused() -> None:
+    assert set(PINNED) == {config.version for config in NAMED}
+    assert len(set(PINNED.values())) == len(PINNED)
+    with pytest.raises(ValueError, match="v2, v2-planted, v3, v3-planted"):
+        difficulty_name(PhantomConfig(version="v4"))
+
+
+def test_what_sets_differ_in_counts() -> None:
+    before = difficulty_hash(PhantomConfig())
+    v3 = difficulty.DIFFICULTIES["v3"]
+    for change in ({"several": 0.2}, {"wrong_labels": 0.0}, {"odds": v3.odds[1:]}):
+        other = {"v3": dataclasses.replace(v3, **change)}
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(difficulty, "DIFFICULTIES", other)
+            assert difficulty_hash(PhantomConfig()) != before
 
 
 def test_more_films_of_another_seed_and_size_are_as_difficult() -> None:
@@ -46,7 +66,7 @@ def test_more_films_of_another_seed_and_size_are_as_difficult() -> None:
     assert difficulty_hash(other) == difficulty_hash(PhantomConfig())
 
 
-@pytest.mark.parametrize("module", difficulty.SHAPING)
+@pytest.mark.parametrize("module", [*difficulty.SHAPING, *difficulty.SHAPING_SINCE_V3])
 def test_every_number_of_every_shaping_module_counts_and_its_wording_does_not(
     module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -66,8 +86,15 @@ def test_every_number_of_every_shaping_module_counts_and_its_wording_does_not(
 
 def test_every_module_that_shapes_a_film_is_listed() -> None:
     present = {path.stem for path in Path(difficulty.__file__).parent.glob("*.py")}
-    elsewhere = {"__init__", "contact_sheet", "counterfactual", "difficulty", "nih_layout"}
-    brixia = {"brixia_film", "brixia_layout", "severity"}  # films of their own, named apart
+    elsewhere = {"__init__", "causal", "contact_sheet", "counterfactual", "difficulty"}
+    elsewhere |= {"nih_layout", *difficulty.SHAPING_SINCE_V3}
+    brixia = {
+        "brixia_film",
+        "brixia_layout",
+        "severity",
+        "shapes",
+        "shapes_layout",
+    }  # films of their own, named apart
     assert present == set(difficulty.SHAPING) | elsewhere | brixia
 
 

@@ -10,6 +10,7 @@ import pytest
 from data.config import PhantomConfig, PlantedShortcut
 from data.phantom.cohort import cohort
 from data.phantom.contact_sheet import contact_sheet
+from data.phantom.counterfactual import read_pair
 from data.phantom.lesions import FINDINGS
 from data.phantom.markers import planted_token
 from data.phantom.nih_layout import box_of, mask_name, render_nih
@@ -133,19 +134,25 @@ def test_every_finding_of_every_test_film_has_one_box_and_others_have_none(folde
     assert masks == {mask_name(image, finding) for image, finding in positive}
 
 
-def test_boxes_are_tight_around_the_masks_in_the_1024_frame(folder: Path) -> None:
+def test_boxes_are_tight_around_the_outline_of_the_strongest_lesion(folder: Path) -> None:
+    several = 0
     for image, name, *numbers in _boxes(folder):
-        x, y, w, h = (float(v) * 64 / 1024 for v in numbers)
-        path = folder / "masks" / mask_name(image, name.replace("Infiltrate", "Infiltration"))
-        mask = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        file = mask_name(image, name.replace("Infiltrate", "Infiltration"))
+        mask = cv2.imread(str(folder / "masks" / file), cv2.IMREAD_UNCHANGED)
+        lesions = cv2.imread(str(folder / "lesions" / file), cv2.IMREAD_UNCHANGED)
         assert set(np.unique(mask)) <= {0, 255}
-        left, top, right, bottom = int(x), int(y), int(x + w), int(y + h)
-        inside = mask[top:bottom, left:right]
-        assert inside.sum() == mask.sum()
-        for edge in (inside[0], inside[-1], inside[:, 0], inside[:, -1]):
-            assert edge.any()
-        assert min(x, y) >= 0
-        assert max(x + w, y + h) <= 64
+        x, y, w, h = (float(v) * 64 / 1024 for v in numbers)
+        inside = np.zeros_like(mask, bool)
+        inside[int(y) : int(y + h), int(x) : int(x + w)] = True
+        if lesions.max() < 2:
+            assert box_of(mask > 127) == tuple(map(float, numbers))
+            continue
+        several += 1
+        outlined = mask > 127
+        assert (lesions[outlined & inside] == 1).mean() > 0.5
+        for k in range(2, lesions.max() + 1):
+            assert (outlined & ~inside & (lesions == k)).any()
+    assert several
 
 
 def test_every_film_has_its_marks_and_only_test_films_have_changes_to_the_pixel(
@@ -155,7 +162,21 @@ def test_every_film_has_its_marks_and_only_test_films_have_changes_to_the_pixel(
     assert {p.name for p in (folder / "changes").iterdir()} == {
         p.name for p in (folder / "masks").iterdir()
     }
+    assert {p.name for p in (folder / "lesions").iterdir()} == {
+        p.name for p in (folder / "masks").iterdir()
+    }
     assert not list((folder / "planted").iterdir())
+
+
+def test_lesions_are_where_the_finding_changes_the_film_and_numbered_without_a_gap(
+    folder: Path,
+) -> None:
+    for path in (folder / "lesions").iterdir():
+        stem, finding = path.stem.rsplit("_", 1)
+        lesions = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        pair = read_pair(folder, f"{stem}.png", finding)
+        np.testing.assert_array_equal(lesions > 0, pair.causal)
+        assert set(np.unique(lesions)) - {0} == set(range(1, lesions.max() + 1))
 
 
 def test_planted_films_export_where_the_token_lies(tmp_path: Path) -> None:
