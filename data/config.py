@@ -36,6 +36,15 @@ class PhantomConfig:
 
 
 @dataclass(frozen=True)
+class ShapesConfig:
+    """Films of healthy phantoms with drawn shapes: what pre-training sees instead of the task."""
+
+    num_films: int = field(default=1600, metadata={"least": 1})  # at least: whole patients
+    side: int = field(default=128, metadata={"least": 32})
+    seed: int = 0  # no body stands in another set: data/phantom/shapes.py
+
+
+@dataclass(frozen=True)
 class DatasetConfig:
     """Which films, which labels, which split, and the size that the network sees.
 
@@ -52,6 +61,7 @@ class DatasetConfig:
     split_seed: int = 0
     pack_shard: int = field(default=2048, metadata={"least": 1})  # films in one memory-mapped file
     phantom: PhantomConfig = field(default_factory=PhantomConfig)
+    shapes: ShapesConfig = field(default_factory=ShapesConfig)  # of train.pretrain_epochs
 
 
 OWN_COHORTS: dict[str, Any] = {}
@@ -132,12 +142,3 @@ class BrixiaPhantomConfig:
     num_films: int = field(default=600, metadata={"least": 1})  # at least: whole patients are drawn
     side: int = 256  # of the film before the collimator cuts it to a rectangle
     seed: int = 1  # another than the NIH phantoms': no body stands in both sets
-
-
-@dataclass(frozen=True)
-class ShapesConfig:
-    """Films of healthy phantoms with drawn shapes: what pre-training sees instead of the task."""
-
-    num_films: int = field(default=1600, metadata={"least": 1})  # at least: whole patients
-    side: int = field(default=128, metadata={"least": 32})
-    seed: int = 0  # no body stands in another set: data/phantom/shapes.py
