@@ -138,7 +138,9 @@ class CohenReader(Enum):
 class BrixiaPhantomConfig:
     """The embedded phantom films with zone scores, written in BrixIA's layout."""
 
-    version: str = "v1"
+    version: str = "v2"  # name of the difficulty: data/phantom/scored_difficulty.py; or v1
     num_films: int = field(default=600, metadata={"least": 1})  # at least: whole patients are drawn
     side: int = 256  # of the film before the collimator cuts it to a rectangle
     seed: int = 1  # another than the NIH phantoms': no body stands in both sets
+    # ours: of the films, those with each ill zone's counterfactual; covers a test fold of this size
+    counterfactuals: float = field(default=0.25, metadata={"least": 0})

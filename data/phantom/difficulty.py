@@ -113,7 +113,7 @@ def difficulty_hash(config: PhantomConfig) -> str:
     if difficulty != Difficulty():
         content["difficulty"] = asdict(difficulty)
         modules += SHAPING_SINCE_V3
-    content["numbers"] = {m: _numbers(Path(__file__).with_name(f"{m}.py")) for m in modules}
+    content["numbers"] = {module: numbers_of(module) for module in modules}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -125,8 +125,9 @@ def difficulty_name(config: PhantomConfig) -> str:
     return f"{config.version}, changed: {found[:8]}"
 
 
-def _numbers(path: Path) -> list[float]:
-    """The number literals of a source file, with their signs, in order of size."""
+def numbers_of(module: str) -> list[float]:
+    """The number literals of a module of this package, with their signs, in order of size."""
+    path = Path(__file__).with_name(f"{module}.py")
     found = []
     for node in ast.walk(ast.parse(path.read_text())):
         sign = 1

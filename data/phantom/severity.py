@@ -29,8 +29,8 @@ RAGGED = 0.08  # of the same, deviation of its edge
 DRIFT = 0.12  # of a zone's height, by which its opacity lies off its middle at most
 
 
-def draw_scores(patient: Patient, visit: Visit) -> NDArray[np.uint8]:
-    """Scores (6,) from 0 to 3 of zones A-F; independent of view, pose and exposure."""
+def draw_burdened_scores(patient: Patient, visit: Visit) -> NDArray[np.uint8]:
+    """Scores (6,) from 0 to 3 of zones A-F (v1); independent of view, pose and exposure."""
     once = stream(patient.seed, patient.number, -1, "severity")
     burden, tilt = once.beta(*BURDEN), once.normal(0, ASYMMETRY)
     noise = once.normal(0, ZONE_DEVIATION, 6)

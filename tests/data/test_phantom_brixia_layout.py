@@ -100,9 +100,61 @@ def test_a_film_is_shown_as_it_was_rendered_however_it_is_stored() -> None:
     for bits in (12, 16):
         for photometric in ("MONOCHROME1", "MONOCHROME2"):
             stored = replace(case, modality="DX", bits=bits, photometric=photometric)
-            ds = dicom_of(film.attenuation, stored, technique)
+            ds = dicom_of(film.attenuation, stored, technique, window_centre(film.attenuation))
             grey = grey_of_stored(ds)[ds.pixel_array]
             assert np.abs(grey.astype(int) - shown).max() <= 1
+
+
+def test_every_ill_zone_of_every_test_film_has_its_counterfactual(
+    folder: Path, index: CohortIndex
+) -> None:
+    tested = index.images[index.images["fold"] == "test"]
+    wanted = {
+        f"{Path(row['image']).stem}_{zone}.dcm"
+        for row in tested.to_dict("records")
+        for zone in ZONES
+        if row[zone]
+    }
+    present = {path.name for path in (folder / "without").iterdir()}
+    assert wanted
+    assert wanted <= present
+    # Of whole films, and not of all.
+    films = {name.split("_")[0] for name in present}
+    for case in scored_cases(CONFIG):
+        ill = {f"{case.name}_{ZONES[zone]}.dcm" for zone in np.flatnonzero(case.scores)}
+        assert ill <= present if case.name in films else not ill & present
+    assert len(films) < 0.5 * len(index.images)
+
+
+def test_a_counterfactual_differs_from_its_film_in_one_lung_and_in_no_header(
+    folder: Path, index: CohortIndex
+) -> None:
+    for path in sorted((folder / "without").iterdir())[:12]:
+        name, zone = path.stem.split("_")
+        headers = [
+            pydicom.dcmread(each, stop_before_pixels=True)
+            for each in (path, folder / "dicom_clean" / f"{name}.dcm")
+        ]
+        assert headers[0] == headers[1]
+        film = read_dicom(folder / "dicom_clean" / f"{name}.dcm")[0].astype(int)
+        change = film - read_dicom(path)[0]
+        lungs = split_lungs(lung_of(folder, f"{name}.dcm"))
+        zones, number = six_zones(lungs).masks, ZONES.index(zone)
+        here = [float(np.abs(change)[mask].mean()) for mask in zones]
+        assert int(np.argmax(here)) == number
+        other_lung = slice(3, 6) if number < 3 else slice(0, 3)
+        # Beyond the middle of the film the zone's opacity fades, and there is no other difference.
+        assert max(here[other_lung]) < 0.1 * here[number]
+        assert (change == 0).mean() > 0.3
+        assert change[zones[number]].mean() > 1
+
+
+def test_the_share_of_films_with_counterfactuals_can_be_all_or_none(tmp_path: Path) -> None:
+    for share in (0.0, 1.0):
+        config = replace(CONFIG, num_films=3, side=64, counterfactuals=share)
+        render_brixia(config, tmp_path / str(share), 1)
+        ill = sum(np.count_nonzero(case.scores) for case in scored_cases(config))
+        assert len(list((tmp_path / str(share) / "without").iterdir())) == share * ill
 
 
 def test_films_are_neither_black_nor_white_by_either_scaling(

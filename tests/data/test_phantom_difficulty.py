@@ -14,6 +14,7 @@ from data.phantom.difficulty import PINNED, difficulty_hash, difficulty_name
 from data.phantom.film import render_film
 from data.phantom.lesions import FINDINGS
 from data.phantom.markers import PLANTED_FINDING
+from data.phantom.scored_difficulty import SHAPING_SCORED
 from evaluation.config import BootstrapConfig, ShortcutConfig
 from evaluation.shortcuts import shortcut_audit
 
@@ -88,14 +89,9 @@ def test_every_module_that_shapes_a_film_is_listed() -> None:
     present = {path.stem for path in Path(difficulty.__file__).parent.glob("*.py")}
     elsewhere = {"__init__", "causal", "contact_sheet", "counterfactual", "difficulty"}
     elsewhere |= {"nih_layout", *difficulty.SHAPING_SINCE_V3}
-    brixia = {
-        "brixia_film",
-        "brixia_layout",
-        "severity",
-        "shapes",
-        "shapes_layout",
-    }  # films of their own, named apart
-    assert present == set(difficulty.SHAPING) | elsewhere | brixia
+    scored = {"brixia_layout", "scored_difficulty"}.union(*SHAPING_SCORED.values())
+    scored |= {"shapes", "shapes_layout"}  # for pre-training: compared with nothing
+    assert present == set(difficulty.SHAPING) | elsewhere | scored
 
 
 def _audit(config: PhantomConfig, findings: tuple[str, ...]) -> pd.DataFrame:
