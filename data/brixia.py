@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from data.brixia_score import ZONES, label_columns, parse_scores
+from data.brixia_score import label_columns, parse_scores
 from data.cohort_index import CohortIndex
 from data.config import BrixiaConfig, DicomScaling
 from data.dicom import read_dicom, read_dicom_facts
@@ -33,7 +33,6 @@ from data.packing import SquareReader, squash
 from data.splits import split_by_patient
 
 TABLE = "metadata_global_v2.csv"
-CONSENSUS = "metadata_consensus_v1.csv"
 FILMS = "dicom_clean"
 COLUMNS = {
     "Filename": "image",
@@ -113,26 +112,6 @@ def read_brixia(root: Path, config: BrixiaConfig) -> CohortIndex:
         expected=len(entries),
         found=int(present.sum()),
     )
-
-
-def read_consensus(root: Path) -> pd.DataFrame:
-    """Five radiologists' scores in ``metadata_consensus_v1.csv``, for films of ``read_brixia``.
-
-    Columns image, MeanA-F (float), ModeA-F (int). Raises DataError as ``read_table``, and for a
-    name or number that is none.
-    """
-    resolve_inside(root, CONSENSUS)
-    path = root / CONSENSUS
-    columns = [f"{kind}{zone}" for kind in ("Mean", "Mode") for zone in ZONES]
-    table = read_table(path, ("Filename", *columns), separator=";")
-    numbers = table[columns].apply(pd.to_numeric, errors="coerce")
-    names = _canonical(table["Filename"])
-    bad = (names == "") | ~numbers.apply(lambda column: column.between(0, 3)).all(axis="columns")
-    if bad.any():
-        raise DataError(f"{path} line {table.index[bad][0]}: not a film and its scores from 0 to 3")
-    numbers = numbers.astype({name: int for name in columns if name.startswith("Mode")})
-    numbers.insert(0, "image", names)
-    return numbers.reset_index(drop=True)
 
 
 def _canonical(names: pd.Series) -> pd.Series:

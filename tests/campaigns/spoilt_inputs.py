@@ -30,15 +30,16 @@ import pandas as pd
 from PIL import Image
 from pydicom import uid
 
-from data.brixia import FOLDS, read_brixia, read_consensus, square_reader
+from data.brixia import FOLDS, read_brixia, square_reader
 from data.cohen import read_cohen
 from data.config import BrixiaConfig, DatasetConfig, DicomScaling
 from data.integrity import DataError, resolve_inside
 from data.nih import read_nih
-from data.packing import PackedFilms, pack, read_square
+from data.packing import PackedFilms, read_square
 from tests.campaigns import mutations
 from tests.campaigns.bombs import BOMBS
 from tests.data import dicom_films, test_brixia, test_cohen, test_nih
+from tests.packing import pack
 
 SECONDS, BYTES = 10.0, 2 * 10**9  # of the processor, so that a busy machine makes no faults
 HANGS = 300.0  # seconds on the wall
@@ -130,21 +131,13 @@ def read_index(read: Callable[..., Any], *settings: Any) -> Callable[[Path], Any
 
 def write_packed(folder: Path, name: str) -> Path:
     index = read_nih(test_nih.Layout().write(folder / "nih"), DatasetConfig())
-    pack(index.images[["image", "path"]], folder / "nih", folder / "packed", SIDE, 4, 1)
+    pack(index.images[["image", "path"]], folder / "nih", folder / "packed", SIDE)
     return folder / "packed" / name
 
 
 def read_packed(path: Path) -> Any:
     films = PackedFilms(path.parent)
     return films.load(films.table["image"].tolist())
-
-
-def write_consensus(folder: Path) -> Path:
-    zones = [f"{kind}{zone}" for kind in ("Mean", "Mode") for zone in "ABCDEF"]
-    rows = [";".join([name, *["1.5"] * 6, *["1"] * 6]) for name in test_brixia.NAMES]
-    path = folder / "metadata_consensus_v1.csv"
-    path.write_text("\n".join([";".join(["Filename", *zones]), *rows, ""]))
-    return path
 
 
 def write_split(folder: Path) -> Path:
@@ -335,9 +328,6 @@ def kinds() -> dict[str, Kind]:
             data,
             table,
             8,
-        ),
-        "BrixIA consensus": Kind(
-            write_consensus, lambda path: read_consensus(path.parent), data, table
         ),
         "BrixIA split": Kind(
             write_split,

@@ -15,11 +15,12 @@ from data.config import LungsConfig
 from data.integrity import DataError, read_film, read_grey
 from data.lung_pairs import read_lung_pair
 from data.lungs import read_lung_mask
-from data.packing import PackedFilms, pack, resize_and_crop, squash
+from data.packing import PackedFilms, read_square, resize_and_crop, squash
 from pipeline.explain import read_film as read_explained
 from pipeline.step import Inputs, Machine, UserFiles
 from pipeline.steps.lung_network import LungNetwork
 from tests.campaigns.bombs import chunk
+from tests.packing import pack
 
 # By EXIF's own words (tag 274): which side of what is seen the stored first row and column are.
 STORED = {
@@ -126,10 +127,9 @@ def test_packed_films_stand_upright_and_the_turned_ones_are_listed(tmp_path: Pat
         save(tmp_path / "root" / name, film(), orientation)
     (tmp_path / "root" / "none.png").write_text("no image")
     images = pd.DataFrame({"image": [*names, "none.png"], "path": [*names, "none.png"]})
-    for reader, square in ((None, resize_and_crop), (read_cohen_square, squash)):
+    for reader, square in ((read_square, resize_and_crop), (read_cohen_square, squash)):
         folder = tmp_path / square.__name__
-        options = {"reader": reader} if reader else {}
-        pack(images, tmp_path / "root", folder, 16, 4, threads=2, **options)
+        pack(images, tmp_path / "root", folder, 16, reader=reader)
         for packed in PackedFilms(folder).load(names):
             np.testing.assert_array_equal(packed, square(film(), 16))
         problems = pd.read_csv(folder / "problems.csv").set_index("file")["reason"]

@@ -18,7 +18,8 @@ from data.config import DatasetConfig
 from data.integrity import DataError, problem_table
 from data.nih import FINDINGS, read_boxes, read_nih
 from data.nih_files import find_films, read_names
-from data.packing import PackedFilms, pack
+from data.packing import PackedFilms
+from tests.packing import pack
 
 HEADER = (
     "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position,"
@@ -243,7 +244,7 @@ def test_a_link_to_a_whole_folder_right_below_the_root_is_part_of_it(
     pd.testing.assert_frame_equal(index.images, plain.images)
     assert index.problems["file"].tolist() == [f"{folder}/back", f"{folder}/out.png"]
     assert index.problems["reason"].str.contains("leads out").all()
-    pack(index.images[["image", "path"]], root, tmp_path / "packed", 4, 4, threads=1)
+    pack(index.images[["image", "path"]], root, tmp_path / "packed", 4)
     assert len(PackedFilms(tmp_path / "packed")) == 6
 
 

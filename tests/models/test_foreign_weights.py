@@ -162,12 +162,6 @@ def test_a_refused_file_says_what_would_be_read(tmp_path: Path) -> None:
             initial_model(str(tmp_path / name), 14, seed=0)
 
 
-def test_a_severity_regressor_s_head_is_named_like_any_other() -> None:
-    head = nn.Sequential(nn.Linear(4, 1), nn.ReLU()).state_dict()
-    read = in_our_spelling({f"classifier.{name}": tensor for name, tensor in head.items()}, HERE)
-    assert list(read) == ["classifier.weight", "classifier.bias"]
-
-
 def test_the_published_detectors_and_regressor_give_their_own_outputs(tmp_path: Path) -> None:
     images = normalise(films())
     detectors = densenet121(num_classes=3).eval()
