@@ -5,7 +5,6 @@ of the parser, for either may hold a name.
 """
 
 import logging
-import stat
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,7 +32,8 @@ from data.dicom_geometry import geometry_doubts, pixel_aspect, spacing, with_squ
 from data.dicom_pixels import check_readable, stored_pixels
 from data.dicom_start import without_header
 from data.greyscale import grey_of_stored, polarity_doubts, published_grey_of_stored, shown_by
-from data.integrity import MAX_BYTES, MAX_PIXELS, DataError, printable
+from data.image_files import MAX_BYTES, MAX_PIXELS
+from data.integrity import DataError, check_file, printable
 
 # pydicom's warnings quote paths and values.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"pydicom\.")
@@ -144,13 +144,8 @@ def _named_errors(path: Path) -> Iterator[None]:
 
 def _transfer_syntax(path: Path) -> UID:
     """Known before the rest is read, for a deflated file unpacks to any size as it is opened."""
-    status = path.stat()
-    if not stat.S_ISREG(status.st_mode):
-        raise DicomError("not a regular file")
-    if status.st_size == 0:
+    if check_file(path, MAX_BYTES) == 0:
         raise DicomError("the file is empty")
-    if status.st_size > MAX_BYTES:
-        raise TooManyPixels(f"too large: {status.st_size} bytes, at most {MAX_BYTES} are read")
     syntax = read_file_meta_info(path).get("TransferSyntaxUID")
     if not isinstance(syntax, UID) or not syntax.is_transfer_syntax:
         raise UnsupportedTransferSyntax("TransferSyntaxUID is absent or unknown")

@@ -24,7 +24,7 @@ from pydicom.uid import (
 )
 
 from data.dicom_errors import DamagedPixelData, DicomError, UnsupportedTransferSyntax
-from data.integrity import MAX_JPEG_SCANS
+from data.image_files import MAX_JPEG_SCANS
 from data.isolated_decoding import decode_isolated
 from data.whole_images import JPEG_SCAN, has_end, with_more_data
 

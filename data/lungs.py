@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from data.integrity import DataError, read_grey
+from data.image_files import read_grey
+from data.integrity import DataError
 from data.packing import squash
 
 MASK_LEVEL = 127  # lung is above; masks saved at another size hold greys between

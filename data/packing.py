@@ -17,12 +17,11 @@ import pandas as pd
 from PIL import Image
 
 from data.grey_range import grey_doubt
+from data.image_files import MAX_PIXELS, read_film
 from data.integrity import (
-    MAX_PIXELS,
     DataError,
     commonest,
     list_problems,
-    read_film,
     read_table,
     reason_alone,
     resolve_film,

@@ -103,7 +103,7 @@ def main(arguments: list[str]) -> int:
 def read_film(path: Path, side: int) -> Film:
     """Raises ExplainError, which does not name the film."""
     from data.grey_range import grey_doubt
-    from data.integrity import read_film
+    from data.image_files import read_film
     from data.packing import resize_and_crop
 
     notes = []

@@ -12,7 +12,8 @@ from pydicom.filewriter import write_dataset
 from data.dicom import read_dicom, read_dicom_facts
 from data.dicom_errors import DicomError
 from data.dicom_start import is_dicom, why_no_image, without_header
-from data.integrity import DataError, read_grey
+from data.image_files import read_grey
+from data.integrity import DataError
 from tests.data.dicom_films import dicom, film, written
 
 

@@ -12,7 +12,8 @@ from PIL import Image
 
 from data.cohen import read_square as read_cohen_square
 from data.config import LungsConfig
-from data.integrity import DataError, read_film, read_grey
+from data.image_files import read_film, read_grey
+from data.integrity import DataError
 from data.lung_pairs import read_lung_pair
 from data.lungs import read_lung_mask
 from data.packing import PackedFilms, read_square, resize_and_crop, squash

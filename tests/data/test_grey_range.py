@@ -10,7 +10,7 @@ from PIL import Image
 from data.config import BrixiaPhantomConfig, DicomScaling, PhantomConfig
 from data.dicom import read_dicom
 from data.grey_range import grey_doubt
-from data.integrity import read_grey
+from data.image_files import read_grey
 from data.phantom.brixia_layout import render_brixia
 from data.phantom.nih_layout import render_nih
 

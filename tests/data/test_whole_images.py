@@ -14,7 +14,8 @@ from pydicom import uid
 
 from data.dicom import read_dicom
 from data.dicom_errors import DamagedPixelData
-from data.integrity import MAX_JPEG_SEGMENTS, DataError, read_grey
+from data.image_files import MAX_JPEG_SEGMENTS, read_grey
+from data.integrity import DataError
 from data.whole_images import has_end, with_more_data
 from tests.campaigns.bombs import chunk
 from tests.data import dicom_films
