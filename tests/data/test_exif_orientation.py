@@ -11,15 +11,12 @@ import pytest
 from PIL import Image
 
 from data.cohen import read_square as read_cohen_square
-from data.config import LungsConfig
 from data.image_files import read_film, read_grey
 from data.integrity import DataError
 from data.lung_pairs import read_lung_pair
 from data.lungs import read_lung_mask
 from data.packing import PackedFilms, read_square, resize_and_crop, squash
 from pipeline.explain import read_film as read_explained
-from pipeline.step import Inputs, Machine, UserFiles
-from pipeline.steps.lung_network import LungNetwork
 from tests.campaigns.bombs import chunk
 from tests.packing import pack
 
@@ -172,25 +169,3 @@ def test_a_mask_drawn_on_the_film_before_it_was_turned_is_refused(tmp_path: Path
     Image.fromarray(np.zeros((40, 48), np.uint8)).save(tmp_path / "a.png")
     with pytest.raises(DataError, match=r"^film: turned a quarter.* lies across .* save both"):
         read_lung_pair(tmp_path, "cxr/a.png", "a.png", 24)
-
-
-def test_turned_pairs_are_kept_and_listed_and_mirrored_ones_are_not_taken_for_mirrored(
-    tmp_path: Path,
-) -> None:
-    rng = np.random.default_rng(0)
-    mask = np.zeros((48, 40), np.uint8)
-    mask[10:40, 4:14] = mask[10:36, 24:36] = 255
-    for number, orientation in enumerate((1, 2, 4, 5, 7, 3, 6, 8)):
-        seen = np.clip(170 - 0.4 * mask + rng.normal(0, 8, mask.shape), 0, 255).astype(np.uint8)
-        save(tmp_path / f"cxr/{number}.png", seen, orientation)
-        save(tmp_path / f"masks/{number}.png", mask, orientation if number % 2 else 1)
-    config = LungsConfig(side=24, test_fraction=0.3)
-    network = LungNetwork(config, UserFiles(tmp_path, "films"), None, None, seed=0, threads=1)
-    inputs = Inputs({"films": tmp_path}, Machine(tmp_path))
-    table, films, masks, problems = network.read_pairs(inputs)
-    assert sorted(table["image"]) == [str(number) for number in range(8)]
-    assert problems["file"].tolist() == [str(number) for number in range(1, 8)]
-    assert problems["reason"].str.contains("EXIF orientation").all()
-    for lung in masks:
-        np.testing.assert_array_equal(lung, squash(mask, 24) > 127)
-    assert len({image.tobytes() for image in films}) == 8

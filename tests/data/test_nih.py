@@ -360,9 +360,6 @@ def spoilt(kind: str, root: Path) -> Path:
         layout = Layout(train_val=NAMES, test=NAMES)
     elif kind == "labels":
         layout = Layout(rows=[row.replace(row.split(",")[1], "Flu") for row in ROWS])
-    elif kind == "follow-up":
-        layout = Layout(rows=[",".join(["first" if n == 2 else f for n, f in enumerate(
-            row.split(","))]) for row in ROWS])  # fmt: skip
     elif kind == "names":
         layout = Layout(rows=[f"images/{row}" for row in ROWS])
     else:
@@ -386,7 +383,6 @@ def spoilt(kind: str, root: Path) -> Path:
     ("kind", "count", "reason", "example"),
     [
         ("patients", 6, "Patient ID is not a whole number", NAMES[0]),
-        ("follow-up", 6, "Follow-up # is not a whole number", NAMES[0]),
         ("names", 6, "not a plain file name", f"images/{NAMES[0]}"),
         ("lists", 6, "has no usable row in", "a"),
         ("both lists", 6, "in both lists", NAMES[0]),

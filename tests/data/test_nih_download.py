@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from data import nih_download
-from data.nih_download import ARCHIVES, DownloadError, download, main, unpack
+from data.nih_download import DownloadError, download, main, unpack
 
 FILM = b"\x89PNG " + os.urandom(200_000)
 
@@ -284,7 +284,3 @@ def test_the_command_ends_with_the_error_and_no_traceback(
     (tmp_path / "file").touch()
     assert main([str(tmp_path / "file")]) == 1
     assert "file" in capsys.readouterr().err
-
-
-def test_the_twelve_archives_are_all_different() -> None:
-    assert len({name for name, _ in ARCHIVES}) == len({md5 for _, md5 in ARCHIVES}) == 12

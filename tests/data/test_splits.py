@@ -66,12 +66,6 @@ def test_over_seeds_every_patient_goes_to_val_about_as_often() -> None:
     assert share.between(0.15, 0.45).all()
 
 
-def test_patients_with_many_films_do_not_upset_the_share() -> None:
-    patients = pd.Series(np.repeat([0, 1, 2, *range(3, 103)], [80, 60, 60] + [8] * 100))
-    shares = [split_by_patient(patients, 0.12, seed).mean() for seed in range(20)]
-    assert max(abs(share - 0.12) for share in shares) <= 40 / 1000 + 1e-9
-
-
 @pytest.mark.parametrize("fraction", [-0.1, 1.0, 12.0, float("nan")])
 def test_a_fraction_outside_its_range_is_refused(fraction: float) -> None:
     with pytest.raises(DataError, match="fraction"):

@@ -75,12 +75,6 @@ def test_a_truncated_file_is_named(saved: Path) -> None:
         load_checkpoint(saved)
 
 
-def test_another_kind_of_file_is_named(saved: Path) -> None:
-    saved.write_bytes(b"no weights here")
-    with pytest.raises(CheckpointError, match="not a whole safetensors file"):
-        load_checkpoint(saved)
-
-
 @pytest.mark.parametrize(
     ("labels", "reason"),
     [
@@ -149,16 +143,6 @@ def test_random_weights_follow_from_the_seed_and_leave_the_global_generator_alon
     assert torch.equal(torch.get_rng_state(), before)
     assert equal(first, again)
     assert not torch.equal(first.features.conv0.weight, other.features.conv0.weight)
-
-
-@pytest.mark.parametrize("wrap", [False, True])
-def test_a_state_dict_of_a_parallel_model_is_read(
-    model: DenseNet121, tmp_path: Path, wrap: bool
-) -> None:
-    path = tmp_path / "model.pth"
-    state = {f"module.{k}": v for k, v in model.state_dict().items()}
-    torch.save({"state_dict": state} if wrap else state, path)
-    assert equal(initial_model(str(path), 3, seed=0), model)
 
 
 def test_an_unknown_init_is_refused_with_the_choices(tmp_path: Path) -> None:

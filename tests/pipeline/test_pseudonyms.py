@@ -112,8 +112,9 @@ def test_a_store_keeps_its_salt_which_its_owner_alone_may_read(tmp_path):
     assert read_salt(tmp_path / "other") != first
 
 
-@pytest.mark.parametrize("rival", [b"r" * 32])
-def test_of_two_runs_at_once_both_use_the_salt_of_the_first(tmp_path, monkeypatch, rival):
+def test_of_two_runs_at_once_both_use_the_salt_of_the_first(tmp_path, monkeypatch):
+    rival = b"r" * 32
+
     def draws_late(_bytes: int) -> bytes:
         (tmp_path / SALT).write_bytes(rival)
         return b"late" * 8
