@@ -27,7 +27,7 @@ from evaluation.comparison import (
 from evaluation.config import BootstrapConfig
 from evaluation.html_report import ReportContent, ReportSection, ReportTable, render_report
 from evaluation.paper_tables import write_csv
-from pipeline.progress import console
+from pipeline.progress import console, say
 from pipeline.store import outputs_above
 
 _SHOWN_ROWS = 16  # of a table on screen; the files hold all
@@ -48,8 +48,8 @@ def main(arguments: list[str]) -> int:
         if out.exists():
             raise CompareError(f"--out: {out} is there already; name a new folder")
         compare(runs, out)
-    except (CompareError, ValueError, OSError) as error:
-        console.print(f"error: {error}", markup=False, soft_wrap=True)
+    except (ValueError, OSError) as error:
+        say(f"error: {error}")
         return 1
     return 0
 
@@ -89,7 +89,7 @@ def compare(runs: dict[str, Path], out: Path) -> None:
     blocks = [ReportTable("settings", "Settings", "Only those that differ.", settings)]
     _show("settings that differ", settings)
     if any(len(names) > 1 for names in groups.values()):
-        console.print("runs that differ in the seed alone are shown as mean and deviation (sd)")
+        say("runs that differ in the seed alone are shown as mean and deviation (sd)")
     for name, shape in SHAPES.items():
         tables = _tables(runs, name)
         if len(tables) < 2:
@@ -124,8 +124,8 @@ def compare(runs: dict[str, Path], out: Path) -> None:
         sections=(ReportSection("comparison", "Comparison", tuple(blocks)),),
     )
     (out / "compare.html").write_text(render_report(page), encoding="utf-8")
-    console.print(f"tables: {out}", markup=False, soft_wrap=True)
-    console.print(f"page: {out / 'compare.html'}", markup=False, soft_wrap=True)
+    say(f"tables: {out}")
+    say(f"page: {out / 'compare.html'}")
 
 
 def _over_seeds(
@@ -171,7 +171,7 @@ def _show(title: str, table: pd.DataFrame) -> None:
         view.add_row(*map(_shown, row))
     console.print(view)
     if len(table) > _SHOWN_ROWS:
-        console.print(f"... {len(table) - _SHOWN_ROWS} more rows in the files")
+        say(f"... {len(table) - _SHOWN_ROWS} more rows in the files")
 
 
 def _shown(value: object) -> str:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
-from attribution.config import METHODS, required_taps
+from attribution.config import METHODS
 from data.config import Source
 from data.dicom_start import is_dicom
 from data.user_path import user_path
@@ -28,6 +28,7 @@ from pipeline.finished_run import FinishedRun
 from pipeline.keys import file_sha256, sample_seed
 from pipeline.progress import console, progress_bar, say
 from pipeline.provenance import provenance
+from pipeline.steps.explainer import Explainer
 from pipeline.store import write_json
 
 if TYPE_CHECKING:  # torch is imported once the arguments are known to be right
@@ -165,14 +166,14 @@ def explain_film(
     if not set(methods) <= set(METHODS):
         raise ExplainError(f"--method: {method!r} is not known; all, {', '.join(METHODS)}")
     loss = run.config.train.primary.value
-    taps = sorted({tap for each in methods for tap in required_taps(each, config)})
+    explainers = {each: Explainer.of(each, config, config.score) for each in methods}
+    taps = sorted({tap for explainer in explainers.values() for tap in explainer.taps})
     weights = run.artifact(f"train findings {loss}") / "model.safetensors"
     folders = {tap: run.artifact(f"statistics findings {tap}") for tap in taps}
 
     import torch
 
-    from attribution.base import SCORES
-    from attribution.methods import NEEDS_LAYERS, build_method
+    from attribution.methods import NEEDS_LAYERS
     from attribution.statistics import FeatureStatistics
     from models.checkpoints import load_checkpoint
     from models.densenet import normalise
@@ -198,12 +199,12 @@ def explain_film(
     }
     attributions = {}
     with progress_bar("explain") as progress:
-        for done, each in enumerate(methods, 1):
-            attributions[each] = build_method(each, config, statistics)(
+        for done, (each, explainer) in enumerate(explainers.items(), 1):
+            attributions[each] = explainer.build(statistics)(
                 model if each in NEEDS_LAYERS else frozen,
                 images,
                 torch.tensor([labels.index(target)], device=device),
-                score=SCORES[config.score],
+                score=explainer.score_function,
                 seeds=[seed],
             )
             progress(done, len(methods))
