@@ -15,7 +15,6 @@ from data.brixia_score import label_columns, parse_scores
 from data.cohort_index import CohortIndex
 from data.config import BrixiaConfig, DicomScaling
 from data.dicom import read_dicom, read_dicom_facts
-from data.dicom_errors import DicomError
 from data.grey_range import grey_doubt
 from data.integrity import (
     DataError,
@@ -201,7 +200,7 @@ def _facts(images: pd.DataFrame, root: Path) -> tuple[pd.DataFrame, pd.DataFrame
         path = root / name
         try:
             facts = read_dicom_facts(path)
-        except DicomError as error:
+        except DataError as error:
             problems.append((image, "film", reason_alone(error, path)))
             continue
         problems += [(image, field, reason) for field, reason in facts.doubts]

@@ -19,15 +19,7 @@ from pydicom.encaps import encapsulate
 from data import dicom_pixels, isolated_decoding
 from data.config import DicomScaling
 from data.dicom import DicomFacts, read_dicom, read_dicom_facts
-from data.dicom_errors import (
-    DamagedPixelData,
-    DicomError,
-    MultiFrame,
-    NoPixelData,
-    TooManyPixels,
-    UnknownPhotometricInterpretation,
-    UnsupportedTransferSyntax,
-)
+from data.integrity import DataError
 from tests.data.dicom_films import (
     SECRET,
     compress,
@@ -75,7 +67,6 @@ def test_lossless_compression_makes_no_difference(
     path = compress(tmp_path / "packed.dcm", dicom(film(bits), bits), syntax)
     grey, facts = read_dicom(path)
     np.testing.assert_array_equal(grey, plain)
-    assert facts.transfer_syntax == syntax.name
     assert facts == read_dicom_facts(path)
 
 
@@ -123,7 +114,7 @@ def test_a_film_whose_greys_would_wrap_around_is_refused(
     read_dicom(write(tmp_path / "right.dcm", ds))
     for name, value in wrong.items():
         setattr(ds, name, value)
-    with pytest.raises(DamagedPixelData, match="BitsStored or PixelRepresentation does not fit"):
+    with pytest.raises(DataError, match="BitsStored or PixelRepresentation does not fit"):
         read_dicom(write(tmp_path / "wrong.dcm", ds))
 
 
@@ -137,7 +128,7 @@ def test_a_jpeg_2000_stream_of_signed_values_that_the_header_calls_unsigned_is_r
     grey, _ = read_dicom(write(tmp_path / "right.dcm", ds))
     np.testing.assert_allclose(grey, slope(bits) * (255 / (2**bits - 1)), atol=0.5 + 1e-9)
     ds.PixelRepresentation = 0
-    with pytest.raises(DamagedPixelData, match="PixelRepresentation does not fit"):
+    with pytest.raises(DataError, match="PixelRepresentation does not fit"):
         read_dicom(write(tmp_path / "wrong.dcm", ds))
 
 
@@ -174,11 +165,10 @@ def test_a_table_of_bytes_is_the_same_in_every_byte_order(
 def test_the_scaling_asked_for_is_used(tmp_path: Path) -> None:
     ds = dicom(film(14), 14, WindowCenter=9000, WindowWidth=9000)
     path = write(tmp_path / "a.dcm", ds)
-    published, facts = read_dicom(path, DicomScaling.published_code)
+    published, _ = read_dicom(path, DicomScaling.published_code)
     np.testing.assert_array_equal(published, film(14).astype(int) * 255 // 65535)
     shown = (film(14) - 9000.0 + 0.5) / 8999 + 0.5
     np.testing.assert_allclose(read_dicom(path)[0], 255 * shown.clip(0, 1), atol=0.5 + 1e-9)
-    assert facts.window == "window"
 
 
 def test_facts_are_those_of_the_header(tmp_path: Path) -> None:
@@ -187,7 +177,7 @@ def test_facts_are_those_of_the_header(tmp_path: Path) -> None:
     facts = read_dicom_facts(write(tmp_path / "a.dcm", ds))
     assert facts == DicomFacts(
         rows=40, columns=44, bits_stored=12, photometric="MONOCHROME2",
-        transfer_syntax="Explicit VR Little Endian", window="window", spacing=(0.2, 0.1),
+        spacing=(0.2, 0.1),
         aspect=2, text_excluded=True, doubts=(),
     )  # fmt: skip
 
@@ -245,50 +235,50 @@ def syntax_of(syntax: str) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("content", "kind", "reason"),
+    ("content", "reason"),
     [
-        (without("PixelData"), NoPixelData, "no pixel data"),
-        (replaced(Rows=0), NoPixelData, "no pixels"),
-        (replaced(PhotometricInterpretation="RGB"), UnknownPhotometricInterpretation, "MONO"),
-        (replaced(PhotometricInterpretation=SECRET), UnknownPhotometricInterpretation, "MONO"),
-        (without("PhotometricInterpretation"), UnknownPhotometricInterpretation, "MONO"),
-        (replaced(SamplesPerPixel=3), UnknownPhotometricInterpretation, "one sample"),
-        (replaced(NumberOfFrames=2), MultiFrame, "several frames"),
-        (replaced(NumberOfFrames=0), MultiFrame, "NumberOfFrames is 0"),
-        (replaced(NumberOfFrames=1).replace(b"IS\2\x001 ", b"IS\2\0001,"), MultiFrame,
+        (without("PixelData"), "no pixel data"),
+        (replaced(Rows=0), "no pixels"),
+        (replaced(PhotometricInterpretation="RGB"), "MONO"),
+        (replaced(PhotometricInterpretation=SECRET), "MONO"),
+        (without("PhotometricInterpretation"), "MONO"),
+        (replaced(SamplesPerPixel=3), "one sample"),
+        (replaced(NumberOfFrames=2), "several frames"),
+        (replaced(NumberOfFrames=0), "NumberOfFrames is 0"),
+        (replaced(NumberOfFrames=1).replace(b"IS\2\x001 ", b"IS\2\0001,"),
          "NumberOfFrames is not a whole number"),
-        (replaced(Rows=65535, Columns=65535), TooManyPixels, "too large"),
-        (replaced(Rows=300), DamagedPixelData, "truncated"),
-        (written(dicom(film()))[:-9], DicomError, "truncated"),
-        (written(dicom(film()))[:400], DicomError, "no pixel data|absent|truncated"),
-        (without("Rows"), DicomError, "Rows is absent"),
-        (replaced(BitsAllocated=32, BitsStored=32, HighBit=31), DicomError, "BitsAllocated 32"),
-        (replaced(HighBit=15), DicomError, "HighBit 15"),
-        (replaced(BitsStored=0, HighBit=0), DicomError, "BitsStored 0"),
-        (replaced(PixelRepresentation=7), DicomError, "PixelRepresentation"),
-        (replaced(WindowCenter=1, WindowWidth=0), DicomError, "WindowWidth is too small"),
-        (replaced(WindowCenter=1, WindowWidth=9, VOILUTFunction="X"), DicomError, "VOILUTFunction"),
-        (replaced(RescaleSlope=0, RescaleIntercept=0), DicomError, "RescaleSlope"),
-        (replaced(VOILUTSequence=[Dataset()]), DicomError, "damaged"),
-        (deflated(), UnsupportedTransferSyntax, "deflated"),
-        (syntax_of("1.2.840.10008.1.2.4.100"), UnsupportedTransferSyntax, "is not read"),
-        (syntax_of("1.2.3"), UnsupportedTransferSyntax, "absent or unknown"),
-        (syntax_of(uid.JPEGExtended12Bit), UnsupportedTransferSyntax, "12 bits is not read"),
-        (b"", DicomError, "empty"),
-        (b"no DICOM file" * 20, DicomError, "not a DICOM file"),
+        (replaced(Rows=65535, Columns=65535), "too large"),
+        (replaced(Rows=300), "truncated"),
+        (written(dicom(film()))[:-9], "truncated"),
+        (written(dicom(film()))[:400], "no pixel data|absent|truncated"),
+        (without("Rows"), "Rows is absent"),
+        (replaced(BitsAllocated=32, BitsStored=32, HighBit=31), "BitsAllocated 32"),
+        (replaced(HighBit=15), "HighBit 15"),
+        (replaced(BitsStored=0, HighBit=0), "BitsStored 0"),
+        (replaced(PixelRepresentation=7), "PixelRepresentation"),
+        (replaced(WindowCenter=1, WindowWidth=0), "WindowWidth is too small"),
+        (replaced(WindowCenter=1, WindowWidth=9, VOILUTFunction="X"), "VOILUTFunction"),
+        (replaced(RescaleSlope=0, RescaleIntercept=0), "RescaleSlope"),
+        (replaced(VOILUTSequence=[Dataset()]), "damaged"),
+        (deflated(), "deflated"),
+        (syntax_of("1.2.840.10008.1.2.4.100"), "is not read"),
+        (syntax_of("1.2.3"), "absent or unknown"),
+        (syntax_of(uid.JPEGExtended12Bit), "12 bits is not read"),
+        (b"", "empty"),
+        (b"no DICOM file" * 20, "not a DICOM file"),
         (compressed(uid.JPEG2000Lossless, b"\xff\x4f\xff\x51", 8, b"\0\0\x75\x30" * 2),
-         DamagedPixelData, "not the size"),
+         "not the size"),
         (compressed(uid.JPEGLSLossless, b"\xff\xf7", 5, b"\x7f\xff" * 2),
-         DamagedPixelData, "not the size"),
+         "not the size"),
         (compressed(uid.JPEG2000Lossless, b"\xff\x4f\xff\x51", 0, b"\0" * 4),
-         DamagedPixelData, "not the size"),
+         "not the size"),
     ],
 )  # fmt: skip
 def test_what_is_no_single_grey_film_is_refused_by_name(
-    tmp_path: Path, content: bytes, kind: type[DicomError], reason: str
+    tmp_path: Path, content: bytes, reason: str
 ) -> None:
     (tmp_path / "a.dcm").write_bytes(content)
-    with pytest.raises(kind, match=f"a.dcm: .*({reason})") as caught:
+    with pytest.raises(DataError, match=f"a.dcm: .*({reason})") as caught:
         read_dicom(tmp_path / "a.dcm")
     assert SECRET not in str(caught.value)
     assert caught.value.__suppress_context__  # the parser's own error may quote the header
@@ -310,7 +300,7 @@ def test_a_bomb_takes_no_memory(tmp_path: Path) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for content in bombs:
         (tmp_path / "a.dcm").write_bytes(content)
-        with pytest.raises(DicomError):
+        with pytest.raises(DataError):
             read_dicom(tmp_path / "a.dcm")
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # KiB
 
@@ -318,13 +308,13 @@ def test_a_bomb_takes_no_memory(tmp_path: Path) -> None:
 def test_absent_files_folders_and_pipes_are_refused(tmp_path: Path) -> None:
     (tmp_path / "folder.dcm").mkdir()
     os.mkfifo(tmp_path / "pipe.dcm")
-    caught: list[DicomError] = []
+    caught: list[DataError] = []
 
     def read() -> None:
         for name in ("absent.dcm", "folder.dcm", "pipe.dcm"):
             try:
                 read_dicom(tmp_path / name)
-            except DicomError as error:
+            except DataError as error:
                 caught.append(error)
 
     thread = threading.Thread(target=read, daemon=True)
@@ -353,7 +343,7 @@ def test_no_cut_of_a_film_reads_as_another_film(
     path.write_bytes(content[: int(share * len(content))])
     try:
         grey, _ = read_dicom(path)
-    except DicomError:
+    except DataError:
         return
     path.write_bytes(content)
     assert share * len(content) > len(content) - 16  # the delimiter after the last pixel
@@ -370,7 +360,7 @@ def test_what_a_decoder_could_take_along_is_decoded_in_a_process_of_its_own(
     np.testing.assert_array_equal(read_dicom(path)[0], here)
     (tmp_path / "dies.py").write_text("import os; os.abort()")
     monkeypatch.setattr(isolated_decoding, "__file__", str(tmp_path / "dies.py"))
-    with pytest.raises(DamagedPixelData, match=r"a\.dcm: pixel data damaged"):
+    with pytest.raises(DataError, match=r"a\.dcm: pixel data damaged"):
         read_dicom(path)
 
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from pydicom import dcmread
 
-from data.dicom_errors import DicomError
+from data.integrity import DataError
 from pipeline.config import compose_config
 from pipeline.explain import main
 from pipeline.keys import file_sha256
@@ -267,7 +267,7 @@ def test_a_path_with_blanks_that_lacks_its_quotes_is_told_and_not_repeated(capsy
 
 
 @pytest.mark.parametrize("reader", ["pipeline.explain.file_sha256", "data.dicom.read_dicom_facts"])
-@pytest.mark.parametrize("kind", [FileNotFoundError, DicomError])
+@pytest.mark.parametrize("kind", [FileNotFoundError, DataError])
 def test_a_film_that_goes_away_meanwhile_is_told_without_its_path(
     outputs, tmp_path, film, capsys, monkeypatch, reader, kind
 ):
