@@ -35,10 +35,6 @@ if TYPE_CHECKING:  # torch is imported once the arguments are known to be right
     from attribution.base import Attribution
 
 
-class ExplainError(ValueError):
-    """An argument that cannot work; the message names it."""
-
-
 @dataclass(frozen=True)
 class Film:
     """A film of the user's: uint8 (side, side) as the model sees it, with notes to show."""
@@ -79,9 +75,9 @@ def main(arguments: list[str]) -> int:
         run = FinishedRun.read(options.run)
         out = options.out or run.outputs / "explain" / f"{datetime.now():%Y-%m-%d-%H-%M-%S-%f}"
         if out.exists():
-            raise ExplainError(f"--out: {out} is there already; name a new folder")
+            raise ValueError(f"--out: {out} is there already; name a new folder")
         if options.secondary_capture and not _is_dicom(options.image):
-            raise ExplainError("--secondary-capture: the film is not DICOM")
+            raise ValueError("--secondary-capture: the film is not DICOM")
         film = read_film(options.image, run.config.dataset.side)
         if run.config.dataset.source is Source.phantoms:
             film.notes.append("this model was trained on phantoms: it knows nothing of patients")
@@ -102,7 +98,7 @@ def main(arguments: list[str]) -> int:
 
 
 def read_film(path: Path, side: int) -> Film:
-    """Raises ExplainError, which does not name the film."""
+    """Raises ValueError, which does not name the film."""
     from data.grey_range import grey_doubt
     from data.image_files import read_film
     from data.packing import resize_and_crop
@@ -130,16 +126,16 @@ def read_film(path: Path, side: int) -> Film:
 
 @contextmanager
 def _nameless(film: Path) -> Iterator[None]:
-    """Turns errors of reading into ExplainErrors that say what is wrong with the film, but not its
+    """Turns errors of reading into ValueErrors that say what is wrong with the film, but not its
     name or path: these may be a patient's, and what is on a screen is copied."""
     from data.integrity import DataError, reason_alone
 
     try:
         yield
     except DataError as error:
-        raise ExplainError(f"--image: {reason_alone(error, film)}") from None
+        raise ValueError(f"--image: {reason_alone(error, film)}") from None
     except OSError as error:
-        raise ExplainError(f"--image: cannot be read: {error.strerror}") from None
+        raise ValueError(f"--image: cannot be read: {error.strerror}") from None
 
 
 def _item(run: FinishedRun, name: str, digest: str) -> str:
@@ -164,7 +160,7 @@ def explain_film(
     config = run.config.attribution
     methods = config.methods if method == "all" else [method]
     if not set(methods) <= set(METHODS):
-        raise ExplainError(f"--method: {method!r} is not known; all, {', '.join(METHODS)}")
+        raise ValueError(f"--method: {method!r} is not known; all, {', '.join(METHODS)}")
     loss = run.config.train.primary.value
     explainers = {each: Explainer.of(each, config, config.score) for each in methods}
     taps = sorted({tap for explainer in explainers.values() for tap in explainer.taps})
@@ -184,7 +180,7 @@ def explain_film(
     model, about = load_checkpoint(weights)
     labels: list[str] = about["labels"]
     if target not in (None, *labels):
-        raise ExplainError(f"--target: {target!r} is no label of this model: {', '.join(labels)}")
+        raise ValueError(f"--target: {target!r} is no label of this model: {', '.join(labels)}")
     device = resolve_device("auto")
     frozen = FrozenDenseNet(model.to(device))
     images = normalise(torch.from_numpy(pixels.copy())[None].to(device))

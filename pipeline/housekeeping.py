@@ -24,10 +24,6 @@ from pipeline.store import (
 _LINK_SECONDS = 60  # a run renames its link to the newest run at once
 
 
-class UnreadableRunError(ValueError):
-    """A run folder whose record cannot be read, so what it refers to is unknown."""
-
-
 def references(store: Store, outputs: Path) -> Counter[Path]:
     """How many run folders below ``outputs`` refer to each artifact folder.
 
@@ -35,7 +31,7 @@ def references(store: Store, outputs: Path) -> Counter[Path]:
 
     Raises
     ------
-    UnreadableRunError
+    ValueError
         Where a record cannot be read.
     """
     found: Counter[Path] = Counter()
@@ -50,7 +46,7 @@ def references(store: Store, outputs: Path) -> Counter[Path]:
         except FileNotFoundError:  # the run ended in this moment
             return references(store, outputs)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UnreadableRunError(
+            raise ValueError(
                 f"{record}: cannot be read ({error!r}), so what it refers to is unknown: restore"
                 " it or delete its run folder"
             ) from error

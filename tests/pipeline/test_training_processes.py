@@ -20,7 +20,7 @@ from pipeline.disk import FullDiskError
 from pipeline.interrupts import stop_on_signals
 from pipeline.runner import StepFailedError
 from pipeline.step import Machine
-from pipeline.training_processes import RankError, train_in_processes
+from pipeline.training_processes import train_in_processes
 from tests.pipeline.small_plan import digests, make
 
 TRAIN = "train findings bce"
@@ -75,8 +75,8 @@ def test_the_first_process_tells_its_progress_and_the_result(imported_once: None
 @pytest.mark.parametrize(
     ("what", "error", "message"),
     [
-        ("fails", RankError, "rank 1 of train.processes=2: ValueError: no such film. Finished"),
-        ("is killed", RankError, "rank 1 of train.processes=2: its process ended with code -9"),
+        ("fails", RuntimeError, "rank 1 of train.processes=2: ValueError: no such film. Finished"),
+        ("is killed", RuntimeError, "rank 1 of train.processes=2: its process ended with code -9"),
         ("finds no room", FullDiskError, "cannot write to the disk of"),
     ],
 )
