@@ -120,7 +120,7 @@ def _canonical(names: pd.Series) -> pd.Series:
 
 
 def shown_name(path: str) -> str:
-    """What may be told of the path of a film: a name that could be a patient's is left out."""
+    """The name of a film as messages may show it: never one that could be a patient's."""
     name = path.removeprefix(f"{FILMS}/")
     return name if NAME.fullmatch(name) else OTHER_NAME
 

@@ -31,7 +31,7 @@ _GREY_OF_16_BITS = ((np.arange(65536) * 255 + 32767) // 65535).astype(np.uint8)
 
 
 def read_grey(path: Path) -> np.ndarray:
-    """The film of ``read_film``, where nobody asks how it was turned."""
+    """The film of ``read_film``, without how it was turned."""
     return read_film(path)[0]
 
 

@@ -110,7 +110,7 @@ def is_linked_folder(root: Path, name: str) -> bool:
 
 
 def check_file(path: Path, most: int) -> int:
-    """Its bytes, told before it is opened, for a pipe would block and a device never end.
+    """Its size in bytes. Not opened, for a pipe would block and a device never end.
 
     Raises DataError, which does not name the file, where it is not regular or over ``most`` bytes.
     """

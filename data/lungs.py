@@ -1,8 +1,8 @@
 """Lung masks cut into the six zones of the Brixia score: two lungs in three strips each.
 
 The paper divides each lung in three; the score's own lines follow the aortic arch and the hila. The
-lung at the image's left is taken for the patient's right one: ``data/laterality.py`` tells whether
-it is.
+lung at the image's left is taken for the patient's right one: ``data/laterality.py`` checks
+that it is.
 """
 
 from dataclasses import dataclass

@@ -190,7 +190,7 @@ def _read_entries(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def _years(age: str) -> float:
-    """Age in years; the first edition writes 058Y, 006M, 012D. NaN if it is nobody's."""
+    """Age in years; the first edition writes 058Y, 006M, 012D. NaN if implausible."""
     match = re.fullmatch(r"(\d{1,6})([YMD]?)", age)
     in_a_year = {"": 1.0, "Y": 1.0, "M": 12.0, "D": 365.25}
     years = int(match[1]) / in_a_year[match[2]] if match else math.nan

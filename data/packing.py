@@ -215,11 +215,11 @@ class PackedFilms:
         rows = self.table["row"].to_numpy()[positions]
         films = np.empty((len(positions), self.side, self.side), dtype=np.uint8)
         for shard in np.unique(shards):
-            here = shards == shard
+            in_shard = shards == shard
             packed = self._shard(shard)
-            if packed.shape[1] != self.side or rows[here].max() >= len(packed):
+            if packed.shape[1] != self.side or rows[in_shard].max() >= len(packed):
                 raise DataError(f"{self.folder}: {INDEX_FILE} and its shards differ: pack again")
-            films[here] = packed[rows[here]]
+            films[in_shard] = packed[rows[in_shard]]
         return films
 
     def _shard(self, shard: int) -> np.ndarray:

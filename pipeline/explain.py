@@ -208,7 +208,7 @@ def explain_film(
 
 
 def _is_dicom(path: Path) -> bool:
-    with suppress(OSError):  # whoever reads it next says what is wrong
+    with suppress(OSError):  # reading it says what is wrong
         return is_dicom(path)
     return False
 
