@@ -26,6 +26,7 @@ from data.integrity import (
     reason_alone,
     resolve_film,
     resolve_inside,
+    row_problems,
 )
 from data.nih_files import find_films
 from data.packing import SquareReader, squash
@@ -144,12 +145,7 @@ def _read_entries(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     odd = ~table["consensus"].isin((*IN_CONSENSUS, *OUT_OF_CONSENSUS))
     reasons[usable & odd] += "; ConsensusTestset is neither 0 nor 1: taken for 0"
     reasons = reasons.str.removeprefix("; ")
-    listed = reasons != ""
-    problems = list_problems(written[listed].map(shown_name), "", reasons[listed])
-    problems["field"] = [f"{path.name} line {line}" for line in problems.index]
-    if not usable.any():
-        raise DataError(f"{path} has no usable row: {commonest(problems)}")
-
+    problems = row_problems(path, written.map(shown_name), reasons, usable)
     entries = table[usable][["image", "patient", "photometric"]]
     entries = entries.assign(consensus=table["consensus"].isin(IN_CONSENSUS))
     labels = label_columns(scores[usable]).set_index(entries.index)

@@ -41,6 +41,22 @@ def list_problems(files: pd.Series, field: str, reason: str | pd.Series) -> pd.D
     )
 
 
+def row_problems(
+    path: Path, names: pd.Series, reasons: pd.Series, usable: pd.Series
+) -> pd.DataFrame:
+    """Problems of the rows of a table that have a reason, each with its line.
+
+    names, reasons, usable: by line, as indexed by ``read_table``. Raises DataError, with the
+    commonest reason, where no row is usable.
+    """
+    listed = reasons != ""
+    problems = list_problems(names[listed], "", reasons[listed])
+    problems["field"] = [f"{path.name} line {line}" for line in problems.index]
+    if not usable.any():
+        raise DataError(f"{path} has no usable row: {commonest(problems)}")
+    return problems
+
+
 def commonest(problems: pd.DataFrame) -> str:
     """Of a table of problems: which one there is most often, how often, and where it is first.
 
