@@ -74,7 +74,7 @@ def reasons(index: CohortIndex, file: str) -> list[str]:
 
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
-def test_a_clean_layout_has_no_problems(tmp_path: Path, mark: str, newline: str) -> None:
+def test_a_clean_layout_has_no_problems(tmp_path, mark, newline):
     index = read(Layout(mark=mark, newline=newline).write(tmp_path))
     assert index.problems.empty
     assert list(index.problems.columns) == ["file", "field", "reason"]
@@ -92,7 +92,7 @@ def test_a_clean_layout_has_no_problems(tmp_path: Path, mark: str, newline: str)
     assert index.images["consensus"].sum() == 1
 
 
-def test_lost_leading_zeros_are_restored_where_the_sum_confirms_them(tmp_path: Path) -> None:
+def test_lost_leading_zeros_are_restored_where_the_sum_confirms_them(tmp_path):
     layout = Layout()
     reference = read(layout.write(tmp_path / "a"))
     layout.rows[0] = layout.rows[0].replace(";000000;", ";0;")
@@ -116,9 +116,7 @@ def test_lost_leading_zeros_are_restored_where_the_sum_confirms_them(tmp_path: P
         ("112233", "", "does not add up"),
     ],
 )
-def test_a_bad_score_is_skipped_and_listed(
-    tmp_path: Path, score: str, total: str, reason: str
-) -> None:
+def test_a_bad_score_is_skipped_and_listed(tmp_path, score, total, reason):
     layout = Layout()
     layout.rows[2] = row(NAMES[2], score, total, "12")
     index = read(layout.write(tmp_path))
@@ -137,9 +135,7 @@ def test_a_bad_score_is_skipped_and_listed(
         (NAMES[2], "", "no Subject"),
     ],
 )
-def test_a_row_without_a_name_or_subject_of_its_own_is_skipped(
-    tmp_path: Path, name: str, subject: str, reason: str
-) -> None:
+def test_a_row_without_a_name_or_subject_of_its_own_is_skipped(tmp_path, name, subject, reason):
     layout = Layout()
     layout.rows[2] = row(name, "112233", "12", subject)
     index = read(layout.write(tmp_path))
@@ -149,7 +145,7 @@ def test_a_row_without_a_name_or_subject_of_its_own_is_skipped(
     assert "on disk, but no usable row names it" in reasons(index, NAMES[2])
 
 
-def test_a_table_without_a_usable_row_is_refused_with_the_reason(tmp_path: Path) -> None:
+def test_a_table_without_a_usable_row_is_refused_with_the_reason(tmp_path):
     layout = Layout(rows=[row(name, "112233", "99", "1") for name in NAMES])
     layout.rows[0] = row("DOE^JANE.dcm", "112233", "12", "")
     with pytest.raises(
@@ -160,7 +156,7 @@ def test_a_table_without_a_usable_row_is_refused_with_the_reason(tmp_path: Path)
     assert "DOE" not in str(caught.value)
 
 
-def test_a_split_that_names_no_film_is_refused_with_the_reason(tmp_path: Path) -> None:
+def test_a_split_that_names_no_film_is_refused_with_the_reason(tmp_path):
     root = Layout().write(tmp_path)
     (root / "split.csv").write_text("Image Index,fold\n1234567890123456.dcm,train\n")
     with pytest.raises(DataError, match=r"none of the 6 films .*not in it.* \(6 of 6 .*split\.csv"):
@@ -174,9 +170,7 @@ def test_a_split_that_names_no_film_is_refused_with_the_reason(tmp_path: Path) -
         *(("2", False, True), ("yes", False, True), ("DOE^JANE", False, True)),
     ],
 )
-def test_a_consensus_field_is_0_or_1_or_listed(
-    tmp_path: Path, written: str, held: bool, listed: bool
-) -> None:
+def test_a_consensus_field_is_0_or_1_or_listed(tmp_path, written, held, listed):
     layout = Layout()
     layout.rows[1] = row(NAMES[1], "1001", "2", "11", written)
     index = read(layout.write(tmp_path))
@@ -186,7 +180,7 @@ def test_a_consensus_field_is_0_or_1_or_listed(
     assert ("; ConsensusTestset is neither 0 nor 1: taken for 0" in said) == listed
 
 
-def test_no_text_of_a_row_that_is_shifted_is_repeated(tmp_path: Path) -> None:
+def test_no_text_of_a_row_that_is_shifted_is_repeated(tmp_path):
     layout = Layout(rows=[row(NAMES[0], "DOE^JANE", "DOE", "1")])
     with pytest.raises(DataError, match="not six digits") as caught:
         read(layout.write(tmp_path))
@@ -195,7 +189,7 @@ def test_no_text_of_a_row_that_is_shifted_is_repeated(tmp_path: Path) -> None:
     assert "DOE" not in index.problems.to_csv()
 
 
-def test_names_without_their_ending_are_known(tmp_path: Path) -> None:
+def test_names_without_their_ending_are_known(tmp_path):
     layout = Layout()
     layout.rows[2] = layout.rows[2].replace(".dcm", "")
     index = read(layout.write(tmp_path))
@@ -203,13 +197,13 @@ def test_names_without_their_ending_are_known(tmp_path: Path) -> None:
     assert index.images["image"].tolist() == NAMES
 
 
-def test_absent_films_are_listed(tmp_path: Path) -> None:
+def test_absent_films_are_listed(tmp_path):
     index = read(Layout(absent=(NAMES[1],)).write(tmp_path))
     assert (index.expected, index.found, len(index.images)) == (6, 5, 5)
     assert reasons(index, NAMES[1]) == ["listed there, but not found"]
 
 
-def test_unusable_and_doubtful_films_are_listed(tmp_path: Path) -> None:
+def test_unusable_and_doubtful_films_are_listed(tmp_path):
     root = Layout().write(tmp_path)
     save(root / "dicom_clean" / NAMES[0], Rows=65535, Columns=65535)
     (root / "dicom_clean" / NAMES[1]).write_text("no film")
@@ -227,9 +221,7 @@ def test_unusable_and_doubtful_films_are_listed(tmp_path: Path) -> None:
     assert np.isnan(index.images["row_spacing"][2])
 
 
-def test_folds_are_drawn_by_subject_and_do_not_depend_on_which_films_are_present(
-    tmp_path: Path,
-) -> None:
+def test_folds_are_drawn_by_subject_and_do_not_depend_on_which_films_are_present(tmp_path):
     settings = {"val_fraction": 0.3, "test_fraction": 0.3}
     whole = read(Layout().write(tmp_path / "a"), **settings)
     assert set(whole.images["fold"]) == {"train", "val", "test"}
@@ -242,7 +234,7 @@ def test_folds_are_drawn_by_subject_and_do_not_depend_on_which_films_are_present
         read(tmp_path / "a", val_fraction=0.6, test_fraction=0.4)
 
 
-def test_the_published_split_is_read_from_the_users_copy(tmp_path: Path) -> None:
+def test_the_published_split_is_read_from_the_users_copy(tmp_path):
     root = Layout().write(tmp_path)
     folds = ["train", "val", "test", "train", "val"]
     lines = [
@@ -265,9 +257,7 @@ def test_the_published_split_is_read_from_the_users_copy(tmp_path: Path) -> None
         ([], "no rows"),
     ],
 )
-def test_a_split_that_makes_no_sense_is_refused(
-    tmp_path: Path, lines: list[str], message: str
-) -> None:
+def test_a_split_that_makes_no_sense_is_refused(tmp_path, lines, message):
     root = Layout().write(tmp_path)
     (root / "split.csv").write_text("\n".join(["Image Index,fold", *lines, ""]))
     with pytest.raises(DataError, match=message):
@@ -276,7 +266,7 @@ def test_a_split_that_makes_no_sense_is_refused(
         read(root, split_file="../split.csv")
 
 
-def test_a_wrong_root_says_what_was_looked_for(tmp_path: Path) -> None:
+def test_a_wrong_root_says_what_was_looked_for(tmp_path):
     with pytest.raises(DataError, match=r"paths\.brixia"):
         read(tmp_path / "absent")
     with pytest.raises(DataError, match=r"metadata_global_v2\.csv not found"):
@@ -297,7 +287,7 @@ def test_a_wrong_root_says_what_was_looked_for(tmp_path: Path) -> None:
         read(root)
 
 
-def test_a_table_that_is_a_link_out_of_the_root_is_not_followed(tmp_path: Path) -> None:
+def test_a_table_that_is_a_link_out_of_the_root_is_not_followed(tmp_path):
     root = Layout().write(tmp_path / "root")
     (root / TABLE).unlink()
     (root / TABLE).symlink_to(tmp_path / "elsewhere.csv")
@@ -305,7 +295,7 @@ def test_a_table_that_is_a_link_out_of_the_root_is_not_followed(tmp_path: Path) 
         read(root)
 
 
-def test_names_that_may_be_a_patient_s_are_not_repeated(tmp_path: Path) -> None:
+def test_names_that_may_be_a_patient_s_are_not_repeated(tmp_path):
     layout = Layout()
     layout.rows += [row("DOE^JANE.dcm", "000000", "0", "16"), row("DOE.dcm", "1", "1", "")]
     root = layout.write(tmp_path)
@@ -324,14 +314,14 @@ def test_names_that_may_be_a_patient_s_are_not_repeated(tmp_path: Path) -> None:
     assert "DOE" not in index.images.to_csv() + index.problems.to_csv()
 
 
-def test_films_outside_dicom_clean_are_not_looked_at(tmp_path: Path) -> None:
+def test_films_outside_dicom_clean_are_not_looked_at(tmp_path):
     root = Layout().write(tmp_path / "root")
     save(root / "dicom" / NAMES[0], seed=99)
     save(root / "dicom" / "1234567890123456.dcm")
     assert read(root).problems.empty
 
 
-def test_a_link_to_the_whole_folder_of_films_is_followed_and_no_other(tmp_path: Path) -> None:
+def test_a_link_to_the_whole_folder_of_films_is_followed_and_no_other(tmp_path):
     root = Layout().write(tmp_path / "root")
     plain = read(root).images
     (root / "dicom_clean").rename(tmp_path / "disk")
@@ -349,7 +339,7 @@ def test_a_link_to_the_whole_folder_of_films_is_followed_and_no_other(tmp_path: 
 
 
 @pytest.mark.parametrize("scaling", list(DicomScaling))
-def test_films_are_packed_squashed_to_a_square(tmp_path: Path, scaling: DicomScaling) -> None:
+def test_films_are_packed_squashed_to_a_square(tmp_path, scaling):
     root = Layout().write(tmp_path / "root")
     images = read(root).images
     save(root / images["path"][1], NumberOfFrames=3)
@@ -365,9 +355,7 @@ def test_films_are_packed_squashed_to_a_square(tmp_path: Path, scaling: DicomSca
 
 
 @pytest.mark.parametrize("scaling", list(DicomScaling))
-def test_a_film_that_shows_nothing_is_packed_and_listed(
-    tmp_path: Path, scaling: DicomScaling
-) -> None:
+def test_a_film_that_shows_nothing_is_packed_and_listed(tmp_path, scaling):
     root = Layout().write(tmp_path / "root")
     images = read(root).images
     save(root / images["path"][1], BitsStored=16, HighBit=15, WindowCenter=60000, WindowWidth=100)

@@ -38,7 +38,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
     "syntax",
     [uid.ExplicitVRLittleEndian, uid.ImplicitVRLittleEndian, uid.ExplicitVRBigEndian],
 )
-def test_byte_orders_make_no_difference(tmp_path: Path, syntax: uid.UID) -> None:
+def test_byte_orders_make_no_difference(tmp_path, syntax):
     pixels = film()
     item = Dataset()
     order = ">u2" if syntax == uid.ExplicitVRBigEndian else "<u2"
@@ -60,9 +60,7 @@ def test_byte_orders_make_no_difference(tmp_path: Path, syntax: uid.UID) -> None
         (uid.JPEGLosslessSV1, 16),
     ],
 )
-def test_lossless_compression_makes_no_difference(
-    tmp_path: Path, syntax: uid.UID, bits: int
-) -> None:
+def test_lossless_compression_makes_no_difference(tmp_path, syntax, bits):
     plain, _ = read_dicom(write(tmp_path / "plain.dcm", dicom(film(bits), bits)))
     path = compress(tmp_path / "packed.dcm", dicom(film(bits), bits), syntax)
     grey, facts = read_dicom(path)
@@ -70,7 +68,7 @@ def test_lossless_compression_makes_no_difference(
     assert facts == read_dicom_facts(path)
 
 
-def test_jpeg_baseline_is_read_to_its_loss(tmp_path: Path) -> None:
+def test_jpeg_baseline_is_read_to_its_loss(tmp_path):
     smooth = np.add.outer(np.arange(64), np.arange(80)).astype(np.uint8)
     stream = io.BytesIO()
     Image.fromarray(smooth).save(stream, "JPEG", quality=95)
@@ -79,7 +77,7 @@ def test_jpeg_baseline_is_read_to_its_loss(tmp_path: Path) -> None:
     assert np.abs(read_dicom(path)[0].astype(int) - smooth).max() <= 3
 
 
-def test_bits_above_bits_stored_are_ignored(tmp_path: Path) -> None:
+def test_bits_above_bits_stored_are_ignored(tmp_path):
     overlay = film() | np.uint16(0xA000)
     plain, _ = read_dicom(write(tmp_path / "plain.dcm", dicom(film())))
     grey, _ = read_dicom(write(tmp_path / "overlay.dcm", dicom(overlay)))
@@ -105,9 +103,7 @@ def slope(bits: int = 12) -> np.ndarray:
         (slope().astype(np.uint16), 12, {"BitsStored": 10, "HighBit": 9}),
     ],
 )
-def test_a_film_whose_greys_would_wrap_around_is_refused(
-    tmp_path: Path, syntax: uid.UID, pixels: np.ndarray, bits: int, wrong: dict[str, int]
-) -> None:
+def test_a_film_whose_greys_would_wrap_around_is_refused(tmp_path, syntax, pixels, bits, wrong):
     ds = dicom(pixels, bits)
     if syntax.is_compressed:
         ds.compress(syntax, generate_instance_uid=False)
@@ -120,8 +116,8 @@ def test_a_film_whose_greys_would_wrap_around_is_refused(
 
 @pytest.mark.parametrize("bits", [8, 12, 16])
 def test_a_jpeg_2000_stream_of_signed_values_that_the_header_calls_unsigned_is_refused(
-    tmp_path: Path, bits: int
-) -> None:
+    tmp_path, bits
+):
     signed = (slope(bits) - 2 ** (bits - 1)).astype(np.int8 if bits == 8 else np.int16)
     ds = dicom(signed, bits)
     ds.compress(uid.JPEG2000Lossless, generate_instance_uid=False)
@@ -133,7 +129,7 @@ def test_a_jpeg_2000_stream_of_signed_values_that_the_header_calls_unsigned_is_r
 
 
 @pytest.mark.parametrize("bits", [8, 12, 16])
-def test_signed_films_that_run_through_zero_are_read(tmp_path: Path, bits: int) -> None:
+def test_signed_films_that_run_through_zero_are_read(tmp_path, bits):
     signed = (slope(bits) - 2 ** (bits - 1)).astype(np.int8 if bits == 8 else np.int16)
     grey, _ = read_dicom(write(tmp_path / "a.dcm", dicom(signed, bits)))
     np.testing.assert_allclose(grey, slope(bits) * (255 / (2**bits - 1)), atol=0.5 + 1e-9)
@@ -147,9 +143,7 @@ def test_signed_films_that_run_through_zero_are_read(tmp_path: Path, bits: int) 
     "syntax", [uid.ExplicitVRLittleEndian, uid.ImplicitVRLittleEndian, uid.ExplicitVRBigEndian]
 )
 @pytest.mark.parametrize("count", [4095, 4096])
-def test_a_table_of_bytes_is_the_same_in_every_byte_order(
-    tmp_path: Path, syntax: uid.UID, count: int
-) -> None:
+def test_a_table_of_bytes_is_the_same_in_every_byte_order(tmp_path, syntax, count):
     big = syntax == uid.ExplicitVRBigEndian
     entries = (np.arange(count) // 16).astype(np.uint8)
     item = Dataset()
@@ -162,7 +156,7 @@ def test_a_table_of_bytes_is_the_same_in_every_byte_order(
     np.testing.assert_array_equal(grey, (film() // 16))
 
 
-def test_the_scaling_asked_for_is_used(tmp_path: Path) -> None:
+def test_the_scaling_asked_for_is_used(tmp_path):
     ds = dicom(film(14), 14, WindowCenter=9000, WindowWidth=9000)
     path = write(tmp_path / "a.dcm", ds)
     published, _ = read_dicom(path, DicomScaling.published_code)
@@ -171,7 +165,7 @@ def test_the_scaling_asked_for_is_used(tmp_path: Path) -> None:
     np.testing.assert_allclose(read_dicom(path)[0], 255 * shown.clip(0, 1), atol=0.5 + 1e-9)
 
 
-def test_facts_are_those_of_the_header(tmp_path: Path) -> None:
+def test_facts_are_those_of_the_header(tmp_path):
     ds = dicom(film(), PixelSpacing=["0.2", "0.1"], WindowCenter=["2000", "1"],
                WindowWidth=["4000", "1"], PatientOrientation=["L", "F"])  # fmt: skip
     facts = read_dicom_facts(write(tmp_path / "a.dcm", ds))
@@ -182,7 +176,7 @@ def test_facts_are_those_of_the_header(tmp_path: Path) -> None:
     )  # fmt: skip
 
 
-def test_the_spacing_at_the_detector_stands_in_for_an_absent_or_bad_one(tmp_path: Path) -> None:
+def test_the_spacing_at_the_detector_stands_in_for_an_absent_or_bad_one(tmp_path):
     for fields, spacing in (
         ({"ImagerPixelSpacing": ["0.3", "0.4"]}, (0.3, 0.4)),
         ({"PixelSpacing": ["0", "0"], "ImagerPixelSpacing": ["0.3", "0.4"]}, (0.3, 0.4)),
@@ -193,7 +187,7 @@ def test_the_spacing_at_the_detector_stands_in_for_an_absent_or_bad_one(tmp_path
         assert read_dicom_facts(path).spacing == spacing
 
 
-def test_burned_in_text_and_mirrored_films_are_doubts(tmp_path: Path) -> None:
+def test_burned_in_text_and_mirrored_films_are_doubts(tmp_path):
     for value in ("YES", "", None):
         ds = dicom(film(), BurnedInAnnotation=value, PatientOrientation=["R", "F"])
         if value is None:
@@ -274,9 +268,7 @@ def syntax_of(syntax: str) -> bytes:
          "not the size"),
     ],
 )  # fmt: skip
-def test_what_is_no_single_grey_film_is_refused_by_name(
-    tmp_path: Path, content: bytes, reason: str
-) -> None:
+def test_what_is_no_single_grey_film_is_refused_by_name(tmp_path, content, reason):
     (tmp_path / "a.dcm").write_bytes(content)
     with pytest.raises(DataError, match=f"a.dcm: .*({reason})") as caught:
         read_dicom(tmp_path / "a.dcm")
@@ -288,7 +280,7 @@ PEAK = Path("/proc/self/clear_refs")  # takes 5 for: forget the peak of this pro
 
 
 @pytest.mark.skipif(not PEAK.exists(), reason="what tests before had at their peak hides any")
-def test_a_bomb_takes_no_memory(tmp_path: Path) -> None:
+def test_a_bomb_takes_no_memory(tmp_path):
     bombs = [
         replaced(Rows=65535, Columns=65535),
         compressed(uid.JPEG2000Lossless, b"\xff\x4f\xff\x51", 8, b"\0\0\x75\x30" * 2),
@@ -305,7 +297,7 @@ def test_a_bomb_takes_no_memory(tmp_path: Path) -> None:
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # KiB
 
 
-def test_absent_files_folders_and_pipes_are_refused(tmp_path: Path) -> None:
+def test_absent_files_folders_and_pipes_are_refused(tmp_path):
     (tmp_path / "folder.dcm").mkdir()
     os.mkfifo(tmp_path / "pipe.dcm")
     caught: list[DataError] = []
@@ -332,9 +324,7 @@ def test_absent_files_folders_and_pipes_are_refused(tmp_path: Path) -> None:
         [uid.ExplicitVRLittleEndian, uid.RLELossless, uid.JPEGLSLossless, uid.JPEG2000Lossless]
     ),
 )
-def test_no_cut_of_a_film_reads_as_another_film(
-    tmp_path_factory: pytest.TempPathFactory, share: float, syntax: uid.UID
-) -> None:
+def test_no_cut_of_a_film_reads_as_another_film(tmp_path_factory, share, syntax):
     ds = dicom(film())
     if syntax.is_compressed:
         ds.compress(syntax, generate_instance_uid=False)
@@ -352,8 +342,8 @@ def test_no_cut_of_a_film_reads_as_another_film(
 
 @pytest.mark.parametrize("syntax", [uid.JPEG2000Lossless, uid.RLELossless, uid.JPEGLosslessSV1])
 def test_what_a_decoder_could_take_along_is_decoded_in_a_process_of_its_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, syntax: uid.UID
-) -> None:
+    tmp_path, monkeypatch, syntax
+):
     path = compress(tmp_path / "a.dcm", dicom(film()), syntax)
     here, _ = read_dicom(path)
     monkeypatch.setattr(dicom_pixels, "ISOLATED_FROM", 100)
@@ -364,9 +354,7 @@ def test_what_a_decoder_could_take_along_is_decoded_in_a_process_of_its_own(
         read_dicom(path)
 
 
-def test_nothing_of_the_patient_is_returned_or_logged(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_nothing_of_the_patient_is_returned_or_logged(tmp_path, caplog):
     path = write(tmp_path / "a.dcm", dicom(film(), VOILUTFunction=SECRET))
     caplog.clear()  # what writing it logged
     grey, facts = read_dicom(path)

@@ -1,7 +1,6 @@
 """Data sets that come without DICOM's header are told from what is no DICOM at all."""
 
 import io
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -38,7 +37,7 @@ def alone(implicit: bool, little: bool = True, **fields: object) -> bytes:
         written(dicom(film()))[132:],  # and DICM too
     ],
 )
-def test_a_data_set_without_its_header_is_called_that(tmp_path: Path, content: bytes) -> None:
+def test_a_data_set_without_its_header_is_called_that(tmp_path, content):
     path = tmp_path / "film"
     path.write_bytes(content)
     assert not is_dicom(path)
@@ -63,13 +62,13 @@ def picture(kind: str) -> bytes:
         *map(picture, ("GIF", "BMP", "TIFF", "WEBP", "PNG")),
     ],
 )  # fmt: skip
-def test_nothing_else_is_called_dicom(tmp_path: Path, content: bytes) -> None:
+def test_nothing_else_is_called_dicom(tmp_path, content):
     (tmp_path / "file").write_bytes(content)
     assert without_header(tmp_path / "file") == ""
     assert why_no_image(tmp_path / "file") == "not a PNG or JPEG image"
 
 
-def test_a_whole_dicom_file_where_a_png_belongs_is_called_that(tmp_path: Path) -> None:
+def test_a_whole_dicom_file_where_a_png_belongs_is_called_that(tmp_path):
     (tmp_path / "film.png").write_bytes(written(dicom(film())))
     with pytest.raises(DataError, match=r"film\.png: DICOM, not a PNG or JPEG image"):
         read_grey(tmp_path / "film.png")

@@ -52,9 +52,7 @@ def save(path: Path, seen: np.ndarray, orientation: int, **options: object) -> P
 
 @pytest.mark.parametrize("orientation", STORED)
 @pytest.mark.parametrize("name", ["film.png", "film.jpg"])
-def test_a_film_of_any_orientation_is_read_as_it_is_seen_and_says_so(
-    tmp_path: Path, name: str, orientation: int
-) -> None:
+def test_a_film_of_any_orientation_is_read_as_it_is_seen_and_says_so(tmp_path, name, orientation):
     grey, turned = read_film(save(tmp_path / name, film(), orientation))
     assert grey.shape == film().shape
     np.testing.assert_allclose(grey.astype(int), film(), atol=0 if name.endswith("png") else 3)
@@ -64,9 +62,7 @@ def test_a_film_of_any_orientation_is_read_as_it_is_seen_and_says_so(
 
 
 @pytest.mark.parametrize("orientation", STORED)
-def test_sixteen_bits_colour_and_progressive_films_are_turned_alike(
-    tmp_path: Path, orientation: int
-) -> None:
+def test_sixteen_bits_colour_and_progressive_films_are_turned_alike(tmp_path, orientation):
     deep = film().astype(np.uint16) * 257
     np.testing.assert_array_equal(read_grey(save(tmp_path / "deep.png", deep, orientation)), film())
     exif = Image.Exif()
@@ -78,7 +74,7 @@ def test_sixteen_bits_colour_and_progressive_films_are_turned_alike(
     np.testing.assert_allclose(read_grey(tmp_path / "film.jpg").astype(int), film(), atol=3)
 
 
-def test_exif_behind_the_pixels_or_in_imagemagick_s_profile_counts_as_well(tmp_path: Path) -> None:
+def test_exif_behind_the_pixels_or_in_imagemagick_s_profile_counts_as_well(tmp_path):
     stored = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(STORED[6](film()))).save(stored, "PNG")
     content = stored.getvalue()
@@ -96,16 +92,14 @@ def test_exif_behind_the_pixels_or_in_imagemagick_s_profile_counts_as_well(tmp_p
 
 
 @pytest.mark.parametrize("orientation", [0, 9, 65535])
-def test_an_orientation_that_is_none_turns_nothing(tmp_path: Path, orientation: int) -> None:
+def test_an_orientation_that_is_none_turns_nothing(tmp_path, orientation):
     for name in ("film.png", "film.jpg"):
         _, turned = read_film(save(tmp_path / name, film(), orientation))
         assert turned == ""
 
 
 @pytest.mark.parametrize("share", np.linspace(0, 1, 12, endpoint=False))
-def test_broken_exif_turns_nothing_or_as_it_says_and_never_hides_the_film(
-    tmp_path: Path, share: float
-) -> None:
+def test_broken_exif_turns_nothing_or_as_it_says_and_never_hides_the_film(tmp_path, share):
     save(tmp_path / "film.png", film(), 6)
     content = (tmp_path / "film.png").read_bytes()
     start = content.index(b"eXIf") - 4
@@ -119,7 +113,7 @@ def test_broken_exif_turns_nothing_or_as_it_says_and_never_hides_the_film(
         np.testing.assert_array_equal(grey, seen)
 
 
-def test_packed_films_stand_upright_and_the_turned_ones_are_listed(tmp_path: Path) -> None:
+def test_packed_films_stand_upright_and_the_turned_ones_are_listed(tmp_path):
     names = [f"{orientation}.png" for orientation in STORED]
     for orientation, name in zip(STORED, names, strict=True):
         save(tmp_path / "root" / name, film(), orientation)
@@ -137,7 +131,7 @@ def test_packed_films_stand_upright_and_the_turned_ones_are_listed(tmp_path: Pat
         assert "not a PNG or JPEG" in problems["none.png"]
 
 
-def test_the_film_to_explain_stands_upright_and_a_note_says_why(tmp_path: Path) -> None:
+def test_the_film_to_explain_stands_upright_and_a_note_says_why(tmp_path):
     for orientation in STORED:
         path = save(tmp_path / f"{orientation}.png", film(), orientation)
         explained = read_explained(path, 16)
@@ -150,9 +144,7 @@ def test_the_film_to_explain_stands_upright_and_a_note_says_why(tmp_path: Path) 
 
 @pytest.mark.parametrize("of_film", STORED)
 @pytest.mark.parametrize("of_mask", STORED)
-def test_a_lung_mask_lies_on_its_film_however_either_is_stored(
-    tmp_path: Path, of_film: int, of_mask: int
-) -> None:
+def test_a_lung_mask_lies_on_its_film_however_either_is_stored(tmp_path, of_film, of_mask):
     mask = np.zeros((48, 40), np.uint8)
     mask[10:30, 5:15] = 255
     save(tmp_path / "cxr/a.png", film(), of_film)
@@ -164,7 +156,7 @@ def test_a_lung_mask_lies_on_its_film_however_either_is_stored(
     assert ("film: " in turns, "mask: " in turns) == (of_film != 1, of_mask != 1)
 
 
-def test_a_mask_drawn_on_the_film_before_it_was_turned_is_refused(tmp_path: Path) -> None:
+def test_a_mask_drawn_on_the_film_before_it_was_turned_is_refused(tmp_path):
     save(tmp_path / "cxr/a.png", film(), 6)
     Image.fromarray(np.zeros((40, 48), np.uint8)).save(tmp_path / "a.png")
     with pytest.raises(DataError, match=r"^film: turned a quarter.* lies across .* save both"):

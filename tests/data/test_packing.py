@@ -46,20 +46,18 @@ def contents(folder: Path) -> dict[str, bytes]:
     height=st.integers(1, 300), width=st.integers(1, 300), side=st.integers(1, 100),
     seed=st.integers(0, 99),
 )  # fmt: skip
-def test_films_become_what_torchvision_makes_of_them(
-    height: int, width: int, side: int, seed: int
-) -> None:
+def test_films_become_what_torchvision_makes_of_them(height, width, side, seed):
     film = np.random.default_rng(seed).integers(0, 256, (height, width), dtype=np.uint8)
     ours = resize_and_crop(film, side)
     np.testing.assert_array_equal(ours, published(Image.fromarray(film), side))
 
 
-def test_a_film_too_long_and_narrow_to_scale_is_refused() -> None:
+def test_a_film_too_long_and_narrow_to_scale_is_refused():
     with pytest.raises(DataError, match="too long and narrow"):
         resize_and_crop(np.zeros((1, 2_000_000), np.uint8), 224)
 
 
-def test_packed_films_are_the_published_preprocessing_of_each_file(tmp_path: Path) -> None:
+def test_packed_films_are_the_published_preprocessing_of_each_file(tmp_path):
     images = write_films(tmp_path / "root")
     pack(images, tmp_path / "root", tmp_path / "packed", SIDE)
     films = PackedFilms(tmp_path / "packed")
@@ -77,9 +75,7 @@ def test_packed_films_are_the_published_preprocessing_of_each_file(tmp_path: Pat
 
 @settings(max_examples=50, deadline=None)
 @given(picks=st.lists(st.integers(0, 6), max_size=20))
-def test_films_load_in_any_order_and_with_repeats(
-    tmp_path_factory: pytest.TempPathFactory, picks: list[int]
-) -> None:
+def test_films_load_in_any_order_and_with_repeats(tmp_path_factory, picks):
     folder = tmp_path_factory.getbasetemp() / "packed_once"
     root = tmp_path_factory.getbasetemp() / "films_once"
     if not folder.exists():
@@ -93,14 +89,14 @@ def test_films_load_in_any_order_and_with_repeats(
         np.testing.assert_array_equal(film, alone)
 
 
-def test_the_bytes_do_not_depend_on_the_number_of_threads(tmp_path: Path) -> None:
+def test_the_bytes_do_not_depend_on_the_number_of_threads(tmp_path):
     images = write_films(tmp_path / "root", count=12)
     for threads in (1, 5):
         pack(images, tmp_path / "root", tmp_path / str(threads), SIDE, 4, threads)
     assert contents(tmp_path / "1") == contents(tmp_path / "5")
 
 
-def test_unreadable_films_are_listed_and_the_others_keep_their_places(tmp_path: Path) -> None:
+def test_unreadable_films_are_listed_and_the_others_keep_their_places(tmp_path):
     root = tmp_path / "root"
     images = write_films(root)
     truncated = root / images["path"][1]
@@ -128,9 +124,7 @@ def test_unreadable_films_are_listed_and_the_others_keep_their_places(tmp_path: 
         films.load([images["image"][0], images["image"][1]])
 
 
-def test_a_film_that_shows_nothing_is_packed_and_listed_with_those_that_cannot_be_read(
-    tmp_path: Path,
-) -> None:
+def test_a_film_that_shows_nothing_is_packed_and_listed_with_those_that_cannot_be_read(tmp_path):
     root = tmp_path / "root"
     images = write_films(root)
     twelve_bits = np.random.default_rng(0).integers(0, 4096, (40, 60), dtype=np.uint16)
@@ -146,7 +140,7 @@ def test_a_film_that_shows_nothing_is_packed_and_listed_with_those_that_cannot_b
     assert problems["reason"].str.contains("shows almost nothing").tolist() == [True, True, False]
 
 
-def test_packing_again_keeps_finished_shards(tmp_path: Path) -> None:
+def test_packing_again_keeps_finished_shards(tmp_path):
     images = write_films(tmp_path / "root")
     (tmp_path / "root" / images["path"][0]).write_text("no image")
     packed = tmp_path / "packed"
@@ -156,7 +150,7 @@ def test_packing_again_keeps_finished_shards(tmp_path: Path) -> None:
     assert contents(packed) == before
 
 
-def test_no_reason_names_the_folder_whatever_it_is_called(tmp_path: Path) -> None:
+def test_no_reason_names_the_folder_whatever_it_is_called(tmp_path):
     root = tmp_path / "a\rfolder"
     root.mkdir()
     images = write_films(root)
@@ -167,7 +161,7 @@ def test_no_reason_names_the_folder_whatever_it_is_called(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("killed_at", [0, 2, 3, 6])
-def test_a_killed_packing_goes_on_to_the_same_bytes(tmp_path: Path, killed_at: int) -> None:
+def test_a_killed_packing_goes_on_to_the_same_bytes(tmp_path, killed_at):
     images = write_films(tmp_path / "root")
     pack(images, tmp_path / "root", tmp_path / "whole", SIDE)
 
@@ -188,7 +182,7 @@ def test_a_killed_packing_goes_on_to_the_same_bytes(tmp_path: Path, killed_at: i
 
 
 @pytest.mark.parametrize("damage", ["truncate", "remove", "empty csv"])
-def test_a_damaged_shard_is_packed_again(tmp_path: Path, damage: str) -> None:
+def test_a_damaged_shard_is_packed_again(tmp_path, damage):
     images = write_films(tmp_path / "root")
     packed = tmp_path / "packed"
     pack(images, tmp_path / "root", packed, SIDE)
@@ -207,7 +201,7 @@ def test_a_damaged_shard_is_packed_again(tmp_path: Path, damage: str) -> None:
     assert contents(packed) == before
 
 
-def test_other_films_or_another_side_are_not_taken_for_finished(tmp_path: Path) -> None:
+def test_other_films_or_another_side_are_not_taken_for_finished(tmp_path):
     images = write_films(tmp_path / "root")
     packed = tmp_path / "packed"
     pack(images, tmp_path / "root", packed, SIDE)
@@ -229,9 +223,7 @@ def test_other_films_or_another_side_are_not_taken_for_finished(tmp_path: Path) 
         ("00000000_000.png,0,1", "names a film twice"),
     ],
 )
-def test_an_index_that_does_not_fit_its_shards_is_refused(
-    tmp_path: Path, line: str, reason: str
-) -> None:
+def test_an_index_that_does_not_fit_its_shards_is_refused(tmp_path, line, reason):
     images = write_films(tmp_path / "root", count=2)
     pack(images, tmp_path / "root", tmp_path / "packed", SIDE)
     index = tmp_path / "packed" / "films.csv"
@@ -243,7 +235,7 @@ def test_an_index_that_does_not_fit_its_shards_is_refused(
 @pytest.mark.parametrize(
     "films", [np.zeros((2, SIDE, SIDE)), np.zeros((2, 4), np.uint8), np.zeros((2, 4, 5), np.uint8)]
 )
-def test_a_shard_of_something_else_is_refused(tmp_path: Path, films: np.ndarray) -> None:
+def test_a_shard_of_something_else_is_refused(tmp_path, films):
     images = write_films(tmp_path / "root", count=2)
     pack(images, tmp_path / "root", tmp_path / "packed", SIDE)
     np.save(tmp_path / "packed" / "films_00000.npy", films)
@@ -251,9 +243,7 @@ def test_a_shard_of_something_else_is_refused(tmp_path: Path, films: np.ndarray)
         PackedFilms(tmp_path / "packed")
 
 
-def test_a_full_disk_is_an_os_error_and_leaves_no_finished_shard(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_is_an_os_error_and_leaves_no_finished_shard(tmp_path, monkeypatch):
     images = write_films(tmp_path / "root")
 
     def full(descriptor: int) -> None:
@@ -266,7 +256,7 @@ def test_a_full_disk_is_an_os_error_and_leaves_no_finished_shard(
     assert list((tmp_path / "packed").iterdir()) == []
 
 
-def test_nothing_readable_is_an_error_with_the_first_reason(tmp_path: Path) -> None:
+def test_nothing_readable_is_an_error_with_the_first_reason(tmp_path):
     images = write_films(tmp_path / "root", count=3)
     for path in images["path"]:
         (tmp_path / "root" / path).write_text("no image")
@@ -276,7 +266,7 @@ def test_nothing_readable_is_an_error_with_the_first_reason(tmp_path: Path) -> N
         pack(images[:0], tmp_path / "root", tmp_path / "packed", SIDE)
 
 
-def test_names_that_repeat_and_impossible_sizes_are_refused(tmp_path: Path) -> None:
+def test_names_that_repeat_and_impossible_sizes_are_refused(tmp_path):
     images = write_films(tmp_path / "root", count=2)
     twice = pd.concat([images, images])
     with pytest.raises(DataError, match="packed twice"):
@@ -286,7 +276,7 @@ def test_names_that_repeat_and_impossible_sizes_are_refused(tmp_path: Path) -> N
             pack(images, tmp_path / "root", tmp_path / "packed", side, shard_size)
 
 
-def test_packed_films_travel_to_other_processes_as_their_folder(tmp_path: Path) -> None:
+def test_packed_films_travel_to_other_processes_as_their_folder(tmp_path):
     images = write_films(tmp_path / "root")
     pack(images, tmp_path / "root", tmp_path / "packed", SIDE)
     films = PackedFilms(tmp_path / "packed")
@@ -297,7 +287,7 @@ def test_packed_films_travel_to_other_processes_as_their_folder(tmp_path: Path) 
 
 
 @pytest.mark.real
-def test_real_films_are_all_readable_and_as_published(tmp_path: Path) -> None:
+def test_real_films_are_all_readable_and_as_published(tmp_path):
     if "CXR_REAL" not in os.environ:
         pytest.skip("CXR_REAL does not point at the real sample")
     root = Path(os.environ["CXR_REAL"]) / "nih"

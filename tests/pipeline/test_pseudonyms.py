@@ -54,7 +54,7 @@ def read_pairs(folder: Path) -> LungPairs:
     return network.read_pairs(Inputs({"films": folder}, Machine(folder)))
 
 
-def test_a_lung_film_that_shows_nothing_is_used_and_told(tmp_path: Path):
+def test_a_lung_film_that_shows_nothing_is_used_and_told(tmp_path):
     folder = lung_pairs(tmp_path)
     Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "there" / "cxr" / "B.png")
     table, films, masks, problems = read_pairs(folder)
@@ -65,7 +65,7 @@ def test_a_lung_film_that_shows_nothing_is_used_and_told(tmp_path: Path):
 
 
 @pytest.mark.parametrize("spoilt", ["cxr", "masks"])
-def test_a_pair_that_cannot_be_read_is_told_without_its_path(tmp_path: Path, spoilt: str):
+def test_a_pair_that_cannot_be_read_is_told_without_its_path(tmp_path, spoilt):
     folder = lung_pairs(tmp_path)
     path = tmp_path / "there" / spoilt / "DOE_JANE.png"
     path.write_bytes(path.read_bytes()[:-20])
@@ -77,7 +77,7 @@ def test_a_pair_that_cannot_be_read_is_told_without_its_path(tmp_path: Path, spo
     assert str(tmp_path) not in handed_on
 
 
-def test_no_problem_names_the_line_of_a_public_table(tmp_path: Path):
+def test_no_problem_names_the_line_of_a_public_table(tmp_path):
     nih = test_nih.Layout(boxes=[*test_nih.BOXES, "00000005_000.png,Mass,1,1,0,9"])
     nih.rows[0] = "00000001_000.png,Cardiomegaly,0,1,old"
     brixia = test_brixia.Layout()
