@@ -11,11 +11,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from data.brixia_score import ZONES, label_columns, parse_scores
+from data.brixia_score import label_columns, parse_scores
 from data.cohort_index import CohortIndex
 from data.config import BrixiaConfig, DicomScaling
 from data.dicom import read_dicom, read_dicom_facts
-from data.dicom_errors import DicomError
 from data.grey_range import grey_doubt
 from data.integrity import (
     DataError,
@@ -27,13 +26,13 @@ from data.integrity import (
     reason_alone,
     resolve_film,
     resolve_inside,
+    row_problems,
 )
 from data.nih_files import find_films
 from data.packing import SquareReader, squash
 from data.splits import split_by_patient
 
 TABLE = "metadata_global_v2.csv"
-CONSENSUS = "metadata_consensus_v1.csv"
 FILMS = "dicom_clean"
 COLUMNS = {
     "Filename": "image",
@@ -115,26 +114,6 @@ def read_brixia(root: Path, config: BrixiaConfig) -> CohortIndex:
     )
 
 
-def read_consensus(root: Path) -> pd.DataFrame:
-    """Five radiologists' scores in ``metadata_consensus_v1.csv``, for films of ``read_brixia``.
-
-    Columns image, MeanA-F (float), ModeA-F (int). Raises DataError as ``read_table``, and for a
-    name or number that is none.
-    """
-    resolve_inside(root, CONSENSUS)
-    path = root / CONSENSUS
-    columns = [f"{kind}{zone}" for kind in ("Mean", "Mode") for zone in ZONES]
-    table = read_table(path, ("Filename", *columns), separator=";")
-    numbers = table[columns].apply(pd.to_numeric, errors="coerce")
-    names = _canonical(table["Filename"])
-    bad = (names == "") | ~numbers.apply(lambda column: column.between(0, 3)).all(axis="columns")
-    if bad.any():
-        raise DataError(f"{path} line {table.index[bad][0]}: not a film and its scores from 0 to 3")
-    numbers = numbers.astype({name: int for name in columns if name.startswith("Mode")})
-    numbers.insert(0, "image", names)
-    return numbers.reset_index(drop=True)
-
-
 def _canonical(names: pd.Series) -> pd.Series:
     """``<digits>.dcm`` for names of 16 to 20 digits with any ending or none; "" for others."""
     matches = [NAME.fullmatch(name) for name in names]
@@ -142,7 +121,7 @@ def _canonical(names: pd.Series) -> pd.Series:
 
 
 def shown_name(path: str) -> str:
-    """What may be told of the path of a film: a name that could be a patient's is left out."""
+    """The name of a film as messages may show it: never one that could be a patient's."""
     name = path.removeprefix(f"{FILMS}/")
     return name if NAME.fullmatch(name) else OTHER_NAME
 
@@ -166,12 +145,7 @@ def _read_entries(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     odd = ~table["consensus"].isin((*IN_CONSENSUS, *OUT_OF_CONSENSUS))
     reasons[usable & odd] += "; ConsensusTestset is neither 0 nor 1: taken for 0"
     reasons = reasons.str.removeprefix("; ")
-    listed = reasons != ""
-    problems = list_problems(written[listed].map(shown_name), "", reasons[listed])
-    problems["field"] = [f"{path.name} line {line}" for line in problems.index]
-    if not usable.any():
-        raise DataError(f"{path} has no usable row: {commonest(problems)}")
-
+    problems = row_problems(path, written.map(shown_name), reasons, usable)
     entries = table[usable][["image", "patient", "photometric"]]
     entries = entries.assign(consensus=table["consensus"].isin(IN_CONSENSUS))
     labels = label_columns(scores[usable]).set_index(entries.index)
@@ -222,7 +196,7 @@ def _facts(images: pd.DataFrame, root: Path) -> tuple[pd.DataFrame, pd.DataFrame
         path = root / name
         try:
             facts = read_dicom_facts(path)
-        except DicomError as error:
+        except DataError as error:
             problems.append((image, "film", reason_alone(error, path)))
             continue
         problems += [(image, field, reason) for field, reason in facts.doubts]

@@ -21,6 +21,7 @@ from data.integrity import (
     list_problems,
     read_table,
     resolve_inside,
+    row_problems,
 )
 from data.nih import UNSAFE_NAME
 from data.nih_files import find_films
@@ -108,9 +109,6 @@ def _read_scores(
     again = names[reasons == ""].duplicated()
     reasons[again.index[again]] = "the film has a row above: row skipped"
     usable = reasons == ""
-    problems = list_problems(names[~usable], "", reasons[~usable])
-    problems["field"] = [f"{path.name} line {line}" for line in problems.index]
-    if not usable.any():
-        raise DataError(f"{path} has no usable row: {commonest(problems)}")
+    problems = row_problems(path, names, reasons, usable)
     kept = {reader: values[usable] for reader, values in scores.items()}
     return kept, pd.DataFrame({"image": names[usable]}), problems

@@ -23,7 +23,7 @@ class CohortIndex:
     images: image (file name), path (relative to the root), patient, fold ("train" | "val" |
         "test"), the data set's own columns, then its labels; in the order of the names.
     boxes: image, finding, x, y, w, h (float, pixels of a film of 1024 x 1024), patient, fold; of
-        films of ``images`` only. None where nobody drew boxes.
+        films of ``images`` only. None where there are none.
     problems: file, field, reason of everything skipped or repaired, absent films included.
     expected, found: films that the data set names, and those of them that are on disk.
     """

@@ -5,7 +5,6 @@ of the parser, for either may hold a name.
 """
 
 import logging
-import stat
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,19 +20,12 @@ from pydicom.filereader import read_file_meta_info
 from pydicom.uid import UID, JPEGExtended12Bit
 
 from data.config import DicomScaling
-from data.dicom_errors import (
-    DicomError,
-    MultiFrame,
-    NoPixelData,
-    TooManyPixels,
-    UnknownPhotometricInterpretation,
-    UnsupportedTransferSyntax,
-)
 from data.dicom_geometry import geometry_doubts, pixel_aspect, spacing, with_square_pixels
 from data.dicom_pixels import check_readable, stored_pixels
 from data.dicom_start import without_header
-from data.greyscale import grey_of_stored, polarity_doubts, published_grey_of_stored, shown_by
-from data.integrity import MAX_BYTES, MAX_PIXELS, DataError, printable
+from data.greyscale import grey_of_stored, polarity_doubts, published_grey_of_stored
+from data.image_files import MAX_BYTES, MAX_PIXELS
+from data.integrity import DataError, check_file, printable
 
 # pydicom's warnings quote paths and values.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"pydicom\.")
@@ -71,7 +63,6 @@ class DicomFacts:
     spacing: mm between rows and between columns, None where the header gives none; on the patient's
         side of the tube if calibrated (PixelSpacing), else at the detector.
     aspect: height of a pixel by its width, 1 where no other one is known.
-    window: "VOI LUT", "window" or "stored range", of which ``DicomScaling.header`` makes the grey.
     text_excluded: BurnedInAnnotation is NO.
     doubts: (field, reason) of what a reader of the film should know.
     """
@@ -80,8 +71,6 @@ class DicomFacts:
     columns: int
     bits_stored: int
     photometric: str
-    transfer_syntax: str
-    window: str
     spacing: tuple[float, float] | None
     aspect: float
     text_excluded: bool
@@ -94,14 +83,13 @@ def read_dicom(
     """Grey film, uint8 (H, W), 0 black, and how it was stored. Its pixels are square, so H or W is
     less than ``rows`` or ``columns`` where those stored are not.
 
-    Raises a DicomError that names the file and what is wrong with it, one of the classes of
-    ``data.dicom_errors`` where they say it, before anything is allocated for pixels that are too
-    many. A failing disk raises its OSError.
+    Raises a DataError that names the file and what is wrong with it, before anything is allocated
+    for pixels that are too many. A failing disk raises its OSError.
     """
     with _named_errors(path):
-        syntax = _transfer_syntax(path)
+        _check_file(path)
         header = dcmread(path, specific_tags=list(TECHNICAL))
-        facts = _facts(header, syntax)
+        facts = _facts(header)
         stored = stored_pixels(path, header)
         if scaling is DicomScaling.published_code:
             grey = published_grey_of_stored(header, int(stored.max()))
@@ -113,85 +101,77 @@ def read_dicom(
 def read_dicom_facts(path: Path) -> DicomFacts:
     """How a film is stored, without decoding it. Raises as ``read_dicom``."""
     with _named_errors(path):
-        syntax = _transfer_syntax(path)
-        return _facts(dcmread(path, specific_tags=list(TECHNICAL), defer_size=4096), syntax)
+        _check_file(path)
+        return _facts(dcmread(path, specific_tags=list(TECHNICAL), defer_size=4096))
 
 
 @contextmanager
 def _named_errors(path: Path) -> Iterator[None]:
-    """Whatever goes wrong with a film becomes a DicomError that begins with its path."""
-    reason: DataError
+    """Whatever goes wrong with a film becomes a DataError that begins with its path."""
     try:
         yield
         return
-    except DataError as error:
-        reason = error
-    except FileNotFoundError:
-        reason = DicomError("not found")
-    except PermissionError:
-        reason = DicomError("permission denied")
-    except InvalidDicomError:
-        reason = DicomError(without_header(path) or "not a DICOM file")
     except MemoryError:
         raise
+    except DataError as error:
+        reason = str(error)
+    except FileNotFoundError:
+        reason = "not found"
+    except PermissionError:
+        reason = "permission denied"
+    except InvalidDicomError:
+        reason = without_header(path) or "not a DICOM file"
     except Exception as error:  # pydicom lets EOFError, struct.error, NotImplementedError ... out
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        reason = DicomError(f"damaged or truncated ({type(error).__name__})")
-    kind = type(reason) if isinstance(reason, DicomError) else DicomError
-    raise kind(f"{printable(str(path))}: {reason}") from None
+        reason = f"damaged or truncated ({type(error).__name__})"
+    raise DataError(f"{printable(str(path))}: {reason}") from None
 
 
-def _transfer_syntax(path: Path) -> UID:
-    """Known before the rest is read, for a deflated file unpacks to any size as it is opened."""
-    status = path.stat()
-    if not stat.S_ISREG(status.st_mode):
-        raise DicomError("not a regular file")
-    if status.st_size == 0:
-        raise DicomError("the file is empty")
-    if status.st_size > MAX_BYTES:
-        raise TooManyPixels(f"too large: {status.st_size} bytes, at most {MAX_BYTES} are read")
+def _check_file(path: Path) -> None:
+    """Before the rest is read, for a deflated file unpacks to any size as it is opened."""
+    if check_file(path, MAX_BYTES) == 0:
+        raise DataError("the file is empty")
     syntax = read_file_meta_info(path).get("TransferSyntaxUID")
     if not isinstance(syntax, UID) or not syntax.is_transfer_syntax:
-        raise UnsupportedTransferSyntax("TransferSyntaxUID is absent or unknown")
+        raise DataError("TransferSyntaxUID is absent or unknown")
     check_readable(syntax)
-    return syntax
 
 
-def _facts(header: Dataset, syntax: UID) -> DicomFacts:
+def _facts(header: Dataset) -> DicomFacts:
     """Everything that decides whether the film can be used, checked, and the rest."""
     if "PixelData" not in header:
-        raise NoPixelData("no pixel data, or cut off before its end")
+        raise DataError("no pixel data, or cut off before its end")
     numbers = {name: header.get(name) for name in WHOLE_NUMBERS}
     for name, value in numbers.items():
         if not isinstance(value, int):
-            raise DicomError(f"{name} is absent or not a whole number")
+            raise DataError(f"{name} is absent or not a whole number")
     rows, columns, allocated, stored, high, signed = numbers.values()
     if rows < 1 or columns < 1:
-        raise NoPixelData(f"the image has no pixels ({columns} x {rows})")
+        raise DataError(f"the image has no pixels ({columns} x {rows})")
     if rows * columns > MAX_PIXELS:
-        raise TooManyPixels(f"too large: {columns} x {rows} pixels, at most {MAX_PIXELS} are read")
+        raise DataError(f"too large: {columns} x {rows} pixels, at most {MAX_PIXELS} are read")
     frames = header.get("NumberOfFrames")
     if frames not in (None, "", 1):
         if isinstance(frames, int) and frames > 1:
             reason = "several frames"
         else:
             reason = f"NumberOfFrames is {'0' if frames == 0 else 'not a whole number above 0'}"
-        raise MultiFrame(f"{reason}: only single films are read")
+        raise DataError(f"{reason}: only single films are read")
     photometric = header.get("PhotometricInterpretation")
     if photometric not in ("MONOCHROME1", "MONOCHROME2") or header.get("SamplesPerPixel", 1) != 1:
-        raise UnknownPhotometricInterpretation(
+        raise DataError(
             "PhotometricInterpretation is not MONOCHROME1 or MONOCHROME2 with one sample per pixel"
         )
     if allocated not in (8, 16) or not 1 <= stored <= allocated or high != stored - 1:
-        raise DicomError(
+        raise DataError(
             f"BitsAllocated {allocated}, BitsStored {stored}, HighBit {high}: "
             "8 or 16 bits, of which the lowest are stored, are read"
         )
     if signed not in (0, 1):
-        raise DicomError("PixelRepresentation is not 0 or 1")
-    if syntax == JPEGExtended12Bit and stored > 8:
-        raise UnsupportedTransferSyntax("lossy JPEG of 12 bits is not read: save it uncompressed")
+        raise DataError("PixelRepresentation is not 0 or 1")
+    if header.file_meta.TransferSyntaxUID == JPEGExtended12Bit and stored > 8:
+        raise DataError("lossy JPEG of 12 bits is not read: save it uncompressed")
     text_excluded = header.get("BurnedInAnnotation") == "NO"
     text = [("BurnedInAnnotation", "not NO: text may be burned into the film")]
     return DicomFacts(
@@ -199,8 +179,6 @@ def _facts(header: Dataset, syntax: UID) -> DicomFacts:
         columns=columns,
         bits_stored=stored,
         photometric=photometric,
-        transfer_syntax=syntax.name,
-        window=shown_by(header),
         spacing=spacing(header),
         aspect=pixel_aspect(header),
         text_excluded=text_excluded,

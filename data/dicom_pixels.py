@@ -23,8 +23,8 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from data.dicom_errors import DamagedPixelData, DicomError, UnsupportedTransferSyntax
-from data.integrity import MAX_JPEG_SCANS
+from data.image_files import MAX_JPEG_SCANS
+from data.integrity import DataError
 from data.isolated_decoding import decode_isolated
 from data.whole_images import JPEG_SCAN, has_end, with_more_data
 
@@ -45,22 +45,22 @@ START_OF_FRAME = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}  # JPEG and JPE
 
 
 def check_readable(syntax: UID) -> None:
-    """Raises UnsupportedTransferSyntax, saying why, for what ``stored_pixels`` does not read."""
+    """Raises DataError, saying why, for what ``stored_pixels`` does not read."""
     if syntax == DeflatedExplicitVRLittleEndian:
-        raise UnsupportedTransferSyntax("a deflated file: save it uncompressed")
+        raise DataError("a deflated file: save it uncompressed")
     if syntax.is_compressed:
         if syntax not in DECODERS:
-            raise UnsupportedTransferSyntax(f"{syntax.name} is not read: save it uncompressed")
+            raise DataError(f"{syntax.name} is not read: save it uncompressed")
         decoder = get_decoder(syntax)
         if DECODERS[syntax] not in decoder.available_plugins:
             missing = "; ".join(decoder.missing_dependencies)
-            raise UnsupportedTransferSyntax(f"{syntax.name} lacks a decoder: {missing}")
+            raise DataError(f"{syntax.name} lacks a decoder: {missing}")
 
 
 def stored_pixels(path: Path, header: Dataset) -> NDArray[np.unsignedinteger]:
     """The BitsStored bits of each pixel, (H, W), whatever stands in the bits above.
 
-    ``header`` is the file's, with its PixelData. Raises DamagedPixelData, also where BitsStored or
+    ``header`` is the file's, with its PixelData. Raises DataError, also where BitsStored or
     PixelRepresentation would cut the greys of a film in bands.
     """
     syntax = header.file_meta.TransferSyntaxUID
@@ -68,13 +68,13 @@ def stored_pixels(path: Path, header: Dataset) -> NDArray[np.unsignedinteger]:
         if syntax.is_compressed and syntax != RLELossless:
             stream = get_frame(header.PixelData, 0, number_of_frames=1)
             if _codestream_shape(stream) != (header.Rows, header.Columns, 1):
-                raise DamagedPixelData(
+                raise DataError(
                     "the compressed image has not the size of Rows and Columns, or several colours"
                 )
             if stream.count(JPEG_SCAN) > MAX_JPEG_SCANS:
-                raise DamagedPixelData(f"more than {MAX_JPEG_SCANS} scans")
+                raise DataError(f"more than {MAX_JPEG_SCANS} scans")
             if not has_end(stream):
-                raise DamagedPixelData("truncated: the compressed image lacks its end")
+                raise DataError("truncated: the compressed image lacks its end")
         decoder = DECODERS.get(syntax, "")
         largest = max(header.Rows * header.Columns, len(header.PixelData))
         if decoder == "gdcm" or (decoder in UNBOUNDED and largest > ISOLATED_FROM):
@@ -84,18 +84,16 @@ def stored_pixels(path: Path, header: Dataset) -> NDArray[np.unsignedinteger]:
         if decoder == "pillow":
             with Image.open(io.BytesIO(with_more_data(stream)), formats=["JPEG"]) as image:
                 if not np.array_equal(np.asarray(image), pixels):
-                    raise DamagedPixelData("truncated: fewer pixels than Rows and Columns")
-    except (MemoryError, DicomError):
+                    raise DataError("truncated: fewer pixels than Rows and Columns")
+    except (MemoryError, DataError):
         raise
     except Exception as error:
-        raise DamagedPixelData(
-            f"pixel data damaged or truncated ({type(error).__name__})"
-        ) from None
+        raise DataError(f"pixel data damaged or truncated ({type(error).__name__})") from None
     bits = pixels.astype(f"u{pixels.itemsize}", copy=False)
     if header.BitsStored < 8 * bits.itemsize:
         bits = bits & bits.dtype.type(2**header.BitsStored - 1)
     if _in_bands(pixels, bits, header):
-        raise DamagedPixelData(
+        raise DataError(
             "BitsStored or PixelRepresentation does not fit the pixels: read so, greys jump "
             "between black and white"
         )

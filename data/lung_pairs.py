@@ -8,14 +8,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from data.grey_range import grey_doubt
-from data.integrity import (
-    DataError,
-    commonest,
-    list_problems,
-    read_film,
-    reason_alone,
-    resolve_film,
-)
+from data.image_files import read_film
+from data.integrity import DataError, commonest, list_problems, reason_alone, resolve_film
 from data.lungs import Mask, squashed_mask
 from data.nih_files import find_films
 from data.packing import squash

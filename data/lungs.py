@@ -1,8 +1,8 @@
 """Lung masks cut into the six zones of the Brixia score: two lungs in three strips each.
 
 The paper divides each lung in three; the score's own lines follow the aortic arch and the hila. The
-lung at the image's left is taken for the patient's right one: ``data/laterality.py`` tells whether
-it is.
+lung at the image's left is taken for the patient's right one: ``data/laterality.py`` checks
+that it is.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from data.integrity import DataError, read_grey
+from data.image_files import read_grey
+from data.integrity import DataError
 from data.packing import squash
 
 MASK_LEVEL = 127  # lung is above; masks saved at another size hold greys between

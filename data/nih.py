@@ -12,7 +12,7 @@ import pandas as pd
 
 from data.cohort_index import FRAME, CohortIndex
 from data.config import DatasetConfig
-from data.integrity import DataError, commonest, list_problems, read_table
+from data.integrity import DataError, commonest, list_problems, read_table, row_problems
 from data.nih_files import (
     BOX_FILE,
     LABEL_FILES,
@@ -180,17 +180,13 @@ def _read_entries(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
         table.loc[odd, column] = ""
         reasons[usable & odd] += f"; {title} is not {' or '.join(values[:2])}: left empty"
     reasons = reasons.str.removeprefix("; ")
-    listed = reasons != ""
-    problems = list_problems(names[listed], "", reasons[listed])
-    problems["field"] = [f"{path.name} line {line}" for line in problems.index]
-    if not usable.any():
-        raise DataError(f"{path} has no usable row: {commonest(problems)}")
+    problems = row_problems(path, names, reasons, usable)
     entries = table[usable].astype({"patient": np.int64, "follow_up": np.int64})
     return entries, problems
 
 
 def _years(age: str) -> float:
-    """Age in years; the first edition writes 058Y, 006M, 012D. NaN if it is nobody's."""
+    """Age in years; the first edition writes 058Y, 006M, 012D. NaN if implausible."""
     match = re.fullmatch(r"(\d{1,6})([YMD]?)", age)
     in_a_year = {"": 1.0, "Y": 1.0, "M": 12.0, "D": 365.25}
     years = int(match[1]) / in_a_year[match[2]] if match else math.nan
@@ -270,10 +266,6 @@ def _boxes_of(
     ):
         reasons[np.asarray(wrong) & (reasons == "")] = reason
     usable = reasons == ""
-    if not usable.any():
-        raise DataError(
-            f"{path} has no usable row: {commonest(list_problems(boxes['image'], '', reasons))}"
-        )
     reasons[usable & outside] = f"reaches outside the {FRAME}-px frame: clipped"
 
     boxes = boxes.copy()
@@ -287,9 +279,6 @@ def _boxes_of(
     reasons[unlabelled] += "; its film lacks this label: box kept"
     reasons = reasons.str.removeprefix("; ")
 
-    listed = reasons != ""
-    problems = list_problems(boxes["image"][listed], "", reasons[listed])
-    problems["field"] = [
-        f"{BOX_FILE} line {line} {finding}" for line, finding in boxes["finding"][listed].items()
-    ]
+    problems = row_problems(path, boxes["image"], reasons, usable)
+    problems["field"] += " " + boxes["finding"]
     return kept[list(BOX_COLUMNS)].reset_index(drop=True), problems

@@ -227,22 +227,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--only", type=int, nargs="+", metavar="N", choices=numbers, default=numbers
     )
     parser.add_argument("--keep-archives", action="store_true")
-    asked = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     pooch.get_logger().setLevel("ERROR")  # errors arrive as exceptions, progress is ours
     console.print(f"NIH ChestX-ray, provided by the NIH Clinical Center, {SOURCE}")
     console.print(
         "Use is free; name the link and the NIH Clinical Center, cite Wang et al., CVPR 2017."
     )
     try:
-        download(asked.folder, asked.only, asked.keep_archives)
+        download(options.folder, options.only, options.keep_archives)
     except DownloadError as error:
         print(f"python -m data.nih_download: {error}", file=sys.stderr)
         return 1
     tables = (LABEL_FILES[0], BOX_FILE, TRAIN_VAL_LIST, TEST_LIST)
-    absent = [name for name in tables if not (asked.folder / name).exists()]
+    absent = [name for name in tables if not (options.folder / name).exists()]
     if absent:
-        console.print(f"Put {', '.join(absent)} into {asked.folder}: they lie at {SOURCE}")
-    console.print(f'Then: make reproduce ARGS="experiment=nih paths.nih={asked.folder}"')
+        console.print(f"Put {', '.join(absent)} into {options.folder}: they are at {SOURCE}")
+    console.print(f'Then: make reproduce ARGS="experiment=nih paths.nih={options.folder}"')
     return 0
 
 

@@ -17,12 +17,11 @@ import pandas as pd
 from PIL import Image
 
 from data.grey_range import grey_doubt
+from data.image_files import MAX_PIXELS, read_film
 from data.integrity import (
-    MAX_PIXELS,
     DataError,
     commonest,
     list_problems,
-    read_film,
     read_table,
     reason_alone,
     resolve_film,
@@ -47,43 +46,6 @@ def read_with_doubts(path: Path) -> tuple[np.ndarray, str]:
     "" for nothing."""
     film, turned = read_film(path)
     return film, "; ".join(filter(None, (turned, grey_doubt(film))))
-
-
-def pack(
-    images: pd.DataFrame,
-    root: Path,
-    folder: Path,
-    side: int,
-    shard_size: int,
-    threads: int,
-    progress: Callable[[int, int], None] | None = None,
-    reader: SquareReader = read_square,
-) -> None:
-    """Decode the films ``images`` (columns image, path relative to ``root``) into ``folder``.
-
-    Shard k holds the rows k * shard_size ... of ``images``: ``films_0000k.npy``, uint8 (n, side,
-    side), and ``films_0000k.csv``, written last, with the row of each film or why it cannot be
-    read, or what one should know of it. A shard with that csv is kept when packing again.
-    ``films.csv`` (image, shard, row) and ``problems.csv`` (file, field, reason) are the index of
-    all. The files do not depend on
-    ``threads``. Raises DataError if no film can be read, OSError if the disk fails or is full.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    done = 0
-
-    def advance(films: int) -> None:
-        nonlocal done
-        done += films
-        if progress is not None:
-            progress(done, len(images))
-
-    keep_sound_shards(images, folder, side, shard_size)
-    for shard in range(num_shards(len(images), shard_size)):
-        if has_shard(folder, shard):
-            advance(len(_films_of(images, shard, shard_size)))
-        else:
-            pack_shard(images, root, folder, shard, side, shard_size, threads, reader, advance)
-    write_index(images, root, folder, side, shard_size)
 
 
 def num_shards(films: int, shard_size: int) -> int:
@@ -119,11 +81,14 @@ def pack_shard(
     shard_size: int,
     threads: int,
     reader: SquareReader = read_square,
-    advance: Callable[[int], None] | None = None,
 ) -> None:
-    """Packs one shard of ``images``, whatever is there of it; ``advance`` counts its films."""
-    if threads < 1:
-        raise DataError(f"{threads=} must be at least 1")
+    """Decodes the films ``images`` (columns image, path relative to ``root``) of one shard.
+
+    Shard k holds the rows k * shard_size ... of ``images``: ``films_0000k.npy``, uint8 (n, side,
+    side), and ``films_0000k.csv``, written last, with the row of each film or why it cannot be
+    read, or what one should know of it. The files do not depend on ``threads``. Raises OSError if
+    the disk fails or is full.
+    """
 
     def decode(name: str) -> tuple[np.ndarray | None, str]:
         path = root
@@ -149,8 +114,6 @@ def pack_shard(
                 if film is not None:
                     file.write(film.tobytes())
                     num_rows += 1
-                if advance is not None:
-                    advance(1)
             file.seek(0)
             _write_header(file, (num_rows, side, side))
             if file.tell() != start:
@@ -165,7 +128,10 @@ def pack_shard(
 
 
 def write_index(images: pd.DataFrame, root: Path, folder: Path, side: int, shard_size: int) -> None:
-    """``films.csv`` and ``problems.csv`` of shards that are all packed. Raises as ``pack``."""
+    """``films.csv`` (image, shard, row) and ``problems.csv`` (file, field, reason) of all shards.
+
+    Raises DataError where one is not packed, or no film can be read.
+    """
     shards = []
     for shard in range(num_shards(len(images), shard_size)):
         table = _read_shard(folder, shard, _films_of(images, shard, shard_size), side)
@@ -249,11 +215,11 @@ class PackedFilms:
         rows = self.table["row"].to_numpy()[positions]
         films = np.empty((len(positions), self.side, self.side), dtype=np.uint8)
         for shard in np.unique(shards):
-            here = shards == shard
+            in_shard = shards == shard
             packed = self._shard(shard)
-            if packed.shape[1] != self.side or rows[here].max() >= len(packed):
+            if packed.shape[1] != self.side or rows[in_shard].max() >= len(packed):
                 raise DataError(f"{self.folder}: {INDEX_FILE} and its shards differ: pack again")
-            films[here] = packed[rows[here]]
+            films[in_shard] = packed[rows[in_shard]]
         return films
 
     def _shard(self, shard: int) -> np.ndarray:

@@ -6,7 +6,7 @@ from pathlib import Path
 def user_path(text: str) -> Path:
     """``~`` and ``~name`` at the front are home folders.
 
-    Raises ValueError where nobody has that name.
+    Raises ValueError for an unknown name.
     """
     try:
         return Path(text).expanduser()

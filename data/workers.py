@@ -10,10 +10,14 @@ from contextlib import contextmanager
 from multiprocessing.connection import wait
 
 
-def available_cores() -> int:
+def usable_cores() -> list[int]:
     """Cores that this process may run on (a cgroup or taskset may allow fewer than there are)."""
     affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
+    return sorted(affinity(0)) if affinity else list(range(os.cpu_count() or 1))
+
+
+def available_cores() -> int:
+    return len(usable_cores())
 
 
 @contextmanager

@@ -45,7 +45,7 @@ class BatchNorm(Enum):
 
 
 class LoggerName(Enum):
-    """Who is told of each epoch while a training runs; history.csv is written in any case."""
+    """Where each epoch is logged while a training runs; history.csv is written in any case."""
 
     csv = "csv"
     tensorboard = "tensorboard"

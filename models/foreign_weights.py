@@ -45,11 +45,11 @@ class CheckpointError(ValueError):
     """A file of weights is absent, unreadable or does not fit; the message says which and why."""
 
 
-def read_pickled(path: Path, seconds: float = _SECONDS) -> dict[str, Tensor]:
+def read_pickled(path: Path) -> dict[str, Tensor]:
     """The state dict in a file of torch.save: a state dict, or the model itself, pickled whole.
 
     ``models/inert_pickle.py`` reads it in a process of its own, which runs nothing that the file
-    names and has ``seconds`` to end. Raises CheckpointError naming what it refused.
+    names and has three minutes to end. Raises CheckpointError naming what it refused.
     """
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "weights.safetensors"
@@ -65,11 +65,11 @@ def read_pickled(path: Path, seconds: float = _SECONDS) -> dict[str, Tensor]:
                 capture_output=True,
                 text=True,
                 errors="replace",
-                timeout=seconds,
+                timeout=_SECONDS,
                 check=False,
             )
         except subprocess.TimeoutExpired as error:
-            raise CheckpointError(f"{path}: not read within {seconds:g} s") from error
+            raise CheckpointError(f"{path}: not read within {_SECONDS:g} s") from error
         if done.returncode == -signal.SIGXCPU:
             raise CheckpointError(f"{path}: takes over {_CPU_SECONDS} s of the processor to read")
         if done.returncode:

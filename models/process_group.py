@@ -43,7 +43,7 @@ class Rank:
         """In the block, collectives reach all processes: by NCCL on ``cuda``, else by gloo.
 
         It ends when all are through. Left by an error it is not closed, which could wait for a
-        process that is no more: whoever started the processes ends them.
+        dead process: the process that started them ends them.
         """
         if self.of == 1:
             yield

@@ -64,7 +64,7 @@ def train(
     there and ends in the same bytes on the same device and number of threads. ``loss``: logits
     and labels (N, C) -> mean over both; plain binary cross-entropy by default. A rest of films that
     does not fill a batch sits out its epoch: batch norm cannot learn from a batch of one.
-    ``prepare`` makes a batch of films the model's input; ``metric`` is told, and chooses nothing.
+    ``prepare`` makes a batch of films the model's input; ``metric`` chooses nothing.
     ``logger`` gets each row of the history, those before a resume too.
 
     ``rank`` is this process's where several train together: each calls it with the same arguments

@@ -127,11 +127,11 @@ class TrainingLoop:
             if (number + 1) % parts == 0:
                 self._step()
             if self.on_progress is not None:
-                told = {"train_loss": float(np.mean(losses))}
+                shown = {"train_loss": float(np.mean(losses))}
                 if self.history:
-                    told["val_loss"] = self.history[-1]["val_loss"]
+                    shown["val_loss"] = self.history[-1]["val_loss"]
                 epoch = len(self.history) + 1
-                self.on_progress(epoch, self.config.epochs, number + 1, self.batches, told)
+                self.on_progress(epoch, self.config.epochs, number + 1, self.batches, shown)
         return losses
 
     def _step(self) -> None:
@@ -144,7 +144,7 @@ class TrainingLoop:
 
     def _outputs(self, batches: Batches) -> list[tuple[Tensor, Tensor]]:
         self.model.eval()
-        with torch.inference_mode():  # in float32, as whoever predicts later
+        with torch.inference_mode():  # in float32, as later predictions
             return [
                 (self.model(self.prepare(films.to(self.device))).float().cpu(), labels)
                 for films, labels in batches

@@ -1,4 +1,4 @@
-"""What a training tells after each epoch beside its loss: AUC, mean absolute error or Dice."""
+"""What a training reports after each epoch beside its loss: AUC, mean absolute error or Dice."""
 
 import math
 from collections.abc import Callable

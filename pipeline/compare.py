@@ -27,14 +27,10 @@ from evaluation.comparison import (
 from evaluation.config import BootstrapConfig
 from evaluation.html_report import ReportContent, ReportSection, ReportTable, render_report
 from evaluation.paper_tables import write_csv
-from pipeline.progress import console
+from pipeline.progress import console, say
 from pipeline.store import outputs_above
 
 _SHOWN_ROWS = 16  # of a table on screen; the files hold all
-
-
-class CompareError(ValueError):
-    """Runs that cannot be compared; the message names them."""
 
 
 def main(arguments: list[str]) -> int:
@@ -46,10 +42,10 @@ def main(arguments: list[str]) -> int:
         runs = find_runs(options.runs)
         out = options.out or _beside(next(iter(runs.values())))
         if out.exists():
-            raise CompareError(f"--out: {out} is there already; name a new folder")
+            raise ValueError(f"--out: {out} is there already; name a new folder")
         compare(runs, out)
-    except (CompareError, ValueError, OSError) as error:
-        console.print(f"error: {error}", markup=False, soft_wrap=True)
+    except (ValueError, OSError) as error:
+        say(f"error: {error}")
         return 1
     return 0
 
@@ -57,25 +53,25 @@ def main(arguments: list[str]) -> int:
 def _beside(run: Path) -> Path:
     outputs = outputs_above(run)
     if outputs is None:
-        raise CompareError(f"{run}: no folder above it holds a store/; say by --out where to write")
+        raise ValueError(f"{run}: no folder above it holds a store/; say by --out where to write")
     return outputs / "compare" / datetime.now().strftime("%Y-%m-%d-%H-%M-%S-%f")
 
 
 def find_runs(folders: list[Path]) -> dict[str, Path]:
-    """Name -> run folder, a sweep's folder opened. CompareError for what holds no finished run."""
+    """Name -> run folder, a sweep's folder opened. ValueError for what holds no finished run."""
     runs: dict[str, Path] = {}
     for folder in folders:
         if not folder.is_dir():
-            raise CompareError(f"there is no folder {folder}")
+            raise ValueError(f"there is no folder {folder}")
         inside = sorted(path.parent for path in folder.glob("*/run.json"))
         found = [folder] if (folder / "run.json").is_file() else inside
         if not found:
-            raise CompareError(f"{folder} holds no finished run: run.json is absent")
+            raise ValueError(f"{folder} holds no finished run: run.json is absent")
         for run in found:
             resolved = run.resolve()
             runs[f"{resolved.parent.name}/{resolved.name}"] = run
     if len(runs) < 2:
-        raise CompareError("two runs at least are needed, or the folder of a sweep")
+        raise ValueError("two runs at least are needed, or the folder of a sweep")
     return runs
 
 
@@ -89,7 +85,7 @@ def compare(runs: dict[str, Path], out: Path) -> None:
     blocks = [ReportTable("settings", "Settings", "Only those that differ.", settings)]
     _show("settings that differ", settings)
     if any(len(names) > 1 for names in groups.values()):
-        console.print("runs that differ in the seed alone are shown as mean and deviation (sd)")
+        say("runs that differ in the seed alone are shown as mean and deviation (sd)")
     for name, shape in SHAPES.items():
         tables = _tables(runs, name)
         if len(tables) < 2:
@@ -112,7 +108,7 @@ def compare(runs: dict[str, Path], out: Path) -> None:
                 )
     blocks += _over_seeds(runs, groups, out)
     if len(blocks) == 1:
-        raise CompareError("the runs have no table in common")
+        raise ValueError("the runs have no table in common")
     page = ReportContent(
         title="Runs side by side",
         banner=None,
@@ -124,8 +120,8 @@ def compare(runs: dict[str, Path], out: Path) -> None:
         sections=(ReportSection("comparison", "Comparison", tuple(blocks)),),
     )
     (out / "compare.html").write_text(render_report(page), encoding="utf-8")
-    console.print(f"tables: {out}", markup=False, soft_wrap=True)
-    console.print(f"page: {out / 'compare.html'}", markup=False, soft_wrap=True)
+    say(f"tables: {out}")
+    say(f"page: {out / 'compare.html'}")
 
 
 def _over_seeds(
@@ -153,7 +149,7 @@ def _config(folder: Path) -> dict[str, Any]:
         config = json.loads((folder / "run.json").read_text(encoding="utf-8"))["config"]
         return dict(config)
     except (ValueError, KeyError, TypeError) as error:
-        raise CompareError(f"{folder / 'run.json'} is no record of a run ({error!r})") from error
+        raise ValueError(f"{folder / 'run.json'} is no record of a run ({error!r})") from error
 
 
 def _tables(runs: dict[str, Path], name: str) -> dict[str, pd.DataFrame]:
@@ -171,7 +167,7 @@ def _show(title: str, table: pd.DataFrame) -> None:
         view.add_row(*map(_shown, row))
     console.print(view)
     if len(table) > _SHOWN_ROWS:
-        console.print(f"... {len(table) - _SHOWN_ROWS} more rows in the files")
+        say(f"... {len(table) - _SHOWN_ROWS} more rows in the files")
 
 
 def _shown(value: object) -> str:

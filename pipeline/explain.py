@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
-from attribution.config import METHODS, required_taps
+from attribution.config import METHODS
 from data.config import Source
 from data.dicom_start import is_dicom
 from data.user_path import user_path
@@ -28,14 +28,11 @@ from pipeline.finished_run import FinishedRun
 from pipeline.keys import file_sha256, sample_seed
 from pipeline.progress import console, progress_bar, say
 from pipeline.provenance import provenance
+from pipeline.steps.explainer import Explainer
 from pipeline.store import write_json
 
 if TYPE_CHECKING:  # torch is imported once the arguments are known to be right
     from attribution.base import Attribution
-
-
-class ExplainError(ValueError):
-    """An argument that cannot work; the message names it."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +75,9 @@ def main(arguments: list[str]) -> int:
         run = FinishedRun.read(options.run)
         out = options.out or run.outputs / "explain" / f"{datetime.now():%Y-%m-%d-%H-%M-%S-%f}"
         if out.exists():
-            raise ExplainError(f"--out: {out} is there already; name a new folder")
+            raise ValueError(f"--out: {out} is there already; name a new folder")
         if options.secondary_capture and not _is_dicom(options.image):
-            raise ExplainError("--secondary-capture: the film is not DICOM")
+            raise ValueError("--secondary-capture: the film is not DICOM")
         film = read_film(options.image, run.config.dataset.side)
         if run.config.dataset.source is Source.phantoms:
             film.notes.append("this model was trained on phantoms: it knows nothing of patients")
@@ -101,9 +98,9 @@ def main(arguments: list[str]) -> int:
 
 
 def read_film(path: Path, side: int) -> Film:
-    """Raises ExplainError, which does not name the film."""
+    """Raises ValueError, which does not name the film."""
     from data.grey_range import grey_doubt
-    from data.integrity import read_film
+    from data.image_files import read_film
     from data.packing import resize_and_crop
 
     notes = []
@@ -129,16 +126,16 @@ def read_film(path: Path, side: int) -> Film:
 
 @contextmanager
 def _nameless(film: Path) -> Iterator[None]:
-    """Turns errors of reading into ExplainErrors that say what is wrong with the film, but not its
+    """Turns errors of reading into ValueErrors that say what is wrong with the film, but not its
     name or path: these may be a patient's, and what is on a screen is copied."""
     from data.integrity import DataError, reason_alone
 
     try:
         yield
     except DataError as error:
-        raise ExplainError(f"--image: {reason_alone(error, film)}") from None
+        raise ValueError(f"--image: {reason_alone(error, film)}") from None
     except OSError as error:
-        raise ExplainError(f"--image: cannot be read: {error.strerror}") from None
+        raise ValueError(f"--image: cannot be read: {error.strerror}") from None
 
 
 def _item(run: FinishedRun, name: str, digest: str) -> str:
@@ -163,16 +160,16 @@ def explain_film(
     config = run.config.attribution
     methods = config.methods if method == "all" else [method]
     if not set(methods) <= set(METHODS):
-        raise ExplainError(f"--method: {method!r} is not known; all, {', '.join(METHODS)}")
+        raise ValueError(f"--method: {method!r} is not known; all, {', '.join(METHODS)}")
     loss = run.config.train.primary.value
-    taps = sorted({tap for each in methods for tap in required_taps(each, config)})
+    explainers = {each: Explainer.of(each, config, config.score) for each in methods}
+    taps = sorted({tap for explainer in explainers.values() for tap in explainer.taps})
     weights = run.artifact(f"train findings {loss}") / "model.safetensors"
     folders = {tap: run.artifact(f"statistics findings {tap}") for tap in taps}
 
     import torch
 
-    from attribution.base import SCORES
-    from attribution.methods import NEEDS_LAYERS, build_method
+    from attribution.methods import NEEDS_LAYERS
     from attribution.statistics import FeatureStatistics
     from models.checkpoints import load_checkpoint
     from models.densenet import normalise
@@ -183,7 +180,7 @@ def explain_film(
     model, about = load_checkpoint(weights)
     labels: list[str] = about["labels"]
     if target not in (None, *labels):
-        raise ExplainError(f"--target: {target!r} is no label of this model: {', '.join(labels)}")
+        raise ValueError(f"--target: {target!r} is no label of this model: {', '.join(labels)}")
     device = resolve_device("auto")
     frozen = FrozenDenseNet(model.to(device))
     images = normalise(torch.from_numpy(pixels.copy())[None].to(device))
@@ -198,12 +195,12 @@ def explain_film(
     }
     attributions = {}
     with progress_bar("explain") as progress:
-        for done, each in enumerate(methods, 1):
-            attributions[each] = build_method(each, config, statistics)(
+        for done, (each, explainer) in enumerate(explainers.items(), 1):
+            attributions[each] = explainer.build(statistics)(
                 model if each in NEEDS_LAYERS else frozen,
                 images,
                 torch.tensor([labels.index(target)], device=device),
-                score=SCORES[config.score],
+                score=explainer.score_function,
                 seeds=[seed],
             )
             progress(done, len(methods))
@@ -211,7 +208,7 @@ def explain_film(
 
 
 def _is_dicom(path: Path) -> bool:
-    with suppress(OSError):  # whoever reads it next says what is wrong
+    with suppress(OSError):  # reading it says what is wrong
         return is_dicom(path)
     return False
 

@@ -19,7 +19,7 @@ _STEP, _KEY = re.compile(r"\w+", re.ASCII), re.compile(r"[0-9a-f]{64}")  # no pa
 
 
 class RunError(ValueError):
-    """A folder that is no finished run, or one that lacks what is asked of it."""
+    """A folder that is no finished run, or lacks a result."""
 
 
 @dataclass(frozen=True)

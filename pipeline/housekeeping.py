@@ -8,11 +8,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
-from pipeline.config import ConfigError, compose_config
-from pipeline.progress import console, progress_bar, say, seconds_text
+from pipeline.config import compose_config
+from pipeline.progress import progress_bar, say, seconds_text, show_table
 from pipeline.runner import PLAN, RECORD
 from pipeline.store import (
     BrokenArtifactError,
@@ -22,12 +21,7 @@ from pipeline.store import (
     remove,
 )
 
-_WIDTH = 120  # columns where the output is no terminal
 _LINK_SECONDS = 60  # a run renames its link to the newest run at once
-
-
-class UnreadableRunError(ValueError):
-    """A run folder whose record cannot be read, so what it refers to is unknown."""
 
 
 def references(store: Store, outputs: Path) -> Counter[Path]:
@@ -37,7 +31,7 @@ def references(store: Store, outputs: Path) -> Counter[Path]:
 
     Raises
     ------
-    UnreadableRunError
+    ValueError
         Where a record cannot be read.
     """
     found: Counter[Path] = Counter()
@@ -52,7 +46,7 @@ def references(store: Store, outputs: Path) -> Counter[Path]:
         except FileNotFoundError:  # the run ended in this moment
             return references(store, outputs)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UnreadableRunError(
+            raise ValueError(
                 f"{record}: cannot be read ({error!r}), so what it refers to is unknown: restore"
                 " it or delete its run folder"
             ) from error
@@ -179,11 +173,12 @@ def main(arguments: list[str]) -> int:
             return _prune(store, outputs, options.yes)
         if options.clean_tmp:
             removed = clean(store, outputs)
-            console.print(*removed, f"{len(removed)} leftovers removed", sep="\n", markup=False)
+            for path in [*removed, f"{len(removed)} leftovers removed"]:
+                say(str(path))
             return 0
         paths = [*store.folders(), *store.workspaces()]
-        _out().print(listing(store, paths, references(store, outputs)))
-    except (ConfigError, ValueError, OSError) as error:
+        show_table(listing(store, paths, references(store, outputs)))
+    except (ValueError, OSError) as error:
         say(f"error: {error}")
         return 1
     return 0
@@ -192,30 +187,26 @@ def main(arguments: list[str]) -> int:
 def _verify(store: Store) -> int:
     problems = verify(store)
     for problem in problems:
-        console.print(problem, markup=False, soft_wrap=True)
-    console.print(f"{len(store.folders())} artifacts were read again, {len(problems)} are broken")
+        say(problem)
+    say(f"{len(store.folders())} artifacts were read again, {len(problems)} are broken")
     if problems:
-        console.print("a run that needs a broken one makes it again")
+        say("a run that needs a broken one makes it again")
     return int(bool(problems))
 
 
 def _prune(store: Store, outputs: Path, yes: bool) -> int:
     chosen = unreferenced(store, outputs)
     if not chosen:
-        console.print("a run folder refers to every artifact: nothing to prune")
+        say("a run folder refers to every artifact: nothing to prune")
         return 0
-    _out().print(listing(store, chosen, Counter()))
+    show_table(listing(store, chosen, Counter()))
     if not yes:
         try:
             answer = input("no run folder refers to these; remove them? [y/N] ")
         except EOFError:
             answer = ""
         if answer.strip().lower() not in ("y", "yes"):
-            console.print("nothing removed")
+            say("nothing removed")
             return 1
-    console.print(f"{len(prune(store, outputs, chosen))} of {len(chosen)} removed")
+    say(f"{len(prune(store, outputs, chosen))} of {len(chosen)} removed")
     return 0
-
-
-def _out() -> Console:
-    return console if console.is_terminal else Console(width=_WIDTH)

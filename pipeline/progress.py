@@ -16,10 +16,12 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
 from rich.text import Text
 
 console = Console(highlight=False)
 _SECONDS_BETWEEN_LINES = 30
+_WIDTH = 200
 log = logging.getLogger("pipeline")
 
 
@@ -72,6 +74,11 @@ def say(text: str) -> None:
     """One line on screen and in ``pipeline.log``."""
     console.print(text, markup=False, soft_wrap=True)
     log.info(text)
+
+
+def show_table(table: Table) -> None:
+    """On screen; ``_WIDTH`` columns wide where the output is no terminal."""
+    (console if console.is_terminal else Console(width=_WIDTH)).print(table)
 
 
 def seconds_text(seconds: float) -> str:

@@ -4,18 +4,15 @@ import sys
 from dataclasses import dataclass
 from enum import Enum
 
-from rich.console import Console
 from rich.table import Table
 
-from pipeline.config import ConfigError, compose_config
+from pipeline.config import compose_config
 from pipeline.differences import KeyHistory
 from pipeline.plan import plan_run
-from pipeline.progress import console, say, seconds_text
+from pipeline.progress import say, seconds_text, show_table
 from pipeline.provenance import code_digest
 from pipeline.step import Step
 from pipeline.store import Artifact, BrokenArtifactError, Store
-
-_WIDTH = 200  # columns where the output is no terminal
 
 
 class State(Enum):
@@ -95,11 +92,10 @@ def main(overrides: list[str]) -> int:
         store = Store(config.paths.store)
         order = plan_run(config, store.digests).order
         statuses = run_status(order, store)
-    except (ConfigError, ValueError, OSError) as error:
+    except (ValueError, OSError) as error:
         say(f"error: {error}")
         return 1
-    out = console if console.is_terminal else Console(width=_WIDTH)
-    out.print(status_table(statuses))
+    show_table(status_table(statuses))
     return 0
 
 

@@ -36,10 +36,6 @@ _PATIENCE = 1.0  # seconds until a dead process is noticed
 _Place = tuple[int, int, Path]  # the fields of a Rank, which this process may not import yet
 
 
-class RankError(RuntimeError):
-    """A process of a training failed or died; the message names it."""
-
-
 def train_in_processes(
     work: "Work", processes: int, threads: int, machine: Machine, on_progress: "OnProgress"
 ) -> "TrainResult":
@@ -52,7 +48,7 @@ def train_in_processes(
     ------
     ValueError
         Where there is no GPU for each.
-    RankError
+    RuntimeError
         Where a process fails or dies. The others are ended.
     FullDiskError
         Where one found no room.
@@ -126,7 +122,7 @@ def _cause(ranks: list[_Process]) -> Exception:
     reason = failures[first].reason
     if failures[first].full_disk:
         return FullDiskError(reason)
-    return RankError(
+    return RuntimeError(
         f"rank {first} of train.processes={len(ranks)}: {reason}."
         " Finished epochs are kept: the same command goes on after them"
     )

@@ -15,9 +15,7 @@ KINDS = kinds()
 
 @pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
 @pytest.mark.parametrize("name", [name for name, kind in KINDS.items() if kind.share])
-def test_a_spoilt_file_is_read_or_refused_by_name(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_spoilt_file_is_read_or_refused_by_name(name, tmp_path, monkeypatch):
     monkeypatch.setattr(config, "CONF", config.CONF)
     kind = KINDS[name]
     path = kind.write(tmp_path)
@@ -30,7 +28,7 @@ def test_a_spoilt_file_is_read_or_refused_by_name(
     assert [each for each in outcomes if each.is_fault] == []
 
 
-def test_a_reader_that_lets_another_error_out_or_names_nothing_is_a_fault(tmp_path: Path) -> None:
+def test_a_reader_that_lets_another_error_out_or_names_nothing_is_a_fault(tmp_path):
     def raises(error: Exception) -> Outcome:
         def read(_path: Path) -> None:
             raise error
@@ -44,7 +42,7 @@ def test_a_reader_that_lets_another_error_out_or_names_nothing_is_a_fault(tmp_pa
     assert raises(MemoryError()).what == "memory"
 
 
-def test_too_long_and_only_waiting_are_faults_but_not_a_busy_machine() -> None:
+def test_too_long_and_only_waiting_are_faults_but_not_a_busy_machine():
     read = Outcome("read")
     assert in_time(read, seconds=9, wall=200) is read
     assert in_time(read, seconds=0.1, wall=20) is read
@@ -53,9 +51,7 @@ def test_too_long_and_only_waiting_are_faults_but_not_a_busy_machine() -> None:
 
 
 @pytest.mark.parametrize("name", ["PNG L", "DICOM RLE Lossless", "NIH labels", "run.json", "YAML"])
-def test_the_same_number_is_spoilt_the_same_way_and_others_otherwise(
-    name: str, tmp_path: Path
-) -> None:
+def test_the_same_number_is_spoilt_the_same_way_and_others_otherwise(name, tmp_path):
     kind = KINDS[name]
     sound = kind.write(tmp_path).read_bytes()
     files = [spoilt(kind, name, 0, number, sound) for number in range(20)]
@@ -64,7 +60,7 @@ def test_the_same_number_is_spoilt_the_same_way_and_others_otherwise(
     assert sum(each == sound for each in files) < 5
 
 
-def test_a_png_spoilt_under_right_checksums_still_has_its_signature(tmp_path: Path) -> None:
+def test_a_png_spoilt_under_right_checksums_still_has_its_signature(tmp_path):
     sound = KINDS["PNG L"].write(tmp_path).read_bytes()
     for seed in range(20):
         assert mutations.spoil_png(random.Random(seed), sound).startswith(b"\x89PNG\r\n\x1a\n")

@@ -12,7 +12,7 @@ from itertools import pairwise
 from multiprocessing.connection import Connection, wait
 from typing import cast
 
-from data.workers import follow_parent
+from data.workers import follow_parent, usable_cores
 from pipeline.executors.base import Failure, Job, Workplace
 from pipeline.executors.config import ExecutorConfig
 from pipeline.executors.workers import Started, WarmWorkers, Worker, WorkerDiedError
@@ -70,8 +70,7 @@ class LocalExecutor(WarmWorkers):
 
 def core_groups(count: int) -> list[list[int]]:
     """The cores that this process may use, dealt out; more groups than cores share all of them."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    cores = sorted(affinity(0)) if affinity else list(range(os.cpu_count() or 1))
+    cores = usable_cores()
     if count > len(cores):
         return [cores] * count
     bounds = [len(cores) * group // count for group in range(count + 1)]

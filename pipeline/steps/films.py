@@ -16,7 +16,7 @@ from pipeline.step import Inputs, Source, Step, UserFiles, Work, unkeyed
 
 IMAGE_READERS = (
     *("data/dicom_start.py", "data/exif_orientation.py", "data/grey_range.py"),
-    *("data/integrity.py", "data/whole_images.py"),
+    *("data/image_files.py", "data/integrity.py", "data/whole_images.py"),
 )
 _READERS = (
     *("data/cohorts.py", "data/cohort_index.py", "data/nih.py", "data/cohen.py"),

@@ -69,7 +69,8 @@ class GivenLungs(Step):
     side: int
 
     def run(self, work: Work) -> None:
-        from data.integrity import DataError, commonest, list_problems, read_film
+        from data.image_files import read_film
+        from data.integrity import DataError, commonest, list_problems
         from data.laterality import check_sides, mask_side
         from data.lung_pairs import MASK_ENDING, SUFFIXES
         from data.lungs import squashed_mask

@@ -66,7 +66,7 @@ class Shortcuts(Step):
 
 
 def _regions(folder: Path, names: list[str], side: int) -> np.ndarray:
-    from data.integrity import read_grey
+    from data.image_files import read_grey
     from data.packing import resize_and_crop
     from data.phantom.nih_layout import MARKS
 

@@ -97,7 +97,7 @@ class PhantomTruth(Step):
     side: int
 
     def run(self, work: Work) -> None:
-        from data.integrity import read_grey
+        from data.image_files import read_grey
         from data.packing import resize_mask
         from data.phantom.counterfactual import read_pair
         from data.phantom.markers import PLANTED_FINDING

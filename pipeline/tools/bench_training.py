@@ -56,7 +56,7 @@ def steps_alone(
 ) -> Callable[[], None]:
     """The same number of steps and validation passes on films in memory, and nothing else."""
     labels = _labels(len(films), model.num_outputs).to(device)
-    here, num_train = films.to(device), len(films) - num_val
+    on_device, num_train = films.to(device), len(films) - num_val
     size = min(RECIPE.batch_size, num_train)
 
     def run() -> None:
@@ -67,12 +67,12 @@ def steps_alone(
         for start in range(0, num_train - size + 1, size):
             part = slice(start, start + size)
             optimizer.zero_grad()
-            criterion(network(normalise(here[part])), labels[part]).backward()
+            criterion(network(normalise(on_device[part])), labels[part]).backward()
             optimizer.step()
         network.eval()
         with torch.no_grad():
             for part in torch.arange(num_train, len(films)).split(RECIPE.batch_size):
-                network(normalise(here[part]))
+                network(normalise(on_device[part]))
 
     return run
 

@@ -77,8 +77,6 @@ def films(outputs: Path, number: int) -> None:
 def costs(outputs: Path, side: int) -> None:
     """A row per method, one film a batch: operations of the plain network, time of the folded."""
     import torch
-    from torch.utils._python_dispatch import TorchDispatchMode
-    from torch.utils.flop_counter import flop_registry
 
     from attribution.base import SCORES
     from attribution.config import AttributionConfig, required_taps
@@ -86,16 +84,7 @@ def costs(outputs: Path, side: int) -> None:
     from attribution.statistics import estimate_statistics
     from models.densenet import DenseNet121
     from models.frozen_densenet import FrozenDenseNet
-
-    class Operations(TorchDispatchMode):
-        count = 0
-
-        def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
-            result = func(*args, **(kwargs or {}))
-            formula = flop_registry.get(func._overloadpacket)
-            if formula:
-                self.count += formula(*args, **(kwargs or {}), out_val=result)
-            return result
+    from pipeline.tools.bench_machine import operations
 
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -120,14 +109,11 @@ def costs(outputs: Path, side: int) -> None:
     forward(frozen)  # what torch does once in a process
     named = {name: explained(name) for name in METHODS if not name.startswith("regression")}
     for name, work in {"forward": forward, **named}.items():
-        with Operations() as operations:
-            work(model)
+        count = operations(lambda: work(model))  # noqa: B023
         began = time.process_time()
         work(model if name in NEEDS_LAYERS else frozen)
         spent = time.process_time() - began
-        print(
-            f"{side} px, {name}: {operations.count / 1e9:.1f} GFLOP, {spent:.2f} CPU s", flush=True
-        )
+        print(f"{side} px, {name}: {count / 1e9:.1f} GFLOP, {spent:.2f} CPU s", flush=True)
 
 
 @dataclass(frozen=True)

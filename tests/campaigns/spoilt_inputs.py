@@ -27,18 +27,31 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import torch
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
 from PIL import Image
 from pydicom import uid
+from yaml import YAMLError
 
-from data.brixia import FOLDS, read_brixia, read_consensus, square_reader
+from attribution.statistics import FeatureStatistics
+from data.brixia import FOLDS, read_brixia, square_reader
 from data.cohen import read_cohen
 from data.config import BrixiaConfig, DatasetConfig, DicomScaling
 from data.integrity import DataError, resolve_inside
 from data.nih import read_nih
-from data.packing import PackedFilms, pack, read_square
+from data.packing import PackedFilms, read_square
+from models.checkpoints import load_checkpoint, save_checkpoint
+from models.densenet import DenseNet121
+from models.foreign_weights import CheckpointError, read_pickled
+from pipeline import config
+from pipeline.finished_run import FinishedRun, RunError
+from pipeline.runner import RECORD, run_record
+from pipeline.store import MANIFEST, BrokenArtifactError, Store, write_json
 from tests.campaigns import mutations
 from tests.campaigns.bombs import BOMBS
 from tests.data import dicom_films, test_brixia, test_cohen, test_nih
+from tests.packing import pack
 
 SECONDS, BYTES = 10.0, 2 * 10**9  # of the processor, so that a busy machine makes no faults
 HANGS = 300.0  # seconds on the wall
@@ -130,21 +143,13 @@ def read_index(read: Callable[..., Any], *settings: Any) -> Callable[[Path], Any
 
 def write_packed(folder: Path, name: str) -> Path:
     index = read_nih(test_nih.Layout().write(folder / "nih"), DatasetConfig())
-    pack(index.images[["image", "path"]], folder / "nih", folder / "packed", SIDE, 4, 1)
+    pack(index.images[["image", "path"]], folder / "nih", folder / "packed", SIDE)
     return folder / "packed" / name
 
 
 def read_packed(path: Path) -> Any:
     films = PackedFilms(path.parent)
     return films.load(films.table["image"].tolist())
-
-
-def write_consensus(folder: Path) -> Path:
-    zones = [f"{kind}{zone}" for kind in ("Mean", "Mode") for zone in "ABCDEF"]
-    rows = [";".join([name, *["1.5"] * 6, *["1"] * 6]) for name in test_brixia.NAMES]
-    path = folder / "metadata_consensus_v1.csv"
-    path.write_text("\n".join([";".join(["Filename", *zones]), *rows, ""]))
-    return path
 
 
 def write_split(folder: Path) -> Path:
@@ -156,61 +161,36 @@ def write_split(folder: Path) -> Path:
 
 
 def write_statistics(folder: Path) -> Path:
-    import torch
-
-    from attribution.statistics import FeatureStatistics
-
     part = torch.ones(2, 3, 3)
     path = folder / "statistics.safetensors"
     FeatureStatistics("block3", part, part + 1, part + 2, 4).save(path)
     return path
 
 
-def read_statistics(path: Path) -> Any:
-    from attribution.statistics import FeatureStatistics
-
-    return FeatureStatistics.load(path)
-
-
 def write_checkpoint(folder: Path, suffix: str) -> Path:
-    from models.checkpoints import save_checkpoint
-    from models.densenet import DenseNet121
-
     path = folder / "model.safetensors"
     save_checkpoint(path, DenseNet121(2), ["Mass", "Nodule"], {"side": 64})
     return path.with_suffix(suffix)
 
 
 def read_checkpoint(path: Path) -> Any:
-    from models.checkpoints import load_checkpoint
-
     return load_checkpoint(path.with_suffix(".safetensors"))
 
 
 def write_foreign(folder: Path) -> Path:
-    import torch
-
     path = folder / "model.pt"
     torch.save({"state_dict": {"a.weight": torch.ones(4, 3), "a.bias": torch.ones(4)}}, path)
     return path
 
 
-def read_foreign(path: Path) -> Any:
-    from models.foreign_weights import read_pickled
-
-    return read_pickled(path)
-
-
 def read_bomb(path: Path) -> Any:
     if path.suffix == ".pt":
-        return read_foreign(path)
+        return read_pickled(path)
     read = square_reader(DicomScaling.header) if path.suffix == ".dcm" else read_square
     return read(path, SIDE)
 
 
 def write_artifact(folder: Path) -> Path:
-    from pipeline.store import MANIFEST, Store
-
     store = Store(folder / "store")
     workspace = store.workspace("step", "a" * 64)
     (workspace / "rows.csv").write_text("row\n1\n")
@@ -221,8 +201,6 @@ def write_artifact(folder: Path) -> Path:
 
 
 def read_artifact(path: Path) -> Any:
-    from pipeline.store import Store
-
     store = Store(path.parents[2])
     try:
         found = store.find("step", "a" * 64)
@@ -234,12 +212,8 @@ def read_artifact(path: Path) -> Any:
 
 
 def write_run(folder: Path) -> Path:
-    from pipeline.config import PipelineConfig
-    from pipeline.runner import RECORD, run_record
-    from pipeline.store import write_json
-
     manifest = write_artifact(folder)
-    record = run_record(PipelineConfig(), [])
+    record = run_record(config.PipelineConfig(), [])
     record["steps"] = {"step": {"step": manifest.parts[-3], "key": "a" * 64, "hit": True}}
     (folder / "run").mkdir()
     write_json(folder / "run" / RECORD, record)
@@ -247,16 +221,12 @@ def write_run(folder: Path) -> Path:
 
 
 def read_run(path: Path) -> Any:
-    from pipeline.finished_run import FinishedRun
-
     run = FinishedRun.read(path.parent)
     return [run.artifact(title) for title in run.steps]
 
 
 def write_conf(folder: Path) -> Path:
-    from pipeline.config import CONF
-
-    shutil.copytree(CONF, folder / "conf")
+    shutil.copytree(config.CONF, folder / "conf")
     path = folder / "conf" / "local" / "default.yaml"
     path.write_text(
         "# @package _global_\nseed: 3\npaths:\n  outputs: elsewhere\nattribution:\n"
@@ -266,25 +236,15 @@ def write_conf(folder: Path) -> Path:
 
 
 def read_conf(path: Path) -> Any:
-    from pipeline import config
-
     config.CONF = path.parents[1]
     return config.compose_config([])
 
 
 def kinds() -> dict[str, Kind]:
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-    from yaml import YAMLError
-
-    from models.foreign_weights import CheckpointError
-    from pipeline.finished_run import RunError
-    from pipeline.store import BrokenArtifactError
-
     data, table = (DataError,), (mutations.spoil_table,)
     blob = (mutations.spoil_bytes, mutations.spoil_header)
     dicom = square_reader(DicomScaling.header)
-    config = (ValueError, HydraException, OmegaConfBaseException, YAMLError)  # Hydra's, and ours
+    of_config = (ValueError, HydraException, OmegaConfBaseException, YAMLError)  # Hydra's, and ours
     nih, brixia = test_nih.Layout().write, test_brixia.Layout().write
     read_them = read_index(read_nih, DatasetConfig())
     return {
@@ -336,9 +296,6 @@ def kinds() -> dict[str, Kind]:
             table,
             8,
         ),
-        "BrixIA consensus": Kind(
-            write_consensus, lambda path: read_consensus(path.parent), data, table
-        ),
         "BrixIA split": Kind(
             write_split,
             read_index(read_brixia, BrixiaConfig(split_file="split.csv")),
@@ -356,7 +313,7 @@ def kinds() -> dict[str, Kind]:
         "packed films": Kind(
             partial(write_packed, name="films_00000.npy"), read_packed, data, blob
         ),
-        "statistics": Kind(write_statistics, read_statistics, (ValueError,), blob, 6),
+        "statistics": Kind(write_statistics, FeatureStatistics.load, (ValueError,), blob, 6),
         "checkpoint": Kind(
             partial(write_checkpoint, suffix=".safetensors"),
             read_checkpoint,
@@ -371,7 +328,7 @@ def kinds() -> dict[str, Kind]:
             (mutations.spoil_json,),
             1,
         ),
-        "pickled weights": Kind(write_foreign, read_foreign, (CheckpointError,), blob, 1),
+        "pickled weights": Kind(write_foreign, read_pickled, (CheckpointError,), blob, 1),
         "manifest": Kind(
             write_artifact, read_artifact, (BrokenArtifactError,), (mutations.spoil_json,), 8
         ),
@@ -388,7 +345,7 @@ def kinds() -> dict[str, Kind]:
             )
             for name, write in BOMBS.items()
         },
-        "YAML": Kind(write_conf, read_conf, config, (mutations.spoil_yaml,), 2),
+        "YAML": Kind(write_conf, read_conf, of_config, (mutations.spoil_yaml,), 2),
     }
 
 

@@ -9,7 +9,7 @@ from data.brixia_score import DETECTORS, ZONES, label_columns, parse_scores, zon
 ALL = np.array(list(itertools.product(range(4), repeat=6)), np.uint8)  # all 4,096 scores
 
 
-def test_every_score_is_read_back_with_its_sum() -> None:
+def test_every_score_is_read_back_with_its_sum():
     digits = ["".join(map(str, score)) for score in ALL]
     scores, reasons = parse_scores(digits, [str(score.sum()) for score in ALL], "Total")
     assert scores.dtype == np.uint8
@@ -17,7 +17,7 @@ def test_every_score_is_read_back_with_its_sum() -> None:
     assert not any(reasons)
 
 
-def test_what_is_no_score_is_told_from_one_that_does_not_add_up() -> None:
+def test_what_is_no_score_is_told_from_one_that_does_not_add_up():
     texts = ["31", "12345678", "00x000", "004000", "", "１２３０００", "112233", "112233", "112233"]
     _, reasons = parse_scores(texts, ["4", "36", "0", "4", "0", "6", "13", "", "12.0"], "Total")
     assert all("not six digits from 0 to 3" in reason for reason in reasons[:6])
@@ -26,7 +26,7 @@ def test_what_is_no_score_is_told_from_one_that_does_not_add_up() -> None:
     assert reasons[8] == ""
 
 
-def test_detectors_look_for_their_scores_in_any_zone() -> None:
+def test_detectors_look_for_their_scores_in_any_zone():
     labels = label_columns(ALL)
     assert list(labels.columns) == [*ZONES, "score", *DETECTORS]
     assert (labels.dtypes == np.uint8).all()
@@ -38,6 +38,6 @@ def test_detectors_look_for_their_scores_in_any_zone() -> None:
         assert row["Detector3"] == (3 in zones)
 
 
-def test_each_zone_belongs_to_exactly_one_detector() -> None:
+def test_each_zone_belongs_to_exactly_one_detector():
     found = np.stack([zones_of(detector, ALL) for detector in DETECTORS])
     assert (found.sum(axis=0) == 1).all()

@@ -19,15 +19,7 @@ from pydicom.encaps import encapsulate
 from data import dicom_pixels, isolated_decoding
 from data.config import DicomScaling
 from data.dicom import DicomFacts, read_dicom, read_dicom_facts
-from data.dicom_errors import (
-    DamagedPixelData,
-    DicomError,
-    MultiFrame,
-    NoPixelData,
-    TooManyPixels,
-    UnknownPhotometricInterpretation,
-    UnsupportedTransferSyntax,
-)
+from data.integrity import DataError
 from tests.data.dicom_films import (
     SECRET,
     compress,
@@ -46,7 +38,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
     "syntax",
     [uid.ExplicitVRLittleEndian, uid.ImplicitVRLittleEndian, uid.ExplicitVRBigEndian],
 )
-def test_byte_orders_make_no_difference(tmp_path: Path, syntax: uid.UID) -> None:
+def test_byte_orders_make_no_difference(tmp_path, syntax):
     pixels = film()
     item = Dataset()
     order = ">u2" if syntax == uid.ExplicitVRBigEndian else "<u2"
@@ -68,18 +60,15 @@ def test_byte_orders_make_no_difference(tmp_path: Path, syntax: uid.UID) -> None
         (uid.JPEGLosslessSV1, 16),
     ],
 )
-def test_lossless_compression_makes_no_difference(
-    tmp_path: Path, syntax: uid.UID, bits: int
-) -> None:
+def test_lossless_compression_makes_no_difference(tmp_path, syntax, bits):
     plain, _ = read_dicom(write(tmp_path / "plain.dcm", dicom(film(bits), bits)))
     path = compress(tmp_path / "packed.dcm", dicom(film(bits), bits), syntax)
     grey, facts = read_dicom(path)
     np.testing.assert_array_equal(grey, plain)
-    assert facts.transfer_syntax == syntax.name
     assert facts == read_dicom_facts(path)
 
 
-def test_jpeg_baseline_is_read_to_its_loss(tmp_path: Path) -> None:
+def test_jpeg_baseline_is_read_to_its_loss(tmp_path):
     smooth = np.add.outer(np.arange(64), np.arange(80)).astype(np.uint8)
     stream = io.BytesIO()
     Image.fromarray(smooth).save(stream, "JPEG", quality=95)
@@ -88,7 +77,7 @@ def test_jpeg_baseline_is_read_to_its_loss(tmp_path: Path) -> None:
     assert np.abs(read_dicom(path)[0].astype(int) - smooth).max() <= 3
 
 
-def test_bits_above_bits_stored_are_ignored(tmp_path: Path) -> None:
+def test_bits_above_bits_stored_are_ignored(tmp_path):
     overlay = film() | np.uint16(0xA000)
     plain, _ = read_dicom(write(tmp_path / "plain.dcm", dicom(film())))
     grey, _ = read_dicom(write(tmp_path / "overlay.dcm", dicom(overlay)))
@@ -114,35 +103,33 @@ def slope(bits: int = 12) -> np.ndarray:
         (slope().astype(np.uint16), 12, {"BitsStored": 10, "HighBit": 9}),
     ],
 )
-def test_a_film_whose_greys_would_wrap_around_is_refused(
-    tmp_path: Path, syntax: uid.UID, pixels: np.ndarray, bits: int, wrong: dict[str, int]
-) -> None:
+def test_a_film_whose_greys_would_wrap_around_is_refused(tmp_path, syntax, pixels, bits, wrong):
     ds = dicom(pixels, bits)
     if syntax.is_compressed:
         ds.compress(syntax, generate_instance_uid=False)
     read_dicom(write(tmp_path / "right.dcm", ds))
     for name, value in wrong.items():
         setattr(ds, name, value)
-    with pytest.raises(DamagedPixelData, match="BitsStored or PixelRepresentation does not fit"):
+    with pytest.raises(DataError, match="BitsStored or PixelRepresentation does not fit"):
         read_dicom(write(tmp_path / "wrong.dcm", ds))
 
 
 @pytest.mark.parametrize("bits", [8, 12, 16])
 def test_a_jpeg_2000_stream_of_signed_values_that_the_header_calls_unsigned_is_refused(
-    tmp_path: Path, bits: int
-) -> None:
+    tmp_path, bits
+):
     signed = (slope(bits) - 2 ** (bits - 1)).astype(np.int8 if bits == 8 else np.int16)
     ds = dicom(signed, bits)
     ds.compress(uid.JPEG2000Lossless, generate_instance_uid=False)
     grey, _ = read_dicom(write(tmp_path / "right.dcm", ds))
     np.testing.assert_allclose(grey, slope(bits) * (255 / (2**bits - 1)), atol=0.5 + 1e-9)
     ds.PixelRepresentation = 0
-    with pytest.raises(DamagedPixelData, match="PixelRepresentation does not fit"):
+    with pytest.raises(DataError, match="PixelRepresentation does not fit"):
         read_dicom(write(tmp_path / "wrong.dcm", ds))
 
 
 @pytest.mark.parametrize("bits", [8, 12, 16])
-def test_signed_films_that_run_through_zero_are_read(tmp_path: Path, bits: int) -> None:
+def test_signed_films_that_run_through_zero_are_read(tmp_path, bits):
     signed = (slope(bits) - 2 ** (bits - 1)).astype(np.int8 if bits == 8 else np.int16)
     grey, _ = read_dicom(write(tmp_path / "a.dcm", dicom(signed, bits)))
     np.testing.assert_allclose(grey, slope(bits) * (255 / (2**bits - 1)), atol=0.5 + 1e-9)
@@ -152,20 +139,11 @@ def test_signed_films_that_run_through_zero_are_read(tmp_path: Path, bits: int) 
     np.testing.assert_array_equal(read_dicom(write(tmp_path / "a.dcm", bare))[0], grey)
 
 
-def test_an_overlay_in_the_bits_above_is_left_out(tmp_path: Path) -> None:
-    drawn = slope().astype(np.uint16)
-    drawn[10:30:2, 10:30] |= np.uint16(0x8000)
-    plain, _ = read_dicom(write(tmp_path / "a.dcm", dicom(slope().astype(np.uint16))))
-    np.testing.assert_array_equal(read_dicom(write(tmp_path / "b.dcm", dicom(drawn)))[0], plain)
-
-
 @pytest.mark.parametrize(
     "syntax", [uid.ExplicitVRLittleEndian, uid.ImplicitVRLittleEndian, uid.ExplicitVRBigEndian]
 )
 @pytest.mark.parametrize("count", [4095, 4096])
-def test_a_table_of_bytes_is_the_same_in_every_byte_order(
-    tmp_path: Path, syntax: uid.UID, count: int
-) -> None:
+def test_a_table_of_bytes_is_the_same_in_every_byte_order(tmp_path, syntax, count):
     big = syntax == uid.ExplicitVRBigEndian
     entries = (np.arange(count) // 16).astype(np.uint8)
     item = Dataset()
@@ -178,28 +156,27 @@ def test_a_table_of_bytes_is_the_same_in_every_byte_order(
     np.testing.assert_array_equal(grey, (film() // 16))
 
 
-def test_the_scaling_asked_for_is_used(tmp_path: Path) -> None:
+def test_the_scaling_asked_for_is_used(tmp_path):
     ds = dicom(film(14), 14, WindowCenter=9000, WindowWidth=9000)
     path = write(tmp_path / "a.dcm", ds)
-    published, facts = read_dicom(path, DicomScaling.published_code)
+    published, _ = read_dicom(path, DicomScaling.published_code)
     np.testing.assert_array_equal(published, film(14).astype(int) * 255 // 65535)
     shown = (film(14) - 9000.0 + 0.5) / 8999 + 0.5
     np.testing.assert_allclose(read_dicom(path)[0], 255 * shown.clip(0, 1), atol=0.5 + 1e-9)
-    assert facts.window == "window"
 
 
-def test_facts_are_those_of_the_header(tmp_path: Path) -> None:
+def test_facts_are_those_of_the_header(tmp_path):
     ds = dicom(film(), PixelSpacing=["0.2", "0.1"], WindowCenter=["2000", "1"],
                WindowWidth=["4000", "1"], PatientOrientation=["L", "F"])  # fmt: skip
     facts = read_dicom_facts(write(tmp_path / "a.dcm", ds))
     assert facts == DicomFacts(
         rows=40, columns=44, bits_stored=12, photometric="MONOCHROME2",
-        transfer_syntax="Explicit VR Little Endian", window="window", spacing=(0.2, 0.1),
+        spacing=(0.2, 0.1),
         aspect=2, text_excluded=True, doubts=(),
     )  # fmt: skip
 
 
-def test_the_spacing_at_the_detector_stands_in_for_an_absent_or_bad_one(tmp_path: Path) -> None:
+def test_the_spacing_at_the_detector_stands_in_for_an_absent_or_bad_one(tmp_path):
     for fields, spacing in (
         ({"ImagerPixelSpacing": ["0.3", "0.4"]}, (0.3, 0.4)),
         ({"PixelSpacing": ["0", "0"], "ImagerPixelSpacing": ["0.3", "0.4"]}, (0.3, 0.4)),
@@ -210,7 +187,7 @@ def test_the_spacing_at_the_detector_stands_in_for_an_absent_or_bad_one(tmp_path
         assert read_dicom_facts(path).spacing == spacing
 
 
-def test_burned_in_text_and_mirrored_films_are_doubts(tmp_path: Path) -> None:
+def test_burned_in_text_and_mirrored_films_are_doubts(tmp_path):
     for value in ("YES", "", None):
         ds = dicom(film(), BurnedInAnnotation=value, PatientOrientation=["R", "F"])
         if value is None:
@@ -252,50 +229,48 @@ def syntax_of(syntax: str) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("content", "kind", "reason"),
+    ("content", "reason"),
     [
-        (without("PixelData"), NoPixelData, "no pixel data"),
-        (replaced(Rows=0), NoPixelData, "no pixels"),
-        (replaced(PhotometricInterpretation="RGB"), UnknownPhotometricInterpretation, "MONO"),
-        (replaced(PhotometricInterpretation=SECRET), UnknownPhotometricInterpretation, "MONO"),
-        (without("PhotometricInterpretation"), UnknownPhotometricInterpretation, "MONO"),
-        (replaced(SamplesPerPixel=3), UnknownPhotometricInterpretation, "one sample"),
-        (replaced(NumberOfFrames=2), MultiFrame, "several frames"),
-        (replaced(NumberOfFrames=0), MultiFrame, "NumberOfFrames is 0"),
-        (replaced(NumberOfFrames=1).replace(b"IS\2\x001 ", b"IS\2\0001,"), MultiFrame,
+        (without("PixelData"), "no pixel data"),
+        (replaced(Rows=0), "no pixels"),
+        (replaced(PhotometricInterpretation="RGB"), "MONO"),
+        (replaced(PhotometricInterpretation=SECRET), "MONO"),
+        (without("PhotometricInterpretation"), "MONO"),
+        (replaced(SamplesPerPixel=3), "one sample"),
+        (replaced(NumberOfFrames=2), "several frames"),
+        (replaced(NumberOfFrames=0), "NumberOfFrames is 0"),
+        (replaced(NumberOfFrames=1).replace(b"IS\2\x001 ", b"IS\2\0001,"),
          "NumberOfFrames is not a whole number"),
-        (replaced(Rows=65535, Columns=65535), TooManyPixels, "too large"),
-        (replaced(Rows=300), DamagedPixelData, "truncated"),
-        (written(dicom(film()))[:-9], DicomError, "truncated"),
-        (written(dicom(film()))[:400], DicomError, "no pixel data|absent|truncated"),
-        (without("Rows"), DicomError, "Rows is absent"),
-        (replaced(BitsAllocated=32, BitsStored=32, HighBit=31), DicomError, "BitsAllocated 32"),
-        (replaced(HighBit=15), DicomError, "HighBit 15"),
-        (replaced(BitsStored=0, HighBit=0), DicomError, "BitsStored 0"),
-        (replaced(PixelRepresentation=7), DicomError, "PixelRepresentation"),
-        (replaced(WindowCenter=1, WindowWidth=0), DicomError, "WindowWidth is too small"),
-        (replaced(WindowCenter=1, WindowWidth=9, VOILUTFunction="X"), DicomError, "VOILUTFunction"),
-        (replaced(RescaleSlope=0, RescaleIntercept=0), DicomError, "RescaleSlope"),
-        (replaced(VOILUTSequence=[Dataset()]), DicomError, "damaged"),
-        (deflated(), UnsupportedTransferSyntax, "deflated"),
-        (syntax_of("1.2.840.10008.1.2.4.100"), UnsupportedTransferSyntax, "is not read"),
-        (syntax_of("1.2.3"), UnsupportedTransferSyntax, "absent or unknown"),
-        (syntax_of(uid.JPEGExtended12Bit), UnsupportedTransferSyntax, "12 bits is not read"),
-        (b"", DicomError, "empty"),
-        (b"no DICOM file" * 20, DicomError, "not a DICOM file"),
+        (replaced(Rows=65535, Columns=65535), "too large"),
+        (replaced(Rows=300), "truncated"),
+        (written(dicom(film()))[:-9], "truncated"),
+        (written(dicom(film()))[:400], "no pixel data|absent|truncated"),
+        (without("Rows"), "Rows is absent"),
+        (replaced(BitsAllocated=32, BitsStored=32, HighBit=31), "BitsAllocated 32"),
+        (replaced(HighBit=15), "HighBit 15"),
+        (replaced(BitsStored=0, HighBit=0), "BitsStored 0"),
+        (replaced(PixelRepresentation=7), "PixelRepresentation"),
+        (replaced(WindowCenter=1, WindowWidth=0), "WindowWidth is too small"),
+        (replaced(WindowCenter=1, WindowWidth=9, VOILUTFunction="X"), "VOILUTFunction"),
+        (replaced(RescaleSlope=0, RescaleIntercept=0), "RescaleSlope"),
+        (replaced(VOILUTSequence=[Dataset()]), "damaged"),
+        (deflated(), "deflated"),
+        (syntax_of("1.2.840.10008.1.2.4.100"), "is not read"),
+        (syntax_of("1.2.3"), "absent or unknown"),
+        (syntax_of(uid.JPEGExtended12Bit), "12 bits is not read"),
+        (b"", "empty"),
+        (b"no DICOM file" * 20, "not a DICOM file"),
         (compressed(uid.JPEG2000Lossless, b"\xff\x4f\xff\x51", 8, b"\0\0\x75\x30" * 2),
-         DamagedPixelData, "not the size"),
+         "not the size"),
         (compressed(uid.JPEGLSLossless, b"\xff\xf7", 5, b"\x7f\xff" * 2),
-         DamagedPixelData, "not the size"),
+         "not the size"),
         (compressed(uid.JPEG2000Lossless, b"\xff\x4f\xff\x51", 0, b"\0" * 4),
-         DamagedPixelData, "not the size"),
+         "not the size"),
     ],
 )  # fmt: skip
-def test_what_is_no_single_grey_film_is_refused_by_name(
-    tmp_path: Path, content: bytes, kind: type[DicomError], reason: str
-) -> None:
+def test_what_is_no_single_grey_film_is_refused_by_name(tmp_path, content, reason):
     (tmp_path / "a.dcm").write_bytes(content)
-    with pytest.raises(kind, match=f"a.dcm: .*({reason})") as caught:
+    with pytest.raises(DataError, match=f"a.dcm: .*({reason})") as caught:
         read_dicom(tmp_path / "a.dcm")
     assert SECRET not in str(caught.value)
     assert caught.value.__suppress_context__  # the parser's own error may quote the header
@@ -305,7 +280,7 @@ PEAK = Path("/proc/self/clear_refs")  # takes 5 for: forget the peak of this pro
 
 
 @pytest.mark.skipif(not PEAK.exists(), reason="what tests before had at their peak hides any")
-def test_a_bomb_takes_no_memory(tmp_path: Path) -> None:
+def test_a_bomb_takes_no_memory(tmp_path):
     bombs = [
         replaced(Rows=65535, Columns=65535),
         compressed(uid.JPEG2000Lossless, b"\xff\x4f\xff\x51", 8, b"\0\0\x75\x30" * 2),
@@ -317,21 +292,21 @@ def test_a_bomb_takes_no_memory(tmp_path: Path) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for content in bombs:
         (tmp_path / "a.dcm").write_bytes(content)
-        with pytest.raises(DicomError):
+        with pytest.raises(DataError):
             read_dicom(tmp_path / "a.dcm")
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # KiB
 
 
-def test_absent_files_folders_and_pipes_are_refused(tmp_path: Path) -> None:
+def test_absent_files_folders_and_pipes_are_refused(tmp_path):
     (tmp_path / "folder.dcm").mkdir()
     os.mkfifo(tmp_path / "pipe.dcm")
-    caught: list[DicomError] = []
+    caught: list[DataError] = []
 
     def read() -> None:
         for name in ("absent.dcm", "folder.dcm", "pipe.dcm"):
             try:
                 read_dicom(tmp_path / name)
-            except DicomError as error:
+            except DataError as error:
                 caught.append(error)
 
     thread = threading.Thread(target=read, daemon=True)
@@ -349,9 +324,7 @@ def test_absent_files_folders_and_pipes_are_refused(tmp_path: Path) -> None:
         [uid.ExplicitVRLittleEndian, uid.RLELossless, uid.JPEGLSLossless, uid.JPEG2000Lossless]
     ),
 )
-def test_no_cut_of_a_film_reads_as_another_film(
-    tmp_path_factory: pytest.TempPathFactory, share: float, syntax: uid.UID
-) -> None:
+def test_no_cut_of_a_film_reads_as_another_film(tmp_path_factory, share, syntax):
     ds = dicom(film())
     if syntax.is_compressed:
         ds.compress(syntax, generate_instance_uid=False)
@@ -360,74 +333,28 @@ def test_no_cut_of_a_film_reads_as_another_film(
     path.write_bytes(content[: int(share * len(content))])
     try:
         grey, _ = read_dicom(path)
-    except DicomError:
+    except DataError:
         return
     path.write_bytes(content)
     assert share * len(content) > len(content) - 16  # the delimiter after the last pixel
     np.testing.assert_array_equal(grey, read_dicom(path)[0])
 
 
-@pytest.mark.parametrize("syntax", [uid.JPEGLSLossless, uid.JPEG2000Lossless, uid.RLELossless])
-def test_a_spoilt_codestream_never_ends_the_process(tmp_path: Path, syntax: uid.UID) -> None:
-    rng = np.random.default_rng(0)
-    content = compress(tmp_path / "a.dcm", dicom(film()), syntax).read_bytes()
-    start = content.index(b"\xe0\x7f\x10\x00")
-    for _ in range(60):
-        spoilt = bytearray(content)
-        for place in rng.integers(start + 12, len(content), 3):
-            spoilt[place] = rng.integers(256)
-        (tmp_path / "a.dcm").write_bytes(spoilt)
-        try:
-            grey, _ = read_dicom(tmp_path / "a.dcm")
-        except DicomError:
-            continue
-        assert grey.shape == film().shape
-
-
-@pytest.mark.parametrize("syntax", [uid.JPEG2000Lossless, uid.RLELossless])
-def test_a_large_stream_of_an_unbounded_decoder_is_decoded_in_a_process_of_its_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, syntax: uid.UID
-) -> None:
+@pytest.mark.parametrize("syntax", [uid.JPEG2000Lossless, uid.RLELossless, uid.JPEGLosslessSV1])
+def test_what_a_decoder_could_take_along_is_decoded_in_a_process_of_its_own(
+    tmp_path, monkeypatch, syntax
+):
     path = compress(tmp_path / "a.dcm", dicom(film()), syntax)
     here, _ = read_dicom(path)
     monkeypatch.setattr(dicom_pixels, "ISOLATED_FROM", 100)
     np.testing.assert_array_equal(read_dicom(path)[0], here)
     (tmp_path / "dies.py").write_text("import os; os.abort()")
     monkeypatch.setattr(isolated_decoding, "__file__", str(tmp_path / "dies.py"))
-    with pytest.raises(DamagedPixelData, match=r"a\.dcm: pixel data damaged"):
+    with pytest.raises(DataError, match=r"a\.dcm: pixel data damaged"):
         read_dicom(path)
 
 
-def test_a_decoder_that_dies_costs_its_film_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = compress(tmp_path / "a.dcm", dicom(film()), uid.JPEGLosslessSV1)
-    (tmp_path / "dies.py").write_text("import os; os.abort()")
-    monkeypatch.setattr(isolated_decoding, "__file__", str(tmp_path / "dies.py"))
-    with pytest.raises(DamagedPixelData, match=r"a\.dcm: pixel data damaged"):
-        read_dicom(path)
-
-
-@settings(max_examples=60, deadline=None)
-@given(position=st.floats(0, 1, exclude_max=True), byte=st.integers(0, 255))
-def test_a_spoilt_header_reads_or_is_refused_and_nothing_else(
-    tmp_path_factory: pytest.TempPathFactory, position: float, byte: int
-) -> None:
-    content = bytearray(written(dicom(film(), WindowCenter=2000, WindowWidth=3000)))
-    head = len(content) - film().nbytes
-    content[int(position * head)] = byte
-    path = tmp_path_factory.mktemp("spoilt") / "a.dcm"
-    path.write_bytes(content)
-    try:
-        grey, facts = read_dicom(path)
-    except DicomError:
-        return
-    assert grey.shape == (facts.rows, facts.columns)
-
-
-def test_nothing_of_the_patient_is_returned_or_logged(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_nothing_of_the_patient_is_returned_or_logged(tmp_path, caplog):
     path = write(tmp_path / "a.dcm", dicom(film(), VOILUTFunction=SECRET))
     caplog.clear()  # what writing it logged
     grey, facts = read_dicom(path)

@@ -1,7 +1,6 @@
 """How DICOM films lie, and pixels that are not square."""
 
 import itertools
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -32,23 +31,21 @@ def header(**fields: object) -> Dataset:
         *((each, "not understood") for each in ("L", ["L", "L"], ["LE", "V"], ["X", "Y"], "R")),
     ],
 )
-def test_a_film_that_does_not_lie_as_the_models_know_it_is_told(
-    orientation: str | list[str], reason: str
-) -> None:
+def test_a_film_that_does_not_lie_as_the_models_know_it_is_told(orientation, reason):
     ((field, told),) = geometry_doubts(header(PatientOrientation=orientation))
     assert field == "PatientOrientation"
     assert reason in told
 
 
 @pytest.mark.parametrize("orientation", [["L", "F"], ["LF", "FR"], "", None, ["", ""]])
-def test_an_upright_film_and_one_that_does_not_say_are_not_told(orientation: object) -> None:
+def test_an_upright_film_and_one_that_does_not_say_are_not_told(orientation):
     assert geometry_doubts(header(PatientOrientation=orientation)) == []
     assert geometry_doubts(header(ViewPosition="PA")) == geometry_doubts(Dataset()) == []
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
 @pytest.mark.parametrize("view", ["LL", "RL", "LLO", "RLO", "LATERAL", "lat", "LLD", "RLD"])
-def test_views_other_than_frontal_and_upright_are_told(view: str) -> None:
+def test_views_other_than_frontal_and_upright_are_told(view):
     doubts = geometry_doubts(header(ViewPosition=view))
     assert [field for field, _ in doubts] == ["ViewPosition"]
 
@@ -69,9 +66,7 @@ def test_views_other_than_frontal_and_upright_are_told(view: str) -> None:
         ({}, 1),
     ],
 )
-def test_a_square_stays_square_on_a_film_whose_pixels_are_not(
-    tmp_path: Path, fields: dict[str, object], aspect: float
-) -> None:
+def test_a_square_stays_square_on_a_film_whose_pixels_are_not(tmp_path, fields, aspect):
     assert pixel_aspect(header(**fields)) == pytest.approx(aspect)
     square = np.zeros((240, 240), np.uint8)
     square[60:180, 60:180] = 200
@@ -86,7 +81,7 @@ def test_a_square_stays_square_on_a_film_whose_pixels_are_not(
     assert facts.doubts == ()
 
 
-def test_pixels_like_needles_are_told_and_not_believed(tmp_path: Path) -> None:
+def test_pixels_like_needles_are_told_and_not_believed(tmp_path):
     pixels = np.zeros((30, 20), np.uint8)
     ds = dicom(pixels, 8, PixelSpacing=["0.143", "143"])
     grey, facts = read_dicom(write(tmp_path / "a.dcm", ds))
@@ -94,7 +89,7 @@ def test_pixels_like_needles_are_told_and_not_believed(tmp_path: Path) -> None:
     assert [field for field, _ in facts.doubts] == ["PixelSpacing"]
 
 
-def test_a_film_of_one_row_is_not_scaled_away(tmp_path: Path) -> None:
+def test_a_film_of_one_row_is_not_scaled_away(tmp_path):
     ds = dicom(np.zeros((1, 20), np.uint8), 8, PixelAspectRatio=["1", "4"])
     assert read_dicom(write(tmp_path / "a.dcm", ds))[0].shape == (1, 20)
     assert spacing(ds) is None

@@ -11,15 +11,14 @@ import pytest
 from PIL import Image
 
 from data.cohen import read_square as read_cohen_square
-from data.config import LungsConfig
-from data.integrity import DataError, read_film, read_grey
+from data.image_files import read_film, read_grey
+from data.integrity import DataError
 from data.lung_pairs import read_lung_pair
 from data.lungs import read_lung_mask
-from data.packing import PackedFilms, pack, resize_and_crop, squash
+from data.packing import PackedFilms, read_square, resize_and_crop, squash
 from pipeline.explain import read_film as read_explained
-from pipeline.step import Inputs, Machine, UserFiles
-from pipeline.steps.lung_network import LungNetwork
 from tests.campaigns.bombs import chunk
+from tests.packing import pack
 
 # By EXIF's own words (tag 274): which side of what is seen the stored first row and column are.
 STORED = {
@@ -53,9 +52,7 @@ def save(path: Path, seen: np.ndarray, orientation: int, **options: object) -> P
 
 @pytest.mark.parametrize("orientation", STORED)
 @pytest.mark.parametrize("name", ["film.png", "film.jpg"])
-def test_a_film_of_any_orientation_is_read_as_it_is_seen_and_says_so(
-    tmp_path: Path, name: str, orientation: int
-) -> None:
+def test_a_film_of_any_orientation_is_read_as_it_is_seen_and_says_so(tmp_path, name, orientation):
     grey, turned = read_film(save(tmp_path / name, film(), orientation))
     assert grey.shape == film().shape
     np.testing.assert_allclose(grey.astype(int), film(), atol=0 if name.endswith("png") else 3)
@@ -65,9 +62,7 @@ def test_a_film_of_any_orientation_is_read_as_it_is_seen_and_says_so(
 
 
 @pytest.mark.parametrize("orientation", STORED)
-def test_sixteen_bits_colour_and_progressive_films_are_turned_alike(
-    tmp_path: Path, orientation: int
-) -> None:
+def test_sixteen_bits_colour_and_progressive_films_are_turned_alike(tmp_path, orientation):
     deep = film().astype(np.uint16) * 257
     np.testing.assert_array_equal(read_grey(save(tmp_path / "deep.png", deep, orientation)), film())
     exif = Image.Exif()
@@ -79,7 +74,7 @@ def test_sixteen_bits_colour_and_progressive_films_are_turned_alike(
     np.testing.assert_allclose(read_grey(tmp_path / "film.jpg").astype(int), film(), atol=3)
 
 
-def test_exif_behind_the_pixels_or_in_imagemagick_s_profile_counts_as_well(tmp_path: Path) -> None:
+def test_exif_behind_the_pixels_or_in_imagemagick_s_profile_counts_as_well(tmp_path):
     stored = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(STORED[6](film()))).save(stored, "PNG")
     content = stored.getvalue()
@@ -97,16 +92,14 @@ def test_exif_behind_the_pixels_or_in_imagemagick_s_profile_counts_as_well(tmp_p
 
 
 @pytest.mark.parametrize("orientation", [0, 9, 65535])
-def test_an_orientation_that_is_none_turns_nothing(tmp_path: Path, orientation: int) -> None:
+def test_an_orientation_that_is_none_turns_nothing(tmp_path, orientation):
     for name in ("film.png", "film.jpg"):
         _, turned = read_film(save(tmp_path / name, film(), orientation))
         assert turned == ""
 
 
 @pytest.mark.parametrize("share", np.linspace(0, 1, 12, endpoint=False))
-def test_broken_exif_turns_nothing_or_as_it_says_and_never_hides_the_film(
-    tmp_path: Path, share: float
-) -> None:
+def test_broken_exif_turns_nothing_or_as_it_says_and_never_hides_the_film(tmp_path, share):
     save(tmp_path / "film.png", film(), 6)
     content = (tmp_path / "film.png").read_bytes()
     start = content.index(b"eXIf") - 4
@@ -120,16 +113,15 @@ def test_broken_exif_turns_nothing_or_as_it_says_and_never_hides_the_film(
         np.testing.assert_array_equal(grey, seen)
 
 
-def test_packed_films_stand_upright_and_the_turned_ones_are_listed(tmp_path: Path) -> None:
+def test_packed_films_stand_upright_and_the_turned_ones_are_listed(tmp_path):
     names = [f"{orientation}.png" for orientation in STORED]
     for orientation, name in zip(STORED, names, strict=True):
         save(tmp_path / "root" / name, film(), orientation)
     (tmp_path / "root" / "none.png").write_text("no image")
     images = pd.DataFrame({"image": [*names, "none.png"], "path": [*names, "none.png"]})
-    for reader, square in ((None, resize_and_crop), (read_cohen_square, squash)):
+    for reader, square in ((read_square, resize_and_crop), (read_cohen_square, squash)):
         folder = tmp_path / square.__name__
-        options = {"reader": reader} if reader else {}
-        pack(images, tmp_path / "root", folder, 16, 4, threads=2, **options)
+        pack(images, tmp_path / "root", folder, 16, reader=reader)
         for packed in PackedFilms(folder).load(names):
             np.testing.assert_array_equal(packed, square(film(), 16))
         problems = pd.read_csv(folder / "problems.csv").set_index("file")["reason"]
@@ -139,7 +131,7 @@ def test_packed_films_stand_upright_and_the_turned_ones_are_listed(tmp_path: Pat
         assert "not a PNG or JPEG" in problems["none.png"]
 
 
-def test_the_film_to_explain_stands_upright_and_a_note_says_why(tmp_path: Path) -> None:
+def test_the_film_to_explain_stands_upright_and_a_note_says_why(tmp_path):
     for orientation in STORED:
         path = save(tmp_path / f"{orientation}.png", film(), orientation)
         explained = read_explained(path, 16)
@@ -152,9 +144,7 @@ def test_the_film_to_explain_stands_upright_and_a_note_says_why(tmp_path: Path) 
 
 @pytest.mark.parametrize("of_film", STORED)
 @pytest.mark.parametrize("of_mask", STORED)
-def test_a_lung_mask_lies_on_its_film_however_either_is_stored(
-    tmp_path: Path, of_film: int, of_mask: int
-) -> None:
+def test_a_lung_mask_lies_on_its_film_however_either_is_stored(tmp_path, of_film, of_mask):
     mask = np.zeros((48, 40), np.uint8)
     mask[10:30, 5:15] = 255
     save(tmp_path / "cxr/a.png", film(), of_film)
@@ -166,30 +156,8 @@ def test_a_lung_mask_lies_on_its_film_however_either_is_stored(
     assert ("film: " in turns, "mask: " in turns) == (of_film != 1, of_mask != 1)
 
 
-def test_a_mask_drawn_on_the_film_before_it_was_turned_is_refused(tmp_path: Path) -> None:
+def test_a_mask_drawn_on_the_film_before_it_was_turned_is_refused(tmp_path):
     save(tmp_path / "cxr/a.png", film(), 6)
     Image.fromarray(np.zeros((40, 48), np.uint8)).save(tmp_path / "a.png")
     with pytest.raises(DataError, match=r"^film: turned a quarter.* lies across .* save both"):
         read_lung_pair(tmp_path, "cxr/a.png", "a.png", 24)
-
-
-def test_turned_pairs_are_kept_and_listed_and_mirrored_ones_are_not_taken_for_mirrored(
-    tmp_path: Path,
-) -> None:
-    rng = np.random.default_rng(0)
-    mask = np.zeros((48, 40), np.uint8)
-    mask[10:40, 4:14] = mask[10:36, 24:36] = 255
-    for number, orientation in enumerate((1, 2, 4, 5, 7, 3, 6, 8)):
-        seen = np.clip(170 - 0.4 * mask + rng.normal(0, 8, mask.shape), 0, 255).astype(np.uint8)
-        save(tmp_path / f"cxr/{number}.png", seen, orientation)
-        save(tmp_path / f"masks/{number}.png", mask, orientation if number % 2 else 1)
-    config = LungsConfig(side=24, test_fraction=0.3)
-    network = LungNetwork(config, UserFiles(tmp_path, "films"), None, None, seed=0, threads=1)
-    inputs = Inputs({"films": tmp_path}, Machine(tmp_path))
-    table, films, masks, problems = network.read_pairs(inputs)
-    assert sorted(table["image"]) == [str(number) for number in range(8)]
-    assert problems["file"].tolist() == [str(number) for number in range(1, 8)]
-    assert problems["reason"].str.contains("EXIF orientation").all()
-    for lung in masks:
-        np.testing.assert_array_equal(lung, squash(mask, 24) > 127)
-    assert len({image.tobytes() for image in films}) == 8

@@ -10,7 +10,7 @@ from PIL import Image
 from data.config import BrixiaPhantomConfig, DicomScaling, PhantomConfig
 from data.dicom import read_dicom
 from data.grey_range import grey_doubt
-from data.integrity import read_grey
+from data.image_files import read_grey
 from data.phantom.brixia_layout import render_brixia
 from data.phantom.nih_layout import render_nih
 
@@ -39,11 +39,11 @@ def grey(share: np.ndarray) -> np.ndarray:
         0.01 * np.random.default_rng(1).random((50, 40)),  # an exposure of nothing
     ],
 )
-def test_a_film_that_is_nearly_black_white_or_flat_is_told(share: np.ndarray) -> None:
+def test_a_film_that_is_nearly_black_white_or_flat_is_told(share):
     assert "shows almost nothing" in grey_doubt(grey(share))
 
 
-def test_a_black_film_with_a_small_bright_marker_is_told() -> None:
+def test_a_black_film_with_a_small_bright_marker_is_told():
     share = chest() / 16
     share[5:15, 5:15] = 1
     assert "percentiles 1 and 99" in grey_doubt(grey(share))
@@ -51,28 +51,28 @@ def test_a_black_film_with_a_small_bright_marker_is_told() -> None:
 
 @pytest.mark.parametrize("centre", [0.4, 0.6])
 @pytest.mark.parametrize("width", [0.001, 0.02])
-def test_a_film_that_is_nearly_all_black_and_white_is_told(centre: float, width: float) -> None:
+def test_a_film_that_is_nearly_all_black_and_white_is_told(centre, width):
     assert "black or white" in grey_doubt(grey((chest() - centre) / width + 0.5))
 
 
-def test_a_blank_exposure_within_a_collimator_s_black_border_is_told() -> None:
+def test_a_blank_exposure_within_a_collimator_s_black_border_is_told():
     share = np.zeros((100, 100))
     share[20:80, 20:80] = 1
     assert "100% of the pixels are black or white" in grey_doubt(grey(share))
 
 
 @pytest.mark.parametrize("share", [chest(), 1 - chest(), 0.4 + 0.3 * chest(), chest() ** 2])
-def test_a_chest_is_not_told(share: np.ndarray) -> None:
+def test_a_chest_is_not_told(share):
     assert grey_doubt(grey(share)) == ""
 
 
-def test_a_collimated_chest_is_not_told() -> None:
+def test_a_collimated_chest_is_not_told():
     share = np.zeros((400, 400))
     share[60:300, 60:280] = chest()
     assert grey_doubt(grey(share)) == ""
 
 
-def test_no_phantom_is_told(tmp_path: Path) -> None:
+def test_no_phantom_is_told(tmp_path):
     render_nih(PhantomConfig(num_train_val=6, num_test=6, side=64), tmp_path / "nih", 1)
     brixia = tmp_path / "brixia" / "dicom_clean"
     render_brixia(BrixiaPhantomConfig(num_films=12, side=64), tmp_path / "brixia", 1)
@@ -85,7 +85,7 @@ def test_no_phantom_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.real
-def test_no_real_film_is_told_and_each_is_at_a_quarter_of_its_range(tmp_path: Path) -> None:
+def test_no_real_film_is_told_and_each_is_at_a_quarter_of_its_range(tmp_path):
     if "CXR_REAL" not in os.environ:
         pytest.skip("CXR_REAL does not point at the real sample")
     root = Path(os.environ["CXR_REAL"])

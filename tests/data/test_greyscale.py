@@ -33,13 +33,13 @@ def table(entries: list[int], first: int, bits: int) -> Dataset:
 
 
 @pytest.mark.parametrize("bits", range(1, 17))
-def test_without_a_window_the_range_of_bits_stored_is_shown(bits: int) -> None:
+def test_without_a_window_the_range_of_bits_stored_is_shown(bits):
     grey = grey_of_stored(header(bits))
     assert grey.dtype == np.uint8
     np.testing.assert_allclose(grey, np.linspace(0, 255, 2**bits), atol=0.5 + 1e-9)
 
 
-def test_signed_values_come_after_the_others_as_their_bits_do() -> None:
+def test_signed_values_come_after_the_others_as_their_bits_do():
     values = np.array([0, 1, 2047, -2048, -1])
     stored = stored_values(header(PixelRepresentation=1))
     np.testing.assert_array_equal(stored[values & 0xFFF], values)
@@ -53,10 +53,7 @@ def test_signed_values_come_after_the_others_as_their_bits_do() -> None:
     slope=st.sampled_from([None, 1.0, 0.25, 3.5]), centre=st.floats(-0.3, 1.3),
     width=st.floats(0.01, 3),
 )  # fmt: skip
-def test_rescale_and_windows_are_those_of_pydicom(
-    bits: int, signed: bool, function: str | None, slope: float | None, centre: float,
-    width: float,
-) -> None:  # fmt: skip
+def test_rescale_and_windows_are_those_of_pydicom(bits, signed, function, slope, centre, width):
     ds = header(bits, PixelRepresentation=int(signed))
     scale = 2**bits * (slope or 1)
     ds.WindowCenter, ds.WindowWidth = f"{centre * scale:.6g}", f"{max(width * scale, 2):.6g}"
@@ -74,9 +71,7 @@ def test_rescale_and_windows_are_those_of_pydicom(
     entries=st.lists(st.integers(0, 1023), min_size=2, max_size=300), first=st.integers(0, 200),
     modality=st.booleans(),
 )  # fmt: skip
-def test_look_up_tables_are_those_of_pydicom(
-    entries: list[int], first: int, modality: bool
-) -> None:
+def test_look_up_tables_are_those_of_pydicom(entries, first, modality):
     ds = header(9, VOILUTSequence=[table([*entries, 1023], first, 10)])
     if modality:
         ds.ModalityLUTSequence = [table(entries[::-1], first, 16)]
@@ -85,7 +80,7 @@ def test_look_up_tables_are_those_of_pydicom(
     np.testing.assert_allclose(grey_of_stored(ds), oracle * (255 / 1023), atol=0.5 + 1e-9)
 
 
-def test_a_table_with_more_entries_than_its_bits_can_count_does_not_wrap() -> None:
+def test_a_table_with_more_entries_than_its_bits_can_count_does_not_wrap():
     entries = (np.arange(4096) // 16).tolist()  # 12 bits shown in 8, where pydicom's index wraps
     grey = grey_of_stored(header(VOILUTSequence=[table(entries, 0, 8)]))
     np.testing.assert_array_equal(grey, np.arange(4096) // 16)
@@ -94,15 +89,15 @@ def test_a_table_with_more_entries_than_its_bits_can_count_does_not_wrap() -> No
 @pytest.mark.parametrize("declared", [8, 10, 12, 14, 16])
 @pytest.mark.parametrize("used", [8, 10, 12, 16])
 def test_full_scale_is_the_smaller_of_the_bits_declared_and_those_of_the_largest_entry(
-    declared: int, used: int
-) -> None:
+    declared, used
+):
     entries = np.rint(np.linspace(0, 2**used - 1, 4096)).astype(int)
     grey = grey_of_stored(header(VOILUTSequence=[table(entries.tolist(), 0, declared)]))
     full = 2 ** min(declared, used) - 1
     np.testing.assert_allclose(grey, 255 * (entries / full).clip(0, 1), atol=0.5 + 1e-9)
 
 
-def test_a_table_of_zeros_is_a_black_film() -> None:
+def test_a_table_of_zeros_is_a_black_film():
     assert not grey_of_stored(header(VOILUTSequence=[table([0, 0, 0], 0, 12)])).any()
 
 
@@ -129,7 +124,7 @@ def stored_table(entries: np.ndarray, bits: int, how: str, first: int = 0) -> Da
 @pytest.mark.parametrize(
     "how", ["US", "words", "bytes", "unpadded bytes", "OB bytes", "two in a US"]
 )
-def test_8_bit_entries_are_read_however_they_are_stored(name: str, count: int, how: str) -> None:
+def test_8_bit_entries_are_read_however_they_are_stored(name, count, how):
     entries = np.rint(np.linspace(0, 255, count)).astype(int)
     if count == 1 and name == "ModalityLUTSequence":
         entries, count = np.array([0, 255]), 2
@@ -142,9 +137,7 @@ def test_8_bit_entries_are_read_however_they_are_stored(name: str, count: int, h
 @pytest.mark.parametrize("name", ["VOILUTSequence", "ModalityLUTSequence"])
 @pytest.mark.parametrize("how", ["US", "SS", "words"])
 @pytest.mark.parametrize("count", [4096, 40000, 65536])
-def test_16_bit_entries_are_unsigned_whatever_their_type_and_count(
-    name: str, how: str, count: int
-) -> None:
+def test_16_bit_entries_are_unsigned_whatever_their_type_and_count(name, how, count):
     entries = np.rint(np.linspace(0, 65535, count)).astype(int)
     grey = grey_of_stored(header(16, **{name: [stored_table(entries, 16, how)]}))
     expected = entries[np.arange(65536).clip(0, count - 1)]
@@ -152,7 +145,7 @@ def test_16_bit_entries_are_unsigned_whatever_their_type_and_count(
 
 
 @pytest.mark.parametrize("first", [-2048, 65536 - 2048])
-def test_a_table_of_signed_values_is_found_however_its_first_value_is_written(first: int) -> None:
+def test_a_table_of_signed_values_is_found_however_its_first_value_is_written(first):
     item = stored_table(np.arange(4096), 12, "words")
     item.add_new("LUTDescriptor", "SS" if first < 0 else "US", [4096, first, 12])
     grey = grey_of_stored(header(PixelRepresentation=1, VOILUTSequence=[item]))
@@ -160,7 +153,7 @@ def test_a_table_of_signed_values_is_found_however_its_first_value_is_written(fi
     np.testing.assert_allclose(grey, (values + 2048) * (255 / 4095), atol=0.5 + 1e-9)
 
 
-def test_a_table_of_unsigned_values_is_found_where_its_first_is_written_as_signed() -> None:
+def test_a_table_of_unsigned_values_is_found_where_its_first_is_written_as_signed():
     item = stored_table(np.arange(40000), 16, "words")
     item.add_new("LUTDescriptor", "SS", [40000, 50000 - 65536, 16])
     grey = grey_of_stored(header(16, VOILUTSequence=[item]))
@@ -176,16 +169,14 @@ def test_a_table_of_unsigned_values_is_found_where_its_first_is_written_as_signe
         ("MONOCHROME2", None, False), ("MONOCHROME1", "", False),
     ],
 )  # fmt: skip
-def test_two_fields_that_disagree_about_black_and_white_are_told(
-    photometric: str, shape: str | None, told: bool
-) -> None:
+def test_two_fields_that_disagree_about_black_and_white_are_told(photometric, shape, told):
     ds = header(PhotometricInterpretation=photometric, PresentationLUTShape=shape)
     assert [field for field, _ in polarity_doubts(ds)] == ["PresentationLUTShape"] * told
     plain = header(PhotometricInterpretation=photometric)
     np.testing.assert_array_equal(grey_of_stored(ds), grey_of_stored(plain))
 
 
-def test_the_first_of_several_windows_is_used_and_a_table_goes_before_them() -> None:
+def test_the_first_of_several_windows_is_used_and_a_table_goes_before_them():
     several = header(WindowCenter=["500", "3000"], WindowWidth=["400", "100"])
     one = header(WindowCenter="500", WindowWidth="400")
     np.testing.assert_array_equal(grey_of_stored(several), grey_of_stored(one))
@@ -194,7 +185,7 @@ def test_the_first_of_several_windows_is_used_and_a_table_goes_before_them() -> 
 
 
 @pytest.mark.parametrize("window", [{}, {"WindowCenter": 1500, "WindowWidth": 2000}])
-def test_monochrome1_is_the_negative_of_monochrome2(window: dict[str, int]) -> None:
+def test_monochrome1_is_the_negative_of_monochrome2(window):
     positive, negative = header(**window), header(**window)
     negative.PhotometricInterpretation = "MONOCHROME1"
     for grey in (grey_of_stored, lambda ds: published_grey_of_stored(ds, 4095)):
@@ -205,9 +196,7 @@ def test_monochrome1_is_the_negative_of_monochrome2(window: dict[str, int]) -> N
     ("bits", "maximum", "full"),
     [(8, 255, 4095), (12, 4095, 4095), (13, 4000, 4095), (13, 4096, 65535), (16, 65535, 65535)],
 )
-def test_the_published_scaling_divides_by_4095_or_65535_and_ignores_the_window(
-    bits: int, maximum: int, full: int
-) -> None:
+def test_the_published_scaling_divides_by_4095_or_65535_and_ignores_the_window(bits, maximum, full):
     grey = published_grey_of_stored(header(bits, WindowCenter=100, WindowWidth=50), maximum)
     values = np.arange(2**bits)
     seen = values <= maximum
@@ -225,7 +214,7 @@ def test_the_published_scaling_divides_by_4095_or_65535_and_ignores_the_window(
         ({"VOILUTSequence": [table([1, 2], 0, 17)]}, "VOILUTSequence"),
     ],
 )
-def test_fields_that_make_no_sense_are_named(fields: dict[str, object], reason: str) -> None:
+def test_fields_that_make_no_sense_are_named(fields, reason):
     with pytest.raises(DataError, match=reason):
         grey_of_stored(header(**fields))
     short = table([1, 2, 3], 0, 8)
@@ -234,11 +223,11 @@ def test_fields_that_make_no_sense_are_named(fields: dict[str, object], reason: 
         grey_of_stored(header(ModalityLUTSequence=[short]))
 
 
-def test_signed_values_have_no_published_scaling() -> None:
+def test_signed_values_have_no_published_scaling():
     with pytest.raises(DataError, match="signed"):
         published_grey_of_stored(header(PixelRepresentation=1), 100)
 
 
-def test_a_window_of_width_one_is_a_threshold() -> None:
+def test_a_window_of_width_one_is_a_threshold():
     grey = grey_of_stored(header(WindowCenter=1000, WindowWidth=1))
     np.testing.assert_array_equal(grey, np.where(np.arange(4096) > 999.5, 255, 0))

@@ -28,7 +28,7 @@ def chest(seed: int, heart: bool = True, side: int = 96) -> tuple[np.ndarray, np
     return film.clip(0, 255).astype(np.uint8), lung
 
 
-def test_the_cues_change_their_sign_with_what_is_mirrored() -> None:
+def test_the_cues_change_their_sign_with_what_is_mirrored():
     film, lung = chest(0)
     assert heart_side(film, lung) > 0.2
     assert heart_side(film[:, ::-1], lung[:, ::-1]) == pytest.approx(-heart_side(film, lung))
@@ -37,20 +37,20 @@ def test_the_cues_change_their_sign_with_what_is_mirrored() -> None:
     assert mask_side(film[:, ::-1], lung) < -0.2
 
 
-def test_the_cues_do_not_depend_on_brightness_and_contrast() -> None:
+def test_the_cues_do_not_depend_on_brightness_and_contrast():
     film, lung = chest(0)
     dim = (film // 2 + 40).astype(np.uint8)
     assert heart_side(dim, lung) == pytest.approx(heart_side(film, lung), rel=0.03)
     assert mask_side(dim, lung) == pytest.approx(mask_side(film, lung), rel=0.03)
 
 
-def test_a_symmetric_or_empty_mask_says_nothing() -> None:
+def test_a_symmetric_or_empty_mask_says_nothing():
     film, lung = chest(0)
     assert np.isnan(mask_side(film, lung | lung[:, ::-1]))
     assert np.isnan(heart_side(film, np.zeros_like(lung)))
 
 
-def test_a_mirrored_set_is_refused_and_a_doubtful_one_is_not() -> None:
+def test_a_mirrored_set_is_refused_and_a_doubtful_one_is_not():
     cues = [heart_side(*chest(seed)) for seed in range(6)]
     check_sides(cues, "the films")
     with pytest.raises(DataError, match=r"the films look mirrored .* of 6"):
@@ -62,7 +62,7 @@ def test_a_mirrored_set_is_refused_and_a_doubtful_one_is_not() -> None:
 
 
 @pytest.mark.real
-def test_real_films_and_masks_are_told_from_mirrored_ones() -> None:
+def test_real_films_and_masks_are_told_from_mirrored_ones():
     if "CXR_REAL" not in os.environ:
         pytest.skip("CXR_REAL does not point at the real sample")
     root = Path(os.environ["CXR_REAL"]) / "lungs"

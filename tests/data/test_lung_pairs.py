@@ -18,7 +18,7 @@ def write(root: Path, *paths: str) -> Path:
     return root
 
 
-def test_pairs_have_one_name_and_the_rest_is_listed(tmp_path: Path) -> None:
+def test_pairs_have_one_name_and_the_rest_is_listed(tmp_path):
     write(tmp_path, "cxr/b.png", "masks/b_mask.png", "cxr/a.jpg", "masks/a.png", "cxr/alone.png",
           "masks/nobody.png")  # fmt: skip
     pairs = read_lung_pairs(tmp_path, test_fraction=0.5, seed=0)
@@ -33,7 +33,7 @@ def test_pairs_have_one_name_and_the_rest_is_listed(tmp_path: Path) -> None:
     ]
 
 
-def test_a_folder_without_pairs_is_refused(tmp_path: Path) -> None:
+def test_a_folder_without_pairs_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"paths\.lungs"):
         read_lung_pairs(tmp_path / "absent", 0.2, 0)
     with pytest.raises(DataError, match=r"no film of .*cxr \(1\) .*masks \(0\)"):
@@ -46,7 +46,7 @@ def test_a_folder_without_pairs_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.real
-def test_all_real_pairs_are_found() -> None:
+def test_all_real_pairs_are_found():
     if "CXR_REAL" not in os.environ:
         pytest.skip("CXR_REAL does not point at the real sample")
     pairs = read_lung_pairs(Path(os.environ["CXR_REAL"]) / "lungs", test_fraction=0.2, seed=0)

@@ -27,7 +27,7 @@ def agree(lungs: Lungs, right: np.ndarray, left: np.ndarray) -> float:
     return ((lungs.right & right).sum() + (lungs.left & left).sum()) / (right | left).sum()
 
 
-def test_the_lung_at_the_images_left_is_the_patients_right_one() -> None:
+def test_the_lung_at_the_images_left_is_the_patients_right_one():
     for mask in (RIGHT | LEFT, np.where(RIGHT | LEFT, 255, 0).astype(np.uint8)):
         lungs = split_lungs(mask)
         np.testing.assert_array_equal(lungs.right, RIGHT)
@@ -35,7 +35,7 @@ def test_the_lung_at_the_images_left_is_the_patients_right_one() -> None:
         assert lungs.doubts == ()
 
 
-def test_lung_is_above_the_middle_of_the_greys() -> None:
+def test_lung_is_above_the_middle_of_the_greys():
     lungs = split_lungs(np.where(RIGHT, 128, np.where(LEFT, 255, 127)).astype(np.uint8))
     np.testing.assert_array_equal(lungs.right, RIGHT)
 
@@ -44,9 +44,7 @@ def test_lung_is_above_the_middle_of_the_greys() -> None:
     st.floats(25, 42), st.floats(78, 95), st.floats(8, 16), st.floats(8, 16), st.floats(20, 45),
     st.floats(20, 45), st.floats(50, 70), st.floats(50, 70),
 )  # fmt: skip
-def test_a_mirrored_mask_swaps_the_lungs(
-    x1: float, x2: float, rx1: float, rx2: float, ry1: float, ry2: float, y1: float, y2: float
-) -> None:
+def test_a_mirrored_mask_swaps_the_lungs(x1, x2, rx1, rx2, ry1, ry2, y1, y2):
     mask = ellipse(x1, y1, rx1, ry1) | ellipse(x2, y2, rx2, ry2)
     lungs, mirrored = split_lungs(mask), split_lungs(mask[:, ::-1])
     np.testing.assert_array_equal(lungs.right, mirrored.left[:, ::-1])
@@ -54,7 +52,7 @@ def test_a_mirrored_mask_swaps_the_lungs(
     np.testing.assert_array_equal(lungs.right | lungs.left, mask)
 
 
-def test_specks_are_left_out_and_counted() -> None:
+def test_specks_are_left_out_and_counted():
     specks = RIGHT | LEFT
     specks[3, 3] = specks[118, 60:62] = specks[60, 60] = True
     lungs = split_lungs(specks)
@@ -63,7 +61,7 @@ def test_specks_are_left_out_and_counted() -> None:
     assert lungs.doubts == ("3 specks left out",)
 
 
-def test_a_lung_in_pieces_is_kept_together() -> None:
+def test_a_lung_in_pieces_is_kept_together():
     mask = RIGHT | LEFT
     mask[58:62, :60] = False  # a consolidation cuts the right lung through
     mask[80:83, 60:] = False
@@ -73,7 +71,7 @@ def test_a_lung_in_pieces_is_kept_together() -> None:
 
 
 @pytest.mark.parametrize("rows", [slice(25, 30), slice(55, 66), slice(70, 90)])
-def test_merged_lungs_are_cut_between_them(rows: slice) -> None:
+def test_merged_lungs_are_cut_between_them(rows):
     mask = RIGHT | LEFT
     mask[rows, 35:85] = True
     lungs = split_lungs(mask)
@@ -84,7 +82,7 @@ def test_merged_lungs_are_cut_between_them(rows: slice) -> None:
 
 
 @pytest.mark.parametrize(("lung", "side"), [(RIGHT, "left"), (LEFT, "right")])
-def test_a_missing_lung_is_empty_and_said(lung: np.ndarray, side: str) -> None:
+def test_a_missing_lung_is_empty_and_said(lung, side):
     lungs = split_lungs(lung)
     there, absent = (lungs.right, lungs.left) if side == "left" else (lungs.left, lungs.right)
     np.testing.assert_array_equal(there, lung)
@@ -95,7 +93,7 @@ def test_a_missing_lung_is_empty_and_said(lung: np.ndarray, side: str) -> None:
     assert (zones.boxes[zones.masks.any(axis=(1, 2)) == 0] == 0).all()
 
 
-def test_one_lung_in_two_pieces_is_no_pair() -> None:
+def test_one_lung_in_two_pieces_is_no_pair():
     mask = RIGHT.copy()
     mask[58:62] = False
     lungs = split_lungs(mask)
@@ -103,13 +101,13 @@ def test_one_lung_in_two_pieces_is_no_pair() -> None:
     np.testing.assert_array_equal(lungs.right, mask)
 
 
-def test_a_mask_without_lungs_is_refused() -> None:
+def test_a_mask_without_lungs_is_refused():
     for empty in (np.zeros((9, 9), bool), np.full((9, 9), 127, np.uint8)):
         with pytest.raises(LungError, match="no lung"):
             split_lungs(empty)
 
 
-def test_zones_are_strips_of_equal_height_from_top_to_bottom() -> None:
+def test_zones_are_strips_of_equal_height_from_top_to_bottom():
     right, left = np.zeros((30, 20), bool), np.zeros((30, 20), bool)
     right[2:20, 1:8], left[5:26, 11:19] = True, True
     right[2:8, 5:8] = False
@@ -121,9 +119,7 @@ def test_zones_are_strips_of_equal_height_from_top_to_bottom() -> None:
 
 
 @given(top=st.integers(0, 40), height=st.integers(3, 70), x=st.floats(20, 40), rx=st.floats(3, 15))
-def test_zones_divide_the_lungs_and_lie_in_their_boxes(
-    top: int, height: int, x: float, rx: float
-) -> None:
+def test_zones_divide_the_lungs_and_lie_in_their_boxes(top, height, x, rx):
     right = ellipse(x, top + height / 2, rx, height / 2)
     zones = six_zones(Lungs(right, LEFT))
     np.testing.assert_array_equal(zones.masks.sum(axis=0), (right | LEFT).astype(int))
@@ -136,7 +132,7 @@ def test_zones_divide_the_lungs_and_lie_in_their_boxes(
     assert (filled.sum(axis=0) <= 1).all()  # no overlap, for these lungs lie apart
 
 
-def test_masks_are_read_squashed_as_films_are(tmp_path: Path) -> None:
+def test_masks_are_read_squashed_as_films_are(tmp_path):
     wide = np.repeat(RIGHT | LEFT, 2, axis=1)
     Image.fromarray(wide).convert("L").save(tmp_path / "a.png")
     read = read_lung_mask(tmp_path / "a.png", SIDE)
@@ -155,7 +151,7 @@ def real_masks() -> list[np.ndarray]:
 
 
 @pytest.mark.real
-def test_real_masks_hold_two_lungs_of_six_zones(real_masks: list[np.ndarray]) -> None:
+def test_real_masks_hold_two_lungs_of_six_zones(real_masks):
     for mask in real_masks:
         lungs = split_lungs(mask)
         assert all("speck" in doubt for doubt in lungs.doubts)
@@ -166,9 +162,7 @@ def test_real_masks_hold_two_lungs_of_six_zones(real_masks: list[np.ndarray]) ->
 
 
 @pytest.mark.real
-def test_one_real_lung_is_never_cut_and_two_merged_ones_nearly_always(
-    real_masks: list[np.ndarray],
-) -> None:
+def test_one_real_lung_is_never_cut_and_two_merged_ones_nearly_always(real_masks):
     parted = 0
     for mask in real_masks:
         lungs = split_lungs(mask)

@@ -3,7 +3,6 @@
 import os
 import re
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,7 +17,8 @@ from data.config import DatasetConfig
 from data.integrity import DataError, problem_table
 from data.nih import FINDINGS, read_boxes, read_nih
 from data.nih_files import find_films, read_names
-from data.packing import PackedFilms, pack
+from data.packing import PackedFilms
+from tests.packing import pack
 
 HEADER = (
     "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position,"
@@ -86,7 +86,7 @@ def reasons(index: CohortIndex, file: str) -> list[str]:
     return index.problems.loc[index.problems["file"] == file, "reason"].tolist()
 
 
-def test_a_clean_layout_has_no_problems(tmp_path: Path) -> None:
+def test_a_clean_layout_has_no_problems(tmp_path):
     index = read(Layout().write(tmp_path))
     assert index.problems.empty
     assert list(index.problems.columns) == ["file", "field", "reason"]
@@ -111,8 +111,8 @@ def test_a_clean_layout_has_no_problems(tmp_path: Path) -> None:
 @pytest.mark.parametrize("folders", [("images",), ("images_001/images", "images_002/images")])
 @pytest.mark.parametrize("label_file", ["Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv"])
 def test_layouts_and_text_conventions_make_no_difference(
-    tmp_path: Path, mark: str, newline: str, folders: tuple[str, ...], label_file: str
-) -> None:
+    tmp_path, mark, newline, folders, label_file
+):
     reference = read(Layout().write(tmp_path / "reference"))
     layout = Layout(mark=mark, newline=newline, folders=folders, label_file=label_file)
     index = read(layout.write(tmp_path / "other"))
@@ -125,13 +125,13 @@ def test_layouts_and_text_conventions_make_no_difference(
         assert (tmp_path / "other" / path).is_file()
 
 
-def test_rows_come_in_the_order_of_names_whatever_the_file_says(tmp_path: Path) -> None:
+def test_rows_come_in_the_order_of_names_whatever_the_file_says(tmp_path):
     reference = read(Layout().write(tmp_path / "a"))
     index = read(Layout(rows=list(reversed(ROWS))).write(tmp_path / "b"))
     pd.testing.assert_frame_equal(index.images, reference.images)
 
 
-def test_eight_labels_are_the_classes_with_boxes(tmp_path: Path) -> None:
+def test_eight_labels_are_the_classes_with_boxes(tmp_path):
     Layout().write(tmp_path)
     eight, fourteen = read(tmp_path, num_labels=8), read(tmp_path)
     assert list(eight.images.columns[8:]) == list(FINDINGS[:8])
@@ -142,7 +142,7 @@ def test_eight_labels_are_the_classes_with_boxes(tmp_path: Path) -> None:
         read(tmp_path, num_labels=9)
 
 
-def test_the_test_fold_is_the_official_list_and_val_is_split_by_patient(tmp_path: Path) -> None:
+def test_the_test_fold_is_the_official_list_and_val_is_split_by_patient(tmp_path):
     index = read(Layout().write(tmp_path), val_fraction=0.5)
     folds = index.images.set_index("image")["fold"]
     assert set(folds[folds == "test"].index) == set(Layout().test)
@@ -150,7 +150,7 @@ def test_the_test_fold_is_the_official_list_and_val_is_split_by_patient(tmp_path
     assert set(folds) == {"train", "val", "test"}
 
 
-def test_the_split_does_not_depend_on_which_films_are_present(tmp_path: Path) -> None:
+def test_the_split_does_not_depend_on_which_films_are_present(tmp_path):
     whole = read(Layout().write(tmp_path / "a"), val_fraction=0.5)
     for absent in Layout().train_val:
         part = read(Layout(absent=(absent,)).write(tmp_path / absent), val_fraction=0.5)
@@ -158,7 +158,7 @@ def test_the_split_does_not_depend_on_which_films_are_present(tmp_path: Path) ->
         assert (merged["fold_x"] == merged["fold_y"]).all()
 
 
-def test_absent_films_are_listed_and_their_boxes_left_out(tmp_path: Path) -> None:
+def test_absent_films_are_listed_and_their_boxes_left_out(tmp_path):
     index = read(Layout(absent=("00000004_000.png", "00000002_000.png")).write(tmp_path))
     assert (index.expected, index.found, len(index.images)) == (6, 4, 4)
     assert index.boxes["image"].tolist() == ["00000005_000.png"]
@@ -166,7 +166,7 @@ def test_absent_films_are_listed_and_their_boxes_left_out(tmp_path: Path) -> Non
     assert index.problems["reason"].str.contains("not found").all()
 
 
-def test_films_that_no_row_names_are_listed(tmp_path: Path) -> None:
+def test_films_that_no_row_names_are_listed(tmp_path):
     root = Layout().write(tmp_path)
     save(root / "images/holiday.png")
     save(root / "images/00000001_000.PNG")  # names are compared exactly
@@ -176,7 +176,7 @@ def test_films_that_no_row_names_are_listed(tmp_path: Path) -> None:
     assert index.problems["file"].tolist() == ["00000001_000.PNG", "holiday.png"]
 
 
-def test_hidden_files_and_the_truth_of_phantoms_are_no_films(tmp_path: Path) -> None:
+def test_hidden_files_and_the_truth_of_phantoms_are_no_films(tmp_path):
     root = Layout().write(tmp_path)
     save(root / "masks/00000004_000_Mass.png")
     save(root / "marks/00000001_000.png")
@@ -185,7 +185,7 @@ def test_hidden_files_and_the_truth_of_phantoms_are_no_films(tmp_path: Path) -> 
     assert read(root).problems.empty
 
 
-def test_a_name_in_two_folders_is_listed_and_the_first_path_used(tmp_path: Path) -> None:
+def test_a_name_in_two_folders_is_listed_and_the_first_path_used(tmp_path):
     root = Layout(folders=("images_001/images",)).write(tmp_path)
     save(root / "images_002/images/00000004_000.png")
     index = read(root)
@@ -195,7 +195,7 @@ def test_a_name_in_two_folders_is_listed_and_the_first_path_used(tmp_path: Path)
     assert "occurs again" in index.problems["reason"][0]
 
 
-def test_names_with_paths_are_listed_and_never_touched(tmp_path: Path) -> None:
+def test_names_with_paths_are_listed_and_never_touched(tmp_path):
     root = tmp_path / "root"
     evil = ["../evil.png", "/etc/evil.png", "images/00000001_000.png", "..\\evil.png", ".."]
     save(tmp_path / "evil.png")
@@ -210,7 +210,7 @@ def test_names_with_paths_are_listed_and_never_touched(tmp_path: Path) -> None:
         assert "not a plain file name: row skipped" in reasons(index, name)
 
 
-def test_links_out_of_the_root_are_listed_and_not_followed(tmp_path: Path) -> None:
+def test_links_out_of_the_root_are_listed_and_not_followed(tmp_path):
     root = Layout(absent=("00000004_000.png",)).write(tmp_path / "root")
     save(tmp_path / "outside/00000004_000.png")
     (root / "images/00000004_000.png").symlink_to(tmp_path / "outside/00000004_000.png")
@@ -228,9 +228,7 @@ def test_links_out_of_the_root_are_listed_and_not_followed(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("folders", [("images",), ("images_001/images", "images_002/images")])
-def test_a_link_to_a_whole_folder_right_below_the_root_is_part_of_it(
-    tmp_path: Path, folders: tuple[str, ...]
-) -> None:
+def test_a_link_to_a_whole_folder_right_below_the_root_is_part_of_it(tmp_path, folders):
     plain = read(Layout(folders=folders).write(tmp_path / "plain"))
     root = Layout(folders=folders).write(tmp_path / "root")
     save(tmp_path / "other.png")
@@ -243,11 +241,11 @@ def test_a_link_to_a_whole_folder_right_below_the_root_is_part_of_it(
     pd.testing.assert_frame_equal(index.images, plain.images)
     assert index.problems["file"].tolist() == [f"{folder}/back", f"{folder}/out.png"]
     assert index.problems["reason"].str.contains("leads out").all()
-    pack(index.images[["image", "path"]], root, tmp_path / "packed", 4, 4, threads=1)
+    pack(index.images[["image", "path"]], root, tmp_path / "packed", 4)
     assert len(PackedFilms(tmp_path / "packed")) == 6
 
 
-def test_names_that_are_not_utf8_are_listed_as_escapes(tmp_path: Path) -> None:
+def test_names_that_are_not_utf8_are_listed_as_escapes(tmp_path):
     root = Layout().write(tmp_path)
     try:
         os.close(os.open(os.fsencode(root / "images") + b"/caf\xe9.png", os.O_CREAT))
@@ -258,7 +256,7 @@ def test_names_that_are_not_utf8_are_listed_as_escapes(tmp_path: Path) -> None:
     index.problems.to_csv(tmp_path / "problems.csv")  # surrogates would raise here
 
 
-def test_no_text_of_the_files_ends_a_row_where_it_is_written_again(tmp_path: Path) -> None:
+def test_no_text_of_the_files_ends_a_row_where_it_is_written_again(tmp_path):
     ends = "\r../../x.png,1\n"
     layout = Layout(train_val=[*Layout().train_val, "a\rb.png"])
     layout.rows[1] = f'"{ends}",Mass,1,1,58'
@@ -295,7 +293,7 @@ def test_no_text_of_the_files_ends_a_row_where_it_is_written_again(tmp_path: Pat
         ("00000002_000.png,Mass,1.5,2,40", "Follow-up # is not a whole number"),
     ],
 )
-def test_a_bad_row_is_skipped_and_listed(tmp_path: Path, row: str, reason: str) -> None:
+def test_a_bad_row_is_skipped_and_listed(tmp_path, row, reason):
     layout = Layout()
     layout.rows[2] = row
     index = read(layout.write(tmp_path))
@@ -305,7 +303,7 @@ def test_a_bad_row_is_skipped_and_listed(tmp_path: Path, row: str, reason: str) 
     assert index.problems["field"].str.startswith("Data_Entry_2017_v2020.csv").any()
 
 
-def test_numbers_that_a_spreadsheet_made_decimal_are_read_as_whole(tmp_path: Path) -> None:
+def test_numbers_that_a_spreadsheet_made_decimal_are_read_as_whole(tmp_path):
     reference = read(Layout().write(tmp_path / "a"))
     fields = [row.split(",") for row in ROWS]
     rows = [f"{name},{labels},{n}.0,{patient}.00,{age}" for name, labels, n, patient, age in fields]
@@ -326,9 +324,7 @@ def test_numbers_that_a_spreadsheet_made_decimal_are_read_as_whole(tmp_path: Pat
         lambda name: f"./images/{name.removesuffix('.png')} 0 1",
     ],
 )
-def test_a_line_of_a_list_that_can_mean_one_film_only_names_it(
-    tmp_path: Path, written: Callable[[str], str]
-) -> None:
+def test_a_line_of_a_list_that_can_mean_one_film_only_names_it(tmp_path, written):
     reference = read(Layout().write(tmp_path / "a"))
     lists = {name: [written(film) for film in getattr(Layout(), name)] for name in LISTS}
     index = read(Layout(**lists).write(tmp_path / "b"))
@@ -336,7 +332,7 @@ def test_a_line_of_a_list_that_can_mean_one_film_only_names_it(
     assert index.problems.empty
 
 
-def test_a_line_of_a_list_that_names_two_films_or_none_is_listed(tmp_path: Path) -> None:
+def test_a_line_of_a_list_that_names_two_films_or_none_is_listed(tmp_path):
     layout = Layout()
     layout.test += ["00000001_000.png 00000002_000.png", "00000001_000.jpg", "1 0 0"]
     index = read(layout.write(tmp_path))
@@ -359,9 +355,6 @@ def spoilt(kind: str, root: Path) -> Path:
         layout = Layout(train_val=NAMES, test=NAMES)
     elif kind == "labels":
         layout = Layout(rows=[row.replace(row.split(",")[1], "Flu") for row in ROWS])
-    elif kind == "follow-up":
-        layout = Layout(rows=[",".join(["first" if n == 2 else f for n, f in enumerate(
-            row.split(","))]) for row in ROWS])  # fmt: skip
     elif kind == "names":
         layout = Layout(rows=[f"images/{row}" for row in ROWS])
     else:
@@ -385,7 +378,6 @@ def spoilt(kind: str, root: Path) -> Path:
     ("kind", "count", "reason", "example"),
     [
         ("patients", 6, "Patient ID is not a whole number", NAMES[0]),
-        ("follow-up", 6, "Follow-up # is not a whole number", NAMES[0]),
         ("names", 6, "not a plain file name", f"images/{NAMES[0]}"),
         ("lists", 6, "has no usable row in", "a"),
         ("both lists", 6, "in both lists", NAMES[0]),
@@ -397,8 +389,8 @@ def spoilt(kind: str, root: Path) -> Path:
     ],
 )
 def test_where_no_film_is_left_the_commonest_problem_is_told(
-    tmp_path: Path, kind: str, count: int, reason: str, example: str
-) -> None:
+    tmp_path, kind, count, reason, example
+):
     root = spoilt(kind, tmp_path / "root")
     with pytest.raises(DataError, match=re.escape(reason)) as caught:
         read(root)
@@ -406,7 +398,7 @@ def test_where_no_film_is_left_the_commonest_problem_is_told(
     assert f"the first: {example}" in str(caught.value)
 
 
-def test_the_alias_of_the_box_file_is_known_in_labels_too(tmp_path: Path) -> None:
+def test_the_alias_of_the_box_file_is_known_in_labels_too(tmp_path):
     layout = Layout()
     layout.rows[5] = layout.rows[5].replace("Infiltration", "Infiltrate")
     index = read(layout.write(tmp_path))
@@ -421,7 +413,7 @@ def test_the_alias_of_the_box_file_is_known_in_labels_too(tmp_path: Path) -> Non
         *(("414", None), ("121Y", None), ("999999M", None), ("-3", None)),  # 414: first edition
     ],
 )
-def test_ages_are_years_in_both_editions(tmp_path: Path, age: str, years: float | None) -> None:
+def test_ages_are_years_in_both_editions(tmp_path, age, years):
     layout = Layout()
     layout.rows[0] = f"00000001_000.png,Cardiomegaly,0,1,{age}"
     index = read(layout.write(tmp_path))
@@ -442,16 +434,14 @@ def test_ages_are_years_in_both_editions(tmp_path: Path, age: str, years: float 
         (",", ("", ""), []),  # unknown, and nothing wrong
     ],
 )
-def test_a_sex_or_view_that_is_none_is_listed_and_left_empty(
-    tmp_path: Path, end: str, known: tuple[str, str], said: list[str]
-) -> None:
+def test_a_sex_or_view_that_is_none_is_listed_and_left_empty(tmp_path, end, known, said):
     index = read(Layout(ends={"00000002_000.png": end}).write(tmp_path))
     assert len(index.images) == 6
     assert tuple(index.images.loc[2, ["sex", "view"]]) == known
     assert reasons(index, "00000002_000.png") == said
 
 
-def test_all_that_is_unknown_of_a_film_is_listed_at_once(tmp_path: Path) -> None:
+def test_all_that_is_unknown_of_a_film_is_listed_at_once(tmp_path):
     layout = Layout(ends={"00000002_000.png": "DOE^JANE,1933"})
     layout.rows[2] = "00000002_000.png,No Finding,0,2,414"
     index = read(layout.write(tmp_path))
@@ -460,7 +450,7 @@ def test_all_that_is_unknown_of_a_film_is_listed_at_once(tmp_path: Path) -> None
     assert "DOE" not in index.images.to_csv() + index.problems.to_csv()
 
 
-def test_a_row_that_occurs_again_is_skipped_and_listed(tmp_path: Path) -> None:
+def test_a_row_that_occurs_again_is_skipped_and_listed(tmp_path):
     layout = Layout()
     layout.rows.append("00000001_000.png,Mass,0,1,57")
     index = read(layout.write(tmp_path))
@@ -469,7 +459,7 @@ def test_a_row_that_occurs_again_is_skipped_and_listed(tmp_path: Path) -> None:
     assert index.problems["field"].tolist() == ["Data_Entry_2017_v2020.csv line 8"]
 
 
-def test_a_film_in_neither_list_or_in_both_is_skipped_and_listed(tmp_path: Path) -> None:
+def test_a_film_in_neither_list_or_in_both_is_skipped_and_listed(tmp_path):
     layout = Layout()
     layout.train_val.remove("00000002_000.png")
     layout.test += ["00000003_000.png", "00000004_000.png", "99999999_000.png"]
@@ -481,7 +471,7 @@ def test_a_film_in_neither_list_or_in_both_is_skipped_and_listed(tmp_path: Path)
     assert len(reasons(index, "99999999_000.png")) == 1
 
 
-def test_nobody_of_the_test_list_is_trained_on(tmp_path: Path) -> None:
+def test_nobody_of_the_test_list_is_trained_on(tmp_path):
     layout = Layout()
     layout.train_val.remove("00000001_001.png")
     layout.test.append("00000001_001.png")
@@ -507,7 +497,7 @@ def test_nobody_of_the_test_list_is_trained_on(tmp_path: Path) -> None:
         ("00000004_000.png,Mass,100.5,200.25,300,400", "the same box stands above"),
     ],
 )
-def test_a_bad_box_is_dropped_and_listed(tmp_path: Path, box: str, reason: str) -> None:
+def test_a_bad_box_is_dropped_and_listed(tmp_path, box, reason):
     index = read(Layout(boxes=[*BOXES, box]).write(tmp_path))
     assert len(index.boxes) == 2
     assert reason in reasons(index, box.split(",")[0])[0]
@@ -522,9 +512,7 @@ def test_a_bad_box_is_dropped_and_listed(tmp_path: Path, box: str, reason: str) 
         ((-1e300, -5, 2e300, 2000), (0, 0, 1024, 1024)),
     ],
 )
-def test_a_box_that_reaches_outside_is_clipped_and_listed(
-    tmp_path: Path, box: tuple[float, ...], clipped: tuple[float, ...]
-) -> None:
+def test_a_box_that_reaches_outside_is_clipped_and_listed(tmp_path, box, clipped):
     row = "00000004_000.png,Nodule," + ",".join(map(str, box))
     index = read(Layout(boxes=[row, BOXES[0]]).write(tmp_path))
     assert tuple(index.boxes[["x", "y", "w", "h"]].iloc[0]) == clipped
@@ -532,28 +520,26 @@ def test_a_box_that_reaches_outside_is_clipped_and_listed(
     assert "clipped" in reasons(index, "00000004_000.png")[0]
 
 
-def test_a_box_for_a_label_that_the_film_lacks_is_kept_and_listed(tmp_path: Path) -> None:
+def test_a_box_for_a_label_that_the_film_lacks_is_kept_and_listed(tmp_path):
     index = read(Layout(boxes=["00000004_000.png,Effusion,1,1,9,9"]).write(tmp_path))
     assert len(index.boxes) == 1
     assert reasons(index, "00000004_000.png") == ["its film lacks this label: box kept"]
 
 
-def test_a_box_file_without_a_usable_box_is_refused_with_the_commonest_reason(
-    tmp_path: Path,
-) -> None:
+def test_a_box_file_without_a_usable_box_is_refused_with_the_commonest_reason(tmp_path):
     boxes = [f"images/{box}" for box in BOXES] + ["00000004_000.png,Mass,1,1,0,10"]
     root = Layout(boxes=boxes).write(tmp_path)
     with pytest.raises(DataError, match=r"BBox_List_2017\.csv has no usable row: no .* \(2 of 3 "):
         read(root)
 
 
-def test_two_boxes_of_one_finding_are_both_kept(tmp_path: Path) -> None:
+def test_two_boxes_of_one_finding_are_both_kept(tmp_path):
     index = read(Layout(boxes=[*BOXES, "00000004_000.png,Mass,1,1,9,9"]).write(tmp_path))
     assert len(index.boxes) == 3
     assert index.problems.empty
 
 
-def test_boxes_without_their_header_or_a_column_are_refused(tmp_path: Path) -> None:
+def test_boxes_without_their_header_or_a_column_are_refused(tmp_path):
     path = tmp_path / "BBox_List_2017.csv"
     path.write_text("\n".join(BOXES))
     with pytest.raises(DataError, match=r"BBox_List_2017\.csv"):
@@ -563,7 +549,7 @@ def test_boxes_without_their_header_or_a_column_are_refused(tmp_path: Path) -> N
         read_boxes(path)
 
 
-def test_a_wrong_root_says_what_was_looked_for(tmp_path: Path) -> None:
+def test_a_wrong_root_says_what_was_looked_for(tmp_path):
     (tmp_path / "file").touch()
     (tmp_path / "empty").mkdir()
     save(tmp_path / "films/00000001_000.png")
@@ -586,9 +572,7 @@ OFFICIAL = (
 
 
 @pytest.mark.parametrize("name", OFFICIAL)
-def test_an_official_file_that_is_a_link_out_of_the_root_is_not_followed(
-    tmp_path: Path, name: str
-) -> None:
+def test_an_official_file_that_is_a_link_out_of_the_root_is_not_followed(tmp_path, name):
     path = Layout().write(tmp_path / "root") / name
     path.rename(path.with_suffix(".old"))
     path.symlink_to(path.with_suffix(".old"))
@@ -601,7 +585,7 @@ def test_an_official_file_that_is_a_link_out_of_the_root_is_not_followed(
 
 
 @pytest.mark.parametrize("name", OFFICIAL)
-def test_an_absent_or_damaged_official_file_is_named(tmp_path: Path, name: str) -> None:
+def test_an_absent_or_damaged_official_file_is_named(tmp_path, name):
     path = Layout().write(tmp_path) / name
     for content in (b"", b"\xff\xfe\xff", b"\n\n"):
         path.write_bytes(content)
@@ -612,7 +596,7 @@ def test_an_absent_or_damaged_official_file_is_named(tmp_path: Path, name: str) 
         read(tmp_path)
 
 
-def test_no_films_at_all_is_an_error_that_counts(tmp_path: Path) -> None:
+def test_no_films_at_all_is_an_error_that_counts(tmp_path):
     root = Layout(absent=tuple(row.split(",")[0] for row in ROWS)).write(tmp_path / "root")
     with pytest.raises(DataError, match=r"none of the 6 films .* \(0 other PNG"):
         read(root)
@@ -626,7 +610,7 @@ def test_no_films_at_all_is_an_error_that_counts(tmp_path: Path) -> None:
         read(root)
 
 
-def test_a_hundred_thousand_absent_films_are_listed_in_seconds(tmp_path: Path) -> None:
+def test_a_hundred_thousand_absent_films_are_listed_in_seconds(tmp_path):
     names = [f"{number:08d}_000.png" for number in range(10, 100_010)]
     layout = Layout(test=[*Layout().test, *names])
     layout.rows += [f"{name},Mass|Nodule,0,{int(name[:8])},50" for name in names]
@@ -651,7 +635,7 @@ def real(real_root: Path) -> CohortIndex:
 
 
 @pytest.mark.real
-def test_the_real_sample_is_read_whole(real: CohortIndex, real_root: Path) -> None:
+def test_the_real_sample_is_read_whole(real, real_root):
     assert real.expected == 112_120
     assert real.found == len(real.images) == len(list((real_root / "images").glob("*.png")))
     assert real.images["image"].is_monotonic_increasing
@@ -663,7 +647,7 @@ def test_the_real_sample_is_read_whole(real: CohortIndex, real_root: Path) -> No
 
 
 @pytest.mark.real
-def test_the_real_boxes_are_all_read(real: CohortIndex, real_root: Path) -> None:
+def test_the_real_boxes_are_all_read(real, real_root):
     boxes = read_boxes(real_root / "BBox_List_2017.csv")
     assert len(boxes) == 984
     assert boxes["image"].nunique() == 880
@@ -681,7 +665,7 @@ def test_the_real_boxes_are_all_read(real: CohortIndex, real_root: Path) -> None
 
 
 @pytest.mark.real
-def test_the_real_boxes_cover_the_published_share_of_the_film(real_root: Path) -> None:
+def test_the_real_boxes_cover_the_published_share_of_the_film(real_root):
     size = read_boxes(real_root / "BBox_List_2017.csv")[["w", "h"]]
     assert (size["w"] * size["h"]).mean() / 1024**2 == pytest.approx(0.0754, abs=5e-5)
     small = np.floor(size * 224 / 1024)  # whole pixels at 224, as the published code has it
@@ -689,9 +673,7 @@ def test_the_real_boxes_cover_the_published_share_of_the_film(real_root: Path) -
 
 
 @pytest.mark.real
-def test_the_real_label_counts_are_the_known_ones(
-    real_root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_real_label_counts_are_the_known_ones(real_root, monkeypatch):
     names = pd.read_csv(real_root / "Data_Entry_2017_v2020.csv")["Image Index"]
     films = pd.Series("images/" + names.to_numpy(), index=names, dtype=object)
     monkeypatch.setattr(nih, "find_films", lambda root: (films, problem_table([])))
@@ -715,7 +697,7 @@ def test_the_real_label_counts_are_the_known_ones(
 
 
 @pytest.mark.real
-def test_the_real_lists_are_disjoint_and_complete(real_root: Path) -> None:
+def test_the_real_lists_are_disjoint_and_complete(real_root):
     train_val, problems = read_names(real_root / "train_val_list.txt")
     test, more = read_names(real_root / "test_list.txt")
     assert problems.empty
@@ -726,7 +708,7 @@ def test_the_real_lists_are_disjoint_and_complete(real_root: Path) -> None:
 
 
 @pytest.mark.real
-def test_every_real_film_is_found_by_name(real_root: Path) -> None:
+def test_every_real_film_is_found_by_name(real_root):
     films, problems = find_films(real_root)
     assert problems.empty
     assert all(Path(path).name == name for name, path in films.items())

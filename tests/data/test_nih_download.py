@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from data import nih_download
-from data.nih_download import ARCHIVES, DownloadError, download, main, unpack
+from data.nih_download import DownloadError, download, main, unpack
 
 FILM = b"\x89PNG " + os.urandom(200_000)
 
@@ -103,9 +103,7 @@ def films(folder: Path) -> list[str]:
     return sorted(path.name for path in (folder / "images").iterdir())
 
 
-def test_the_films_of_every_archive_come_and_the_archives_go(
-    server: Server, two: list[tuple[str, str]], tmp_path: Path
-) -> None:
+def test_the_films_of_every_archive_come_and_the_archives_go(server, two, tmp_path):
     download(tmp_path, [1, 2], archives=two, base_url=server.url)
     assert films(tmp_path) == ["00000001_000.png", "00000001_001.png", "00000002_000.png"]
     assert (tmp_path / "images/00000001_000.png").read_bytes() == FILM
@@ -115,9 +113,7 @@ def test_the_films_of_every_archive_come_and_the_archives_go(
     assert server.ranges == [None, None]
 
 
-def test_a_subset_and_kept_archives(
-    server: Server, two: list[tuple[str, str]], tmp_path: Path
-) -> None:
+def test_a_subset_and_kept_archives(server, two, tmp_path):
     download(tmp_path, [2], keep_archives=True, archives=two, base_url=server.url)
     assert films(tmp_path) == ["00000002_000.png"]
     kept = tmp_path / ".download" / "images_002.tar.gz"
@@ -127,18 +123,14 @@ def test_a_subset_and_kept_archives(
     assert server.ranges == [None]  # a kept archive is unpacked again without a transfer
 
 
-def test_a_broken_transfer_goes_on_where_it_stopped(
-    server: Server, two: list[tuple[str, str]], tmp_path: Path
-) -> None:
+def test_a_broken_transfer_goes_on_where_it_stopped(server, two, tmp_path):
     server.breaks = 2
     download(tmp_path, [1], archives=two, base_url=server.url, pause=0)
     assert server.ranges == [None, "bytes=65536-", "bytes=131072-"]
     assert (tmp_path / "images/00000001_000.png").read_bytes() == FILM
 
 
-def test_a_run_that_gave_up_leaves_what_the_next_one_goes_on_from(
-    server: Server, two: list[tuple[str, str]], tmp_path: Path
-) -> None:
+def test_a_run_that_gave_up_leaves_what_the_next_one_goes_on_from(server, two, tmp_path):
     server.breaks = nih_download.ATTEMPTS
     with pytest.raises(DownloadError, match="What has arrived is kept: run the command again"):
         download(tmp_path, [1], archives=two, base_url=server.url, pause=0)
@@ -149,9 +141,7 @@ def test_a_run_that_gave_up_leaves_what_the_next_one_goes_on_from(
     assert len(films(tmp_path)) == 2
 
 
-def test_a_transfer_that_was_whole_before_its_run_ended_is_not_repeated(
-    server: Server, two: list[tuple[str, str]], tmp_path: Path
-) -> None:
+def test_a_transfer_that_was_whole_before_its_run_ended_is_not_repeated(server, two, tmp_path):
     (tmp_path / ".download").mkdir()
     (tmp_path / ".download" / "images_001.tar.gz.part").write_bytes(server.files["0.gz"])
     download(tmp_path, [1], archives=two, base_url=server.url)
@@ -159,9 +149,7 @@ def test_a_transfer_that_was_whole_before_its_run_ended_is_not_repeated(
     assert len(films(tmp_path)) == 2
 
 
-def test_another_checksum_unpacks_nothing_and_keeps_nothing(
-    server: Server, two: list[tuple[str, str]], tmp_path: Path
-) -> None:
+def test_another_checksum_unpacks_nothing_and_keeps_nothing(server, two, tmp_path):
     with pytest.raises(DownloadError, match=r"images_001\.tar\.gz.* does not match the known hash"):
         download(tmp_path, [1], archives=[("0.gz", "0" * 32)], base_url=server.url)
     assert not (tmp_path / "images").exists()
@@ -169,9 +157,7 @@ def test_another_checksum_unpacks_nothing_and_keeps_nothing(
     assert len(server.ranges) == 1
 
 
-def test_a_server_in_trouble_is_asked_again_and_an_absent_file_is_not(
-    server: Server, two: list[tuple[str, str]], tmp_path: Path
-) -> None:
+def test_a_server_in_trouble_is_asked_again_and_an_absent_file_is_not(server, two, tmp_path):
     server.errors = [503]
     download(tmp_path, [2], archives=two, base_url=server.url, pause=0)
     assert len(server.ranges) == 2
@@ -180,12 +166,7 @@ def test_a_server_in_trouble_is_asked_again_and_an_absent_file_is_not(
     assert len(server.ranges) == 3
 
 
-def test_space_is_checked_before_anything_is_asked_for(
-    server: Server,
-    two: list[tuple[str, str]],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_space_is_checked_before_anything_is_asked_for(server, two, tmp_path, monkeypatch):
     usage = shutil._ntuple_diskusage(10**11, 0, 11 * 10**9)  # type: ignore[attr-defined]
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage)
     with pytest.raises(DownloadError, match="11 GB are free, 2 archives need 12 GB"):
@@ -196,18 +177,14 @@ def test_space_is_checked_before_anything_is_asked_for(
     download(tmp_path, [1], archives=two, base_url=server.url)
 
 
-def test_a_disk_that_fills_up_is_named(
-    server: Server, two: list[tuple[str, str]], tmp_path: Path
-) -> None:
+def test_a_disk_that_fills_up_is_named(server, two, tmp_path):
     (tmp_path / ".download").mkdir()
     (tmp_path / ".download" / "images_001.tar.gz.part").symlink_to("/dev/full")
     with pytest.raises(DownloadError, match="the disk is full; free some and run again"):
         download(tmp_path, [1], archives=two, base_url=server.url)
 
 
-def test_nothing_but_https_is_spoken_beyond_this_machine(
-    server: Server, two: list[tuple[str, str]], tmp_path: Path
-) -> None:
+def test_nothing_but_https_is_spoken_beyond_this_machine(server, two, tmp_path):
     with pytest.raises(DownloadError, match="No connection adapters were found for 'http://"):
         download(tmp_path, [1], archives=two, base_url="http://example.org/")
     server.location = "http://example.org/0.gz"
@@ -238,9 +215,7 @@ def link(kind: bytes, name: str, target: str = "") -> tarfile.TarInfo:
         link(tarfile.DIRTYPE, "../images"),
     ],
 )
-def test_a_member_that_is_no_film_ends_the_unpacking(
-    tmp_path: Path, member: tuple[str, bytes] | tarfile.TarInfo
-) -> None:
+def test_a_member_that_is_no_film_ends_the_unpacking(tmp_path, member):
     folder = tmp_path / "nih"
     folder.mkdir()
     path = tmp_path / "images_001.tar.gz"
@@ -251,23 +226,21 @@ def test_a_member_that_is_no_film_ends_the_unpacking(
     assert found == ["images_001.tar.gz", "nih", "nih/images", "nih/images/00000000_000.png"]
 
 
-def test_folders_of_the_archive_count_as_no_films(tmp_path: Path) -> None:
+def test_folders_of_the_archive_count_as_no_films(tmp_path):
     path = tmp_path / "images_001.tar.gz"
     folders = [link(tarfile.DIRTYPE, name) for name in (".", "images", "./images")]
     path.write_bytes(archive(*folders, ("images/00000000_000.png", b"film")))
     assert unpack(path, tmp_path) == 1
 
 
-def test_half_an_archive_is_named(tmp_path: Path) -> None:
+def test_half_an_archive_is_named(tmp_path):
     path = tmp_path / "images_001.tar.gz"
     path.write_bytes(archive(("images/00000000_000.png", FILM))[:100_000])
     with pytest.raises(DownloadError, match=r"images_001\.tar\.gz: not a whole archive"):
         unpack(path, tmp_path)
 
 
-def test_the_command_says_what_is_still_absent(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_says_what_is_still_absent(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(nih_download, "download", lambda *_: None)
     (tmp_path / "test_list.txt").touch()
     assert main([str(tmp_path), "--only", "1", "3"]) == 0
@@ -278,13 +251,7 @@ def test_the_command_says_what_is_still_absent(
         main([str(tmp_path), "--only", "13"])
 
 
-def test_the_command_ends_with_the_error_and_no_traceback(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_ends_with_the_error_and_no_traceback(tmp_path, capsys):
     (tmp_path / "file").touch()
     assert main([str(tmp_path / "file")]) == 1
     assert "file" in capsys.readouterr().err
-
-
-def test_the_twelve_archives_are_all_different() -> None:
-    assert len({name for name, _ in ARCHIVES}) == len({md5 for _, md5 in ARCHIVES}) == 12

@@ -1,7 +1,5 @@
 """A secondary capture holds the picture and every mandatory element, and no patient."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from pydicom import dcmread
@@ -69,7 +67,7 @@ def test_two_captures_of_one_picture_are_two_studies(tmp_path, picture):
         (lambda p: p, "x" * 1025, "1025 characters"),
     ],
 )
-def test_what_cannot_be_written_is_named(tmp_path: Path, picture, change, derivation, said):
+def test_what_cannot_be_written_is_named(tmp_path, picture, change, derivation, said):
     with pytest.raises(ValueError, match=said):
         write_secondary_capture(
             tmp_path / "overlay.dcm", change(picture), derivation, text_excluded=True

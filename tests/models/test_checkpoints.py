@@ -37,7 +37,7 @@ def equal(first: torch.nn.Module, second: torch.nn.Module) -> bool:
     return all(torch.equal(value, other[key]) for key, value in first.state_dict().items())
 
 
-def test_a_checkpoint_comes_back_as_it_was_saved(model: DenseNet121, saved: Path) -> None:
+def test_a_checkpoint_comes_back_as_it_was_saved(model, saved):
     loaded, meta = load_checkpoint(saved)
     assert equal(loaded, model)
     assert not loaded.training
@@ -45,39 +45,31 @@ def test_a_checkpoint_comes_back_as_it_was_saved(model: DenseNet121, saved: Path
     assert sorted(p.name for p in saved.parent.iterdir()) == ["model.json", "model.safetensors"]
 
 
-def test_the_same_weights_give_the_same_bytes(
-    model: DenseNet121, saved: Path, tmp_path: Path
-) -> None:
+def test_the_same_weights_give_the_same_bytes(model, saved, tmp_path):
     again = tmp_path / "again.safetensors"
     save_checkpoint(again, load_checkpoint(saved)[0], LABELS, {"side": 64})
     assert again.read_bytes() == saved.read_bytes()
     assert again.with_suffix(".json").read_bytes() == saved.with_suffix(".json").read_bytes()
 
 
-def test_labels_must_name_every_output(model: DenseNet121, tmp_path: Path) -> None:
+def test_labels_must_name_every_output(model, tmp_path):
     with pytest.raises(ValueError, match="2 labels for a model with 3 outputs"):
         save_checkpoint(tmp_path / "model.safetensors", model, LABELS[:2], {})
 
 
-def test_extra_cannot_replace_the_labels(model: DenseNet121, tmp_path: Path) -> None:
+def test_extra_cannot_replace_the_labels(model, tmp_path):
     with pytest.raises(ValueError, match="must not hold labels"):
         save_checkpoint(tmp_path / "model.safetensors", model, LABELS, {"labels": []})
 
 
-def test_an_absent_file_is_named(tmp_path: Path) -> None:
+def test_an_absent_file_is_named(tmp_path):
     with pytest.raises(CheckpointError, match=r"none\.safetensors: no such file"):
         load_checkpoint(tmp_path / "none.safetensors")
 
 
-def test_a_truncated_file_is_named(saved: Path) -> None:
+def test_a_truncated_file_is_named(saved):
     saved.write_bytes(saved.read_bytes()[:-1000])
     with pytest.raises(CheckpointError, match=r"model\.safetensors: not a whole safetensors file"):
-        load_checkpoint(saved)
-
-
-def test_another_kind_of_file_is_named(saved: Path) -> None:
-    saved.write_bytes(b"no weights here")
-    with pytest.raises(CheckpointError, match="not a whole safetensors file"):
         load_checkpoint(saved)
 
 
@@ -91,16 +83,14 @@ def test_another_kind_of_file_is_named(saved: Path) -> None:
         (3, "labels is not a list of names"),
     ],
 )
-def test_labels_that_do_not_fit_are_refused_before_a_model_is_made(
-    saved: Path, labels: object, reason: str
-) -> None:
+def test_labels_that_do_not_fit_are_refused_before_a_model_is_made(saved, labels, reason):
     beside = saved.with_suffix(".json")
     beside.write_text(json.dumps({**json.loads(beside.read_text()), "labels": labels}))
     with pytest.raises(CheckpointError, match=reason):
         load_checkpoint(saved)
 
 
-def test_absent_or_broken_labels_are_named(saved: Path) -> None:
+def test_absent_or_broken_labels_are_named(saved):
     beside = saved.with_suffix(".json")
     beside.write_text('{"labels": [')
     with pytest.raises(CheckpointError, match=r"model\.json: does not describe"):
@@ -110,7 +100,7 @@ def test_absent_or_broken_labels_are_named(saved: Path) -> None:
         load_checkpoint(saved)
 
 
-def test_unmatched_names_are_listed_with_counts(model: DenseNet121, tmp_path: Path) -> None:
+def test_unmatched_names_are_listed_with_counts(model, tmp_path):
     path = tmp_path / "other.safetensors"
     state = model.state_dict()
     save_file({f"backbone.{k.replace('features', 'body')}": v for k, v in state.items()}, path)
@@ -124,7 +114,7 @@ def test_unmatched_names_are_listed_with_counts(model: DenseNet121, tmp_path: Pa
     assert len(message.splitlines()) < 20
 
 
-def test_wrong_shapes_are_named_with_both(model: DenseNet121, tmp_path: Path) -> None:
+def test_wrong_shapes_are_named_with_both(model, tmp_path):
     state = model.state_dict()
     state["features.conv0.weight"] = torch.zeros(64, 1, 7, 7)
     path = tmp_path / "grey.safetensors"
@@ -134,7 +124,7 @@ def test_wrong_shapes_are_named_with_both(model: DenseNet121, tmp_path: Path) ->
         initial_model(str(path), 3, seed=0)
 
 
-def test_a_file_with_other_outputs_is_an_error_that_names_both(saved: Path) -> None:
+def test_a_file_with_other_outputs_is_an_error_that_names_both(saved):
     with pytest.raises(CheckpointError, match="has 3 outputs, this model needs 14"):
         initial_model(str(saved), 14, seed=0)
     meta = json.loads(saved.with_suffix(".json").read_text())
@@ -143,7 +133,7 @@ def test_a_file_with_other_outputs_is_an_error_that_names_both(saved: Path) -> N
         load_checkpoint(saved)
 
 
-def test_random_weights_follow_from_the_seed_and_leave_the_global_generator_alone() -> None:
+def test_random_weights_follow_from_the_seed_and_leave_the_global_generator_alone():
     before = torch.get_rng_state()
     first, again, other = (initial_model("random", 3, seed=seed) for seed in (1, 1, 2))
     assert torch.equal(torch.get_rng_state(), before)
@@ -151,17 +141,7 @@ def test_random_weights_follow_from_the_seed_and_leave_the_global_generator_alon
     assert not torch.equal(first.features.conv0.weight, other.features.conv0.weight)
 
 
-@pytest.mark.parametrize("wrap", [False, True])
-def test_a_state_dict_of_a_parallel_model_is_read(
-    model: DenseNet121, tmp_path: Path, wrap: bool
-) -> None:
-    path = tmp_path / "model.pth"
-    state = {f"module.{k}": v for k, v in model.state_dict().items()}
-    torch.save({"state_dict": state} if wrap else state, path)
-    assert equal(initial_model(str(path), 3, seed=0), model)
-
-
-def test_an_unknown_init_is_refused_with_the_choices(tmp_path: Path) -> None:
+def test_an_unknown_init_is_refused_with_the_choices(tmp_path):
     with pytest.raises(CheckpointError, match=r"init=imagnet: no such file; choose random"):
         initial_model("imagnet", 3, seed=0)
     (tmp_path / "weights.h5").touch()
@@ -169,9 +149,7 @@ def test_an_unknown_init_is_refused_with_the_choices(tmp_path: Path) -> None:
         initial_model(str(tmp_path / "weights.h5"), 3, seed=0)
 
 
-def test_imagenet_without_a_network_says_which_file_goes_where(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_imagenet_without_a_network_says_which_file_goes_where(monkeypatch, tmp_path):
     def unreachable(*_args: object, **_kwargs: object) -> None:
         raise URLError("network is unreachable")
 
@@ -201,9 +179,7 @@ def put_for_imagenet(
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-def test_nothing_runs_that_a_file_in_the_place_of_imagenet_s_names(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zipped: bool
-) -> None:
+def test_nothing_runs_that_a_file_in_the_place_of_imagenet_s_names(tmp_path, monkeypatch, zipped):
     marker = tmp_path / "ran"
     monkeypatch.setenv("MARKER", str(marker))
     made = {"classifier.bias": Gadget(os.system, 'touch "$MARKER"')}
@@ -216,8 +192,8 @@ def test_nothing_runs_that_a_file_in_the_place_of_imagenet_s_names(
 
 
 def test_a_file_whose_content_is_not_what_its_name_says_is_refused_before_it_is_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    tmp_path, monkeypatch
+):
     path = put_for_imagenet({}, tmp_path, monkeypatch)
     path.write_bytes(path.read_bytes() + b"\0")
     monkeypatch.setattr(DenseNet121_Weights, "get_state_dict", lambda *_, **__: pytest.fail("read"))
@@ -225,9 +201,7 @@ def test_a_file_whose_content_is_not_what_its_name_says_is_refused_before_it_is_
         initial_model("imagenet", 3, seed=0)
 
 
-def test_imagenet_weights_come_under_a_fresh_seeded_classifier(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_imagenet_weights_come_under_a_fresh_seeded_classifier(tmp_path, monkeypatch):
     published = densenet121(weights=None)
     # torchvision's file spells norm1 as norm.1, counts no batches, and is of the older form.
     state = {

@@ -47,9 +47,7 @@ def tune(model: DenseNet121, features: Path, folder: Path, **others: object) -> 
     return [value.clone() for value in model.state_dict().values()]
 
 
-def test_one_step_from_features_is_the_step_of_the_whole_network(
-    classifier: DenseNet121, features: Path
-) -> None:
+def test_one_step_from_features_is_the_step_of_the_whole_network(classifier, features):
     steps = []
     for cached in (True, False):
         model = with_fresh_head(classifier, 1, seed=2).eval()
@@ -67,8 +65,8 @@ def test_one_step_from_features_is_the_step_of_the_whole_network(
 
 
 def test_only_what_follows_transition2_learns_and_a_repeat_is_bit_equal(
-    classifier: DenseNet121, features: Path, tmp_path: Path
-) -> None:
+    classifier, features, tmp_path
+):
     runs = []
     for name in ("one", "two"):
         model = with_fresh_head(classifier, 1, seed=2)  # a head of zeros would learn alone at first
@@ -81,9 +79,7 @@ def test_only_what_follows_transition2_learns_and_a_repeat_is_bit_equal(
     assert not any(key.startswith((*frozen, "features.transition2")) for key in moved)
 
 
-def test_a_stopped_fine_tuning_ends_in_the_same_weights(
-    classifier: DenseNet121, features: Path, tmp_path: Path
-) -> None:
+def test_a_stopped_fine_tuning_ends_in_the_same_weights(classifier, features, tmp_path):
     def stop(epoch: int, *_: object) -> None:
         if epoch == 2:
             raise KeyboardInterrupt
@@ -95,9 +91,7 @@ def test_a_stopped_fine_tuning_ends_in_the_same_weights(
     assert all(torch.equal(one, other) for one, other in zip(whole, resumed, strict=True))
 
 
-def test_a_regressor_starts_at_the_train_mean_and_is_never_negative(
-    classifier: DenseNet121,
-) -> None:
+def test_a_regressor_starts_at_the_train_mean_and_is_never_negative(classifier):
     model = severity_regressor(classifier, start=7.25).eval()
     with torch.no_grad():
         assert torch.equal(model(normalise(FILMS)), torch.full((6, 1), 7.25))
@@ -106,7 +100,7 @@ def test_a_regressor_starts_at_the_train_mean_and_is_never_negative(
         assert torch.equal(model(normalise(FILMS)), torch.zeros(6, 1))
 
 
-def test_a_regressor_comes_back_as_it_was_saved(classifier: DenseNet121, tmp_path: Path) -> None:
+def test_a_regressor_comes_back_as_it_was_saved(classifier, tmp_path):
     model = severity_regressor(classifier, start=3.0)
     save_checkpoint(tmp_path / "m.safetensors", model, ["severity"], {})
     loaded, meta = load_checkpoint(tmp_path / "m.safetensors")
@@ -115,9 +109,7 @@ def test_a_regressor_comes_back_as_it_was_saved(classifier: DenseNet121, tmp_pat
     assert loaded.state_dict()["classifier.0.bias"].item() == 3.0
 
 
-def test_mirroring_and_a_wrong_count_are_refused(
-    classifier: DenseNet121, features: Path, tmp_path: Path
-) -> None:
+def test_mirroring_and_a_wrong_count_are_refused(classifier, features, tmp_path):
     with pytest.raises(ValueError, match="the batches hold 6 films, not 7"):
         write_frozen_features(tmp_path / "f.npy", classifier, FILMS.split(4), 7, CPU)
     data = FrozenFeatures(features, np.arange(6), SCORES)

@@ -16,7 +16,7 @@ def films(count: int) -> torch.Tensor:
     return torch.randint(256, (count, 32, 32), dtype=torch.uint8, generator=generator)
 
 
-def test_predictions_are_the_models_logits_in_order() -> None:
+def test_predictions_are_the_models_logits_in_order():
     model = initial_model("random", 4, seed=0)
     batches = films(7).split(3)
     with torch.no_grad():
@@ -26,7 +26,7 @@ def test_predictions_are_the_models_logits_in_order() -> None:
     np.testing.assert_array_equal(logits, expected)
 
 
-def test_a_model_in_training_is_left_as_it_was() -> None:
+def test_a_model_in_training_is_left_as_it_was():
     model = initial_model("random", 4, seed=0).train()
     model.features.norm0.eval()
     modes = [module.training for module in model.modules()]
@@ -36,6 +36,6 @@ def test_a_model_in_training_is_left_as_it_was() -> None:
     assert all(torch.equal(value, state[key]) for key, value in model.state_dict().items())
 
 
-def test_no_films_are_refused() -> None:
+def test_no_films_are_refused():
     with pytest.raises(ValueError, match="no films"):
         predict(initial_model("random", 4, seed=0), [], CPU)

@@ -122,9 +122,7 @@ def assert_equal(one: Trained, other: Trained) -> None:
 
 
 @pytest.mark.parametrize("case", ["two/frozen", "two/accumulated", "two/densenet", "three/frozen"])
-def test_with_frozen_statistics_processes_learn_what_one_learns(
-    together: Path, tmp_path: Path, case: str
-) -> None:
+def test_with_frozen_statistics_processes_learn_what_one_learns(together, tmp_path, case):
     what, name = case.split("/")
     config = CASES[what][name][0]
     alone = config if config is DENSENET else replace(config, accumulate=1)
@@ -132,15 +130,15 @@ def test_with_frozen_statistics_processes_learn_what_one_learns(
 
 
 @pytest.mark.parametrize("case", ["two/frozen", "two/once", "three/whole"])
-def test_all_processes_end_with_the_same_weights_and_history(together: Path, case: str) -> None:
+def test_all_processes_end_with_the_same_weights_and_history(together, case):
     assert_equal(made(together / f"{case}.0"), made(together / f"{case}.1"))
 
 
-def test_a_training_of_three_processes_resumes_to_the_same_bits(together: Path) -> None:
+def test_a_training_of_three_processes_resumes_to_the_same_bits(together):
     assert_equal(made(together / "three/stopped.0"), made(together / "three/whole.0"))
 
 
-def test_learnt_statistics_are_of_each_process_and_their_mean_is_kept(together: Path) -> None:
+def test_learnt_statistics_are_of_each_process_and_their_mean_is_kept(together):
     """One step over all films, against the statistics written out."""
     first = Tiny()[0](normalise(TRAIN.tensors[0])).detach().transpose(0, 1)  # (8, films, H, W)
     means, variances = [], []
@@ -155,7 +153,7 @@ def test_learnt_statistics_are_of_each_process_and_their_mean_is_kept(together: 
 
 
 @pytest.mark.parametrize(("of", "accumulate"), [(1, 1), (1, 3), (2, 1), (3, 2)])
-def test_each_step_has_the_films_that_one_process_takes_for_it(of: int, accumulate: int) -> None:
+def test_each_step_has_the_films_that_one_process_takes_for_it(of, accumulate):
     alone = films_in_order(40, seed=5, epoch=1, step=12, part=12)
     assert len(alone) == len(set(alone)) == 36
     share = 12 // of
@@ -166,19 +164,19 @@ def test_each_step_has_the_films_that_one_process_takes_for_it(of: int, accumula
         assert sorted(taken) == sorted(alone[step * 12 : (step + 1) * 12])
 
 
-def test_every_film_is_validated_by_one_process() -> None:
+def test_every_film_is_validated_by_one_process():
     for num_films, of in ((7, 3), (8, 8), (20, 1)):
         shares = [list(Rank(number, of).share(num_films)) for number in range(of)]
         assert [film for share in shares for film in share] == list(range(num_films))
         assert all(shares)
 
 
-def test_an_accumulated_step_is_the_step_of_the_whole_batch(tmp_path: Path) -> None:
+def test_an_accumulated_step_is_the_step_of_the_whole_batch(tmp_path):
     parts = replace(FROZEN, accumulate=3)
     assert_close(trained(tmp_path / "parts", parts), trained(tmp_path / "whole", FROZEN))
 
 
-def test_an_accumulated_training_resumes_to_the_same_bits(tmp_path: Path) -> None:
+def test_an_accumulated_training_resumes_to_the_same_bits(tmp_path):
     parts = replace(LEARNT, accumulate=3)
     whole = trained(tmp_path / "whole", parts)
     with pytest.raises(Stop):
@@ -186,7 +184,7 @@ def test_an_accumulated_training_resumes_to_the_same_bits(tmp_path: Path) -> Non
     assert_equal(trained(tmp_path / "cut", parts), whole)
 
 
-def test_frozen_statistics_stay_and_scale_and_shift_learn(tmp_path: Path) -> None:
+def test_frozen_statistics_stay_and_scale_and_shift_learn(tmp_path):
     before, (after, _) = Tiny().state_dict(), trained(tmp_path, FROZEN)
     for name in ("1.running_mean", "1.running_var", "1.num_batches_tracked"):
         assert torch.equal(after[name], before[name]), name
@@ -194,7 +192,7 @@ def test_frozen_statistics_stay_and_scale_and_shift_learn(tmp_path: Path) -> Non
         assert not torch.equal(after[name], before[name]), name
 
 
-def test_bfloat16_steps_learn_nearly_the_same_and_are_judged_in_float32(tmp_path: Path) -> None:
+def test_bfloat16_steps_learn_nearly_the_same_and_are_judged_in_float32(tmp_path):
     mixed = replace(FROZEN, precision=Precision.bf16_mixed)
     weights, history = trained(tmp_path / "mixed", mixed)
     whole, _ = trained(tmp_path / "whole", FROZEN)
@@ -220,20 +218,18 @@ def test_bfloat16_steps_learn_nearly_the_same_and_are_judged_in_float32(tmp_path
         ({"batch_size": 16}, 8, "validation fold has 7 films for 8 processes"),
     ],
 )
-def test_what_cannot_be_shared_out_is_refused(
-    tmp_path: Path, settings: dict[str, Any], of: int, message: str
-) -> None:
+def test_what_cannot_be_shared_out_is_refused(tmp_path, settings, of, message):
     config = replace(LEARNT, **settings)
     with pytest.raises(TrainingError, match=message):
         trained(tmp_path, config, rank=Rank(0, of, tmp_path / "meeting"))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_another_number_of_processes_does_not_go_on_in_the_folder(tmp_path: Path) -> None:
+def test_another_number_of_processes_does_not_go_on_in_the_folder(tmp_path):
     trained(tmp_path, FROZEN)
     with pytest.raises(TrainingError, match=r"another training \(other processes\)"):
         trained(tmp_path, FROZEN, rank=Rank(0, 2, tmp_path / "meeting"))
 
 
-def test_each_process_may_have_loaders_of_its_own(together: Path) -> None:
+def test_each_process_may_have_loaders_of_its_own(together):
     assert_equal(made(together / "three" / "loaders.0"), made(together / "three" / "frozen.0"))

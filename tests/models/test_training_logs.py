@@ -95,8 +95,8 @@ def mlflow_histories(folder: Path) -> list[pd.DataFrame]:
     ],
 )
 def test_a_logger_gets_the_history_also_of_a_resumed_training_and_changes_no_weight(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: LoggerName, read: Read
-) -> None:
+    tmp_path, monkeypatch, name, read
+):
     pytest.importorskip(name.value, reason="make setup EXTRAS=loggers installs it")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     silent, expected = trained(tmp_path / "silent", LoggerName.csv)
@@ -115,7 +115,7 @@ def test_a_logger_gets_the_history_also_of_a_resumed_training_and_changes_no_wei
     pd.testing.assert_frame_equal(resumed, history, **settings)
 
 
-def test_csv_needs_no_logger(tmp_path: Path) -> None:
+def test_csv_needs_no_logger(tmp_path):
     assert training_logger(LoggerName.csv, tmp_path, TITLE) is None
     trained(tmp_path, LoggerName.csv)
     assert [path.name for path in tmp_path.iterdir()] == ["training"]

@@ -1,7 +1,6 @@
 """What is refused of the files of conf/ before Hydra reads them, and that each is named."""
 
 import re
-from pathlib import Path
 
 import pytest
 
@@ -25,8 +24,8 @@ from pipeline.config import compose_config
     ],
 )
 def test_a_file_of_settings_that_would_ask_too_much_is_refused_by_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | bytes, reason: str
-) -> None:
+    tmp_path, monkeypatch, text, reason
+):
     monkeypatch.setattr("pipeline.config.CONF", tmp_path)
     path = tmp_path / "local" / "default.yaml"
     path.parent.mkdir()
@@ -36,8 +35,8 @@ def test_a_file_of_settings_that_would_ask_too_much_is_refused_by_name(
 
 
 def test_a_command_says_on_one_line_which_file_of_settings_it_refuses(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+    tmp_path, monkeypatch, capsys
+):
     monkeypatch.setattr("pipeline.config.CONF", tmp_path)
     (tmp_path / "a.yaml").write_text("seed: &a 3\nthreads: *a\n")
     with pytest.raises(SystemExit) as caught:

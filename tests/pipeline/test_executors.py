@@ -71,8 +71,8 @@ def serial(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("name", ENGINES)
 def test_shards_whose_workers_die_hang_and_fail_are_tried_again_reported_and_gone_on_with(
-    tmp_path: Path, name: ExecutorName, serial: dict[str, bytes]
-) -> None:
+    tmp_path, name, serial
+):
     faults = (("work a/1", "is killed", 1), ("work a/2", "hangs", 1), ("work a/3", "fails", 2))
     executor = engine(name, timeout=6)
     said = r"^work a: missing shards, tried 2 times: 3 \(ValueError: no such film\)\."
@@ -87,9 +87,7 @@ def test_shards_whose_workers_die_hang_and_fail_are_tried_again_reported_and_gon
 
 
 @needs("submitit")
-def test_what_a_dead_slurm_job_left_is_submitted_again(
-    tmp_path: Path, serial: dict[str, bytes]
-) -> None:
+def test_what_a_dead_slurm_job_left_is_submitted_again(tmp_path, serial):
     hook = Recorded(tmp_path, (("work a/2", "takes its parent along", 1),))
     make(tmp_path, graph(hook=hook), engine(ExecutorName.slurm))
     assert contents(tmp_path) == serial
@@ -98,9 +96,7 @@ def test_what_a_dead_slurm_job_left_is_submitted_again(
 
 @needs("submitit")
 @pytest.mark.parametrize(("done_before", "again"), [((0, 1), [2, 3]), ((), [0, 1, 2, 3])])
-def test_a_slurm_job_that_dies_costs_a_try_only_where_it_did_nothing(
-    tmp_path: Path, done_before: tuple[int, ...], again: list[int]
-) -> None:
+def test_a_slurm_job_that_dies_costs_a_try_only_where_it_did_nothing(tmp_path, done_before, again):
     from submitit.core.utils import UncompletedJobError
 
     from pipeline.executors.slurm import _settle
@@ -123,9 +119,7 @@ def test_a_slurm_job_that_dies_costs_a_try_only_where_it_did_nothing(
     assert bool(ledger.failed) == (not done_before)
 
 
-def test_workers_die_with_a_run_that_is_killed_and_the_next_run_goes_on(
-    tmp_path: Path, serial: dict[str, bytes]
-) -> None:
+def test_workers_die_with_a_run_that_is_killed_and_the_next_run_goes_on(tmp_path, serial):
     run = start(tmp_path, "work a/1", "local")
     wait_for(tmp_path / "reached", run)
     run.kill()
@@ -166,7 +160,7 @@ def job(folder: Path, broken: tuple[int, ...] = ()) -> Job:
     return Job(folder, partial(done_by, folder, broken), partial(is_done, folder))
 
 
-def test_a_step_whose_shards_keep_failing_is_given_up(tmp_path: Path) -> None:
+def test_a_step_whose_shards_keep_failing_is_given_up(tmp_path):
     executor = SerialExecutor(ExecutorConfig(retries=0, max_failed=2))
     done: list[int] = []
     with pytest.raises(
@@ -178,14 +172,14 @@ def test_a_step_whose_shards_keep_failing_is_given_up(tmp_path: Path) -> None:
     assert "95 others were given up after so many failures" in str(caught.value)
 
 
-def test_a_piece_that_is_there_is_not_done_again(tmp_path: Path) -> None:
+def test_a_piece_that_is_there_is_not_done_again(tmp_path):
     (tmp_path / "1").touch()
     done: list[int] = []
     SerialExecutor(ExecutorConfig()).run(job(tmp_path, (1,)), [0, 1], done.append)
     assert done == [0, 1]
 
 
-def test_core_groups_share_out_every_core_once() -> None:
+def test_core_groups_share_out_every_core_once():
     cores = core_groups(1)[0]
     for count in range(1, len(cores) + 1):
         groups = core_groups(count)
@@ -216,7 +210,7 @@ def is_never_there(number: int) -> bool:
     return False
 
 
-def test_a_worker_in_another_process_cannot_change_what_it_was_told(tmp_path: Path) -> None:
+def test_a_worker_in_another_process_cannot_change_what_it_was_told(tmp_path):
     order = plan_run(compose_config(["experiment=smoke"]), Store(tmp_path).digests).order
     step = next(each for each in order if each.title == "maps findings iba")
     assert len(list(dataclasses_in(step))) > 20
@@ -237,14 +231,12 @@ def test_a_worker_in_another_process_cannot_change_what_it_was_told(tmp_path: Pa
         (["executor.retries=-1"], "executor.retries: at least 0"),
     ],
 )
-def test_a_setting_that_the_executor_cannot_use_is_named(overrides: list[str], named: str) -> None:
+def test_a_setting_that_the_executor_cannot_use_is_named(overrides, named):
     with pytest.raises(ValueError, match=named):
         compose_config(overrides)
 
 
-def test_an_engine_that_is_not_installed_says_how_to_install_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_engine_that_is_not_installed_says_how_to_install_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     monkeypatch.delitem(sys.modules, "pipeline.executors.ray", raising=False)
     with (
@@ -254,7 +246,7 @@ def test_an_engine_that_is_not_installed_says_how_to_install_it(
         pass
 
 
-def test_workers_have_torch_imported_where_a_step_computes_with_a_model(tmp_path: Path) -> None:
+def test_workers_have_torch_imported_where_a_step_computes_with_a_model(tmp_path):
     order = plan_run(compose_config(["experiment=smoke"]), Store(tmp_path).digests).order
     assert imports_of_workers(order) == ["pipeline.steps.loaded_model"]
     assert imports_of_workers(graph()) == []

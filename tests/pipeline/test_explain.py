@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from pydicom import dcmread
 
-from data.dicom_errors import DicomError
+from data.integrity import DataError
 from pipeline.config import compose_config
 from pipeline.explain import main
 from pipeline.keys import file_sha256
@@ -137,7 +137,7 @@ def notes_of(outputs: Path, path: Path) -> list[str]:
     return json.loads((out / "explanation.json").read_text())["image"]["notes"]
 
 
-@pytest.mark.parametrize("ending", ["png", "jpg", "dcm"])
+@pytest.mark.parametrize("ending", ["png", "dcm"])
 def test_a_film_that_shows_nothing_is_explained_with_a_note(
     outputs, tmp_path, film, capsys, ending
 ):
@@ -156,11 +156,7 @@ def test_a_film_that_shows_nothing_is_explained_with_a_note(
     ("fields", "told"),
     [
         ({"PatientOrientation": ["R", "H"]}, "PatientOrientation: upside down"),
-        ({"PatientOrientation": ["H", "L"]}, "PatientOrientation: on its side"),
-        ({"PatientOrientation": ["P", "F"]}, "PatientOrientation: a side or oblique view"),
-        ({"ViewPosition": "RL"}, "ViewPosition: a side or oblique view"),
         ({"PixelAspectRatio": ["1", "2"]}, "its pixels are not square"),
-        ({"ImagerPixelSpacing": ["0.2", "0.1"]}, "its pixels are not square"),
         ({"PresentationLUTShape": "INVERSE"}, "PresentationLUTShape: contradicts"),
         ({"PatientOrientation": ["L", "F"], "ViewPosition": "AP"}, None),
     ],
@@ -175,14 +171,6 @@ def test_how_a_dicom_film_lies_is_noted(outputs, tmp_path, film, capsys, fields,
     if told:
         assert own[0].startswith(told)
         assert told in capsys.readouterr().out
-
-
-def test_a_data_set_without_its_header_is_called_that(outputs, tmp_path, film, capsys):
-    path = write_dicom(tmp_path / "film.dcm", np.asarray(Image.open(film)))
-    path.write_bytes(path.read_bytes()[132:])
-    code, _ = explained(outputs, path)
-    assert code == 1
-    assert "--image: DICOM without its header" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("spoilt", [False, True])
@@ -219,30 +207,11 @@ def test_a_seed_does_not_tell_a_name(outputs, film, tmp_path):
     assert len(seeds) == 1
 
 
-PATIENT = {
-    "PatientName": "Nobody^Else",
-    "PatientID": "P-4711-0815",
-    "PatientBirthDate": "19500102",
-    "PatientSex": "F",
-    "StudyDate": "20200304",
-    "AccessionNumber": "A-0815-11",
-    "StudyID": "S-99-2020",
-    "InstitutionName": "Somewhere General",
-    "ReferringPhysicianName": "Doe^Jane",
-    "StudyInstanceUID": "1.2.3.4",
-    "SeriesInstanceUID": "1.2.3.5",
-    "SOPInstanceUID": "1.2.3.6",
-    "StudyDescription": "chest of a known person",
-    "PatientComments": "knows the mayor",
-    "BurnedInAnnotation": "NO",
-}
-
-
 def test_a_secondary_capture_shows_the_overlay_and_shares_no_value_with_the_film_s_header(
     outputs, tmp_path, film
 ):
     grey = np.asarray(Image.open(film))
-    path = write_dicom(tmp_path / "other" / "smith.dcm", grey, **PATIENT)
+    path = write_dicom(tmp_path / "other" / "smith.dcm", grey, named=True, BurnedInAnnotation="NO")
     code, out = explained(outputs, path, "--method", "all", "--secondary-capture")
     assert code == 0
     source, capture = dcmread(path), dcmread(out / "overlay.dcm")
@@ -252,8 +221,8 @@ def test_a_secondary_capture_shows_the_overlay_and_shares_no_value_with_the_film
     shared = {e.keyword for e in source if e.value and e.value in [c.value for c in capture]}
     assert shared - technical == {"BurnedInAnnotation"}
     written = (out / "overlay.dcm").read_bytes()
-    secrets = [v for k, v in PATIENT.items() if k not in ("BurnedInAnnotation", "PatientSex")]
-    assert not any(secret.encode() in written for secret in [*secrets, path.stem])
+    assert not marks_in(written)
+    assert path.stem.encode() not in written
     target = json.loads((out / "explanation.json").read_text())["target"]
     assert capture.DerivationDescription.startswith(
         f"GradCAM, IBA: what a model's prediction of {target} rests on"
@@ -298,7 +267,7 @@ def test_a_path_with_blanks_that_lacks_its_quotes_is_told_and_not_repeated(capsy
 
 
 @pytest.mark.parametrize("reader", ["pipeline.explain.file_sha256", "data.dicom.read_dicom_facts"])
-@pytest.mark.parametrize("kind", [FileNotFoundError, DicomError])
+@pytest.mark.parametrize("kind", [FileNotFoundError, DataError])
 def test_a_film_that_goes_away_meanwhile_is_told_without_its_path(
     outputs, tmp_path, film, capsys, monkeypatch, reader, kind
 ):

@@ -104,9 +104,7 @@ def paper(files: Path) -> tuple[Path, str]:
     return (files / "outputs" / "latest").resolve(), done.stdout + done.stderr
 
 
-def test_the_paper_s_protocol_on_files_makes_the_tables_of_both_halves(
-    paper: tuple[Path, str],
-) -> None:
+def test_the_paper_s_protocol_on_files_makes_the_tables_of_both_halves(paper):
     run, _ = paper
     for name in TABLES:
         assert len(pd.read_csv(run / "tables" / f"{name}.csv")) > 0, name
@@ -119,9 +117,7 @@ def test_the_paper_s_protocol_on_files_makes_the_tables_of_both_halves(
     assert "Table 2" in page
 
 
-def test_nothing_says_who_a_film_is_of_and_what_is_odd_about_it_is_listed(
-    files: Path, paper: tuple[Path, str]
-) -> None:
+def test_nothing_says_who_a_film_is_of_and_what_is_odd_about_it_is_listed(files, paper):
     run, said = paper
     assert_no_patient_is_in(files / "outputs", said)
     problems = pd.read_csv(run / "tables" / "problems.csv", dtype=str)
@@ -148,8 +144,8 @@ def with_masks(files: Path, lungs: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_lung_masks_of_ones_own_stand_in_for_the_network_unless_mirrored_or_absent(
-    files: Path, paper: tuple[Path, str], tmp_path: Path
-) -> None:
+    files, paper, tmp_path
+):
     absent = min(pd.read_csv(paper[0] / "tables" / "severity_samples.csv")["image"])
     masks = tmp_path / "lungs" / "masks"
     masks.mkdir(parents=True)
@@ -173,9 +169,7 @@ def test_lung_masks_of_ones_own_stand_in_for_the_network_unless_mirrored_or_abse
 
 
 @pytest.mark.real
-def test_the_public_cohen_subset_is_measured_with_lungs_learnt_from_public_masks(
-    tmp_path: Path,
-) -> None:
+def test_the_public_cohen_subset_is_measured_with_lungs_learnt_from_public_masks(tmp_path):
     if "CXR_REAL" not in os.environ:
         pytest.skip("CXR_REAL is not set: no real films")
     real = Path(os.environ["CXR_REAL"])

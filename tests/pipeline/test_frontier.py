@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from data.config import DatasetConfig, PhantomConfig
-from data.integrity import read_grey
+from data.image_files import read_grey
 from data.packing import resize_and_crop
 from data.phantom.nih_layout import MASKS, mask_name, render_nih
 from pipeline.tools.frontier import lesion_masks

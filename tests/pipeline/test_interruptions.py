@@ -51,12 +51,8 @@ def copy_of(uninterrupted: Path, outputs: Path, without: tuple[str, ...]) -> Non
 
 
 def test_training_that_is_killed_stopped_and_out_of_room_ends_in_the_same_bytes(
-    tmp_path: Path,
-    uninterrupted: Path,
-    room: Callable[[int], None],
-    stopped_by_signals: None,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+    tmp_path, uninterrupted, room, stopped_by_signals, capsys
+):
     copy_of(uninterrupted, tmp_path, without=("train", "prediction", "statistics", "maps"))
     done: list[int] = []
 
@@ -99,8 +95,8 @@ def test_training_that_is_killed_stopped_and_out_of_room_ends_in_the_same_bytes(
 
 
 def test_attribution_out_of_room_keeps_whole_shards_and_ends_in_the_same_bytes(
-    tmp_path: Path, uninterrupted: Path, room: Callable[[int], None]
-) -> None:
+    tmp_path, uninterrupted, room
+):
     copy_of(uninterrupted, tmp_path, without=("maps",))
 
     def full_after_the_first_shard(now: int, total: int) -> None:
@@ -119,8 +115,8 @@ def test_attribution_out_of_room_keeps_whole_shards_and_ends_in_the_same_bytes(
 
 
 def test_packing_out_of_room_ends_the_command_with_code_1_and_names_the_disk(
-    tmp_path: Path, uninterrupted: Path
-) -> None:
+    tmp_path, uninterrupted
+):
     copy_of(uninterrupted, tmp_path, without=("pack", "train", "prediction", "statistics", "maps"))
     arguments = [*OVERRIDES, f"paths.outputs={tmp_path}", "dataset.side=64"]
     failed = subprocess.run(
@@ -140,9 +136,7 @@ def test_packing_out_of_room_ends_the_command_with_code_1_and_names_the_disk(
     assert digests(tmp_path, "pack findings") == digests(uninterrupted, "pack findings")
 
 
-def test_local_workers_pack_and_explain_to_the_bytes_of_one_process(
-    tmp_path: Path, uninterrupted: Path
-) -> None:
+def test_local_workers_pack_and_explain_to_the_bytes_of_one_process(tmp_path, uninterrupted):
     copy_of(uninterrupted, tmp_path, without=("pack", "maps"))
     make(tmp_path, "maps findings grad_cam", None, "executor=local", "executor.workers=2")
     for title in ("pack findings", "maps findings grad_cam"):

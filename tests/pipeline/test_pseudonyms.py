@@ -54,7 +54,7 @@ def read_pairs(folder: Path) -> LungPairs:
     return network.read_pairs(Inputs({"films": folder}, Machine(folder)))
 
 
-def test_a_lung_film_that_shows_nothing_is_used_and_told(tmp_path: Path):
+def test_a_lung_film_that_shows_nothing_is_used_and_told(tmp_path):
     folder = lung_pairs(tmp_path)
     Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "there" / "cxr" / "B.png")
     table, films, masks, problems = read_pairs(folder)
@@ -65,7 +65,7 @@ def test_a_lung_film_that_shows_nothing_is_used_and_told(tmp_path: Path):
 
 
 @pytest.mark.parametrize("spoilt", ["cxr", "masks"])
-def test_a_pair_that_cannot_be_read_is_told_without_its_path(tmp_path: Path, spoilt: str):
+def test_a_pair_that_cannot_be_read_is_told_without_its_path(tmp_path, spoilt):
     folder = lung_pairs(tmp_path)
     path = tmp_path / "there" / spoilt / "DOE_JANE.png"
     path.write_bytes(path.read_bytes()[:-20])
@@ -77,7 +77,7 @@ def test_a_pair_that_cannot_be_read_is_told_without_its_path(tmp_path: Path, spo
     assert str(tmp_path) not in handed_on
 
 
-def test_no_problem_names_the_line_of_a_public_table(tmp_path: Path):
+def test_no_problem_names_the_line_of_a_public_table(tmp_path):
     nih = test_nih.Layout(boxes=[*test_nih.BOXES, "00000005_000.png,Mass,1,1,0,9"])
     nih.rows[0] = "00000001_000.png,Cardiomegaly,0,1,old"
     brixia = test_brixia.Layout()
@@ -112,8 +112,9 @@ def test_a_store_keeps_its_salt_which_its_owner_alone_may_read(tmp_path):
     assert read_salt(tmp_path / "other") != first
 
 
-@pytest.mark.parametrize("rival", [b"r" * 32])
-def test_of_two_runs_at_once_both_use_the_salt_of_the_first(tmp_path, monkeypatch, rival):
+def test_of_two_runs_at_once_both_use_the_salt_of_the_first(tmp_path, monkeypatch):
+    rival = b"r" * 32
+
     def draws_late(_bytes: int) -> bytes:
         (tmp_path / SALT).write_bytes(rival)
         return b"late" * 8

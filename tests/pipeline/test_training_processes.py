@@ -20,7 +20,7 @@ from pipeline.disk import FullDiskError
 from pipeline.interrupts import stop_on_signals
 from pipeline.runner import StepFailedError
 from pipeline.step import Machine
-from pipeline.training_processes import RankError, train_in_processes
+from pipeline.training_processes import train_in_processes
 from tests.pipeline.small_plan import digests, make
 
 TRAIN = "train findings bce"
@@ -65,7 +65,7 @@ def run(what: str, told: OnProgress = lambda *_: None) -> TrainResult:
     return train_in_processes(partial(work, what), 2, 1, Machine(Path("outputs"), "cpu"), told)
 
 
-def test_the_first_process_tells_its_progress_and_the_result(imported_once: None) -> None:
+def test_the_first_process_tells_its_progress_and_the_result(imported_once):
     seen: list[tuple[object, ...]] = []
     result = run("nothing", lambda *told: seen.append(told))
     assert seen == [(1, 2, 3, 4, {"train_loss": 0.5})]
@@ -75,25 +75,20 @@ def test_the_first_process_tells_its_progress_and_the_result(imported_once: None
 @pytest.mark.parametrize(
     ("what", "error", "message"),
     [
-        ("fails", RankError, "rank 1 of train.processes=2: ValueError: no such film. Finished"),
-        ("is killed", RankError, "rank 1 of train.processes=2: its process ended with code -9"),
+        ("fails", RuntimeError, "rank 1 of train.processes=2: ValueError: no such film. Finished"),
+        ("is killed", RuntimeError, "rank 1 of train.processes=2: its process ended with code -9"),
         ("finds no room", FullDiskError, "cannot write to the disk of"),
     ],
 )
 def test_a_process_that_fails_or_dies_ends_all_and_is_named(
-    imported_once: None, tmp_path: Path, what: str, error: type[Exception], message: str
-) -> None:
+    imported_once, tmp_path, what, error, message
+):
     with pytest.raises(error, match=message):
         run(what)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_to_the_run_ends_all_with_its_code(
-    imported_once: None,
-    capsys: pytest.CaptureFixture[str],
-    number: signal.Signals,
-    code: int,
-) -> None:
+def test_a_signal_to_the_run_ends_all_with_its_code(imported_once, capsys, number, code):
     handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
     stop_on_signals()
     try:
@@ -107,9 +102,7 @@ def test_a_signal_to_the_run_ends_all_with_its_code(
 
 
 @pytest.mark.parametrize(("device", "message"), [("cuda", "2 with a GPU each, but 1"), ("mps", "")])
-def test_more_processes_than_devices_are_refused(
-    monkeypatch: pytest.MonkeyPatch, device: str, message: str
-) -> None:
+def test_more_processes_than_devices_are_refused(monkeypatch, device, message):
     monkeypatch.setattr("models.device.resolve_device", lambda name: torch.device(device))
     monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
     with pytest.raises(ValueError, match=f"train.processes: {message}"):
@@ -119,9 +112,7 @@ def test_more_processes_than_devices_are_refused(
 TWO = ("train.epochs=2", "train.processes=2", "executor.device=cpu")
 
 
-def test_a_step_on_two_processes_of_which_one_is_killed_ends_in_the_same_bytes(
-    tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
+def test_a_step_on_two_processes_of_which_one_is_killed_ends_in_the_same_bytes(tmp_path, request):
     make(tmp_path / "whole", TRAIN, None, *TWO)  # by processes started as a run starts them
     request.getfixturevalue("imported_once")
     shutil.copytree(tmp_path / "whole", tmp_path / "again")

@@ -22,9 +22,7 @@ def scan(read: Callable[..., UserFiles], folder: Path, *settings: bool) -> UserF
 
 
 @pytest.mark.parametrize("link", ["images", "images/set_1", "films"])
-def test_films_on_another_disk_have_the_key_of_films_that_lie_here(
-    tmp_path: Path, link: str
-) -> None:
+def test_films_on_another_disk_have_the_key_of_films_that_lie_here(tmp_path, link):
     plain = test_nih.Layout(folders=(f"{link}/films",)).write(tmp_path / "plain")
     root = test_nih.Layout(folders=(f"{link}/films",)).write(tmp_path / "root")
     top = link.split("/")[0]
@@ -44,9 +42,7 @@ def test_films_on_another_disk_have_the_key_of_films_that_lie_here(
          r"a link that leads out of the folder: not followed \(1 of 1 .*: images, link\)"),
     ],
 )  # fmt: skip
-def test_why_a_folder_holds_no_film_is_told(
-    tmp_path: Path, make: Callable[[Path], object], said: str
-) -> None:
+def test_why_a_folder_holds_no_film_is_told(tmp_path, make, said):
     root = tmp_path / "here" / "root"
     root.mkdir(parents=True)
     make(root)
@@ -56,13 +52,13 @@ def test_why_a_folder_holds_no_film_is_told(
                 scan(read, root)
 
 
-def test_the_folder_of_a_pair_that_is_empty_is_named(tmp_path: Path) -> None:
+def test_the_folder_of_a_pair_that_is_empty_is_named(tmp_path):
     root = write(tmp_path / "root", "cxr/a.png", "masks/a.tif")
     with pytest.raises(ConfigError, match=r"below .*masks \(not a .* first: masks/a\.tif"):
         scan(lung_films, root, True)
 
 
-def test_no_name_that_may_be_a_patient_s_is_quoted(tmp_path: Path) -> None:
+def test_no_name_that_may_be_a_patient_s_is_quoted(tmp_path):
     root = write(tmp_path / "root", "dicom_clean/DOE^JANE.png")
     with pytest.raises(ConfigError, match=r"paths\.brixia: .*\(1 of 1 problems") as caught:
         scan(brixia_films, root)
@@ -79,9 +75,7 @@ def test_no_name_that_may_be_a_patient_s_is_quoted(tmp_path: Path) -> None:
         (lung_films, (False,), r"paths\.lungs: .*a mask for every test film"),
     ],
 )
-def test_an_empty_folder_is_an_error_that_says_what_to_put_there(
-    tmp_path: Path, read: Callable[..., UserFiles], settings: tuple[bool, ...], said: str
-) -> None:
+def test_an_empty_folder_is_an_error_that_says_what_to_put_there(tmp_path, read, settings, said):
     (tmp_path / "root").mkdir()
     with pytest.raises(ConfigError, match=said):
         scan(read, tmp_path / "root", *settings)

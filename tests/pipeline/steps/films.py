@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from data.packing import pack
+from tests.packing import pack
 
 LABELS = ("Mass", "Nodule")
 SIDE = 32
@@ -24,7 +24,7 @@ def write_films(folder: Path) -> tuple[Path, Path]:
     images["Nodule"] = [1, 0, 0, 1] * 2 + [1]
     images["score"] = range(len(FOLDS))
     images.to_csv(index / "images.csv", index=False)
-    pack(images, folder, packed, SIDE, shard_size=4, threads=1, reader=_noise)
+    pack(images, folder, packed, SIDE, reader=_noise)
     return index, packed
 
 
