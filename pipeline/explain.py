@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
-from attribution.config import METHODS, required_taps
+from attribution.config import METHODS
 from data.config import Source
 from data.dicom_start import is_dicom
 from data.user_path import user_path
@@ -55,6 +55,7 @@ class Explanation:
     seed: int
     probabilities: dict[str, float]
     attributions: "dict[str, Attribution]"
+    settings: dict[str, Any]  # by method, each beta a number
 
 
 def main(arguments: list[str]) -> int:
@@ -165,14 +166,14 @@ def explain_film(
     if not set(methods) <= set(METHODS):
         raise ExplainError(f"--method: {method!r} is not known; all, {', '.join(METHODS)}")
     loss = run.config.train.primary.value
-    taps = sorted({tap for each in methods for tap in required_taps(each, config)})
+    explainers = [run.explainer(each) for each in methods]
+    files = run.statistics(sorted({tap for each in explainers for tap in each.taps}))
     weights = run.artifact(f"train findings {loss}") / "model.safetensors"
-    folders = {tap: run.artifact(f"statistics findings {tap}") for tap in taps}
 
     import torch
 
     from attribution.base import SCORES
-    from attribution.methods import NEEDS_LAYERS, build_method
+    from attribution.methods import NEEDS_LAYERS
     from attribution.statistics import FeatureStatistics
     from models.checkpoints import load_checkpoint
     from models.densenet import normalise
@@ -192,22 +193,20 @@ def explain_film(
     probabilities = dict(zip(labels, predicted, strict=True))
     target = target or max(probabilities, key=lambda label: probabilities[label])
     seed = sample_seed(run.config.seed, item, target)
-    statistics = {
-        tap: FeatureStatistics.load(folder / "statistics.safetensors")
-        for tap, folder in folders.items()
-    }
+    statistics = {tap: FeatureStatistics.load(path) for tap, path in files.items()}
     attributions = {}
     with progress_bar("explain") as progress:
-        for done, each in enumerate(methods, 1):
-            attributions[each] = build_method(each, config, statistics)(
-                model if each in NEEDS_LAYERS else frozen,
+        for done, each in enumerate(explainers, 1):
+            attributions[each.method] = each.build(statistics)(
+                model if each.method in NEEDS_LAYERS else frozen,
                 images,
                 torch.tensor([labels.index(target)], device=device),
                 score=SCORES[config.score],
                 seeds=[seed],
             )
             progress(done, len(methods))
-    return Explanation(target, seed, probabilities, attributions)
+    settings = {each.method: each.settings for each in explainers}
+    return Explanation(target, seed, probabilities, attributions, settings)
 
 
 def _is_dicom(path: Path) -> bool:
@@ -281,7 +280,7 @@ def _record(run: FinishedRun, film: Film, explanation: Explanation) -> dict[str,
         "probabilities": explanation.probabilities,
         "methods": {
             method: {
-                "settings": section(getattr(config, method)),
+                "settings": section(explanation.settings[method]),
                 "unit": "bits/pixel" if method in IN_BITS else "the method's own",
                 "diagnostics": {
                     name: float(values[0]) if math.isfinite(values[0]) else None
