@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn import functional as F
 
+from attribution.placement import Centres, placed
 from attribution.precision import in_float32, without_autocast
 from attribution.statistics import FeatureStatistics
 
@@ -128,15 +128,17 @@ def inject(centre: Tensor, spread: Tensor, noise: Tensor) -> Tensor:
     return found.flatten(0, 1)
 
 
-def bits_per_pixel(capacity: Tensor, side: tuple[int, int]) -> Tensor:
+def bits_per_pixel(
+    capacity: Tensor, side: tuple[int, int], centres: Centres | None = None
+) -> Tensor:
     """Maps (N, H, W) in bits/pixel, float32, of the capacity (N, C, h, w) in nats.
 
-    Sums over channels, bilinear to ``side``; a map's sum is the image's total information in bits.
-    Interpolation by a whole factor conserves the sum by itself (with half-pixel centres), any other
-    is rescaled per image; the published resize, with mirrored edges, does neither.
+    Sums over channels, bilinear between the ``centres`` of the cells (``placement.placed``). A
+    map's sum is the image's total information in bits: rescaled per image where interpolation
+    itself does not conserve it; the published resize, with mirrored edges, does not.
     """
-    bits = capacity.sum(1, keepdim=True).double() / math.log(2)
-    maps = F.interpolate(bits, side, mode="bilinear", align_corners=False)[:, 0]
-    total, interpolated = bits.sum((1, 2, 3)), maps.sum((1, 2))
+    bits = capacity.sum(1).double() / math.log(2)
+    maps = placed(bits, side, centres)
+    total, interpolated = bits.sum((1, 2)), maps.sum((1, 2))
     scale = total / interpolated.where(interpolated > 0, 1)
     return (maps * scale[:, None, None]).float()

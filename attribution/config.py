@@ -50,6 +50,16 @@ class StatisticsConfig:
 
 
 @dataclass(frozen=True)
+class OperatingPointsConfig:
+    """How ``beta: auto`` is found: by bisection of log(beta) on films of the validation fold."""
+
+    num_films: int = field(default=12, metadata={"least": 1})
+    lowest: float = 0.01
+    highest: float = 1000.0
+    rounds: int = field(default=6, metadata={"least": 1})  # betas that are tried
+
+
+@dataclass(frozen=True)
 class GradientConfig:
     reduction: Reduction = Reduction.max_abs
 
@@ -89,23 +99,40 @@ class ExcitationBackpropConfig:
     tap: str = "final"  # published code: norm5, in effect after the ReLU
 
 
+AUTO = "auto"
+
+
 @dataclass(frozen=True)
 class BottleneckConfig:
-    """A bottleneck at one tap, and how its mask is fitted.
-
-    How beta was chosen stands in conf/attribution.
-    """
+    """A bottleneck at one tap, and how its mask is fitted."""
 
     tap: str = "block3"  # paper
-    beta: float = 10.0  # published code
+    # Published code, or AUTO: found on validation films by the rule of the method.
+    beta: int | float | str = 10.0
     steps: int = field(default=10, metadata={"least": 1})  # published code
     noise_samples: int = field(default=10, metadata={"least": 1})  # published code
     antithetic: bool = False  # ours: half of the samples are the negatives of the other half
     learning_rate: float = 1.0  # published code (Adam)
     initial_alpha: float = 5.0  # published code
-    sigma: float = 1.0  # published code: Gaussian smoothing of lambda, in feature-map pixels
+    # Published code: Gaussian smoothing of lambda, in cells of the feature map. At 224 px; the
+    # pipeline scales it with the films' side, as all lengths. ``explain`` takes it as it is.
+    sigma: float = 1.0
     min_std: float = 0.01  # published code
     active_threshold: float = 0.01  # published code: neurons non-zero less often carry nothing
+
+    def __post_init__(self) -> None:
+        if isinstance(self.beta, int):  # of one value one key
+            object.__setattr__(self, "beta", float(self.beta))
+
+    @property
+    def found_beta(self) -> float:
+        """beta as a number. Raises ValueError where it is still to be found."""
+        if isinstance(self.beta, str):
+            raise ValueError(
+                f"beta is {self.beta!r}: a bottleneck is fitted at a number; "
+                "attribution.operating_point finds one"
+            )
+        return self.beta
 
 
 @dataclass(frozen=True)
@@ -119,7 +146,7 @@ class IBAConfig(BottleneckConfig):
 class InverseIBAConfig(IBAConfig):
     """Inverse IBA (Eq. 5-6)."""
 
-    beta: float = 30.0  # published code
+    beta: int | float | str = 30.0  # published code
 
 
 @dataclass(frozen=True)
@@ -153,6 +180,7 @@ class AttributionConfig:
     batch_size: int = field(default=4, metadata={"least": 1})
     shard_size: int = field(default=32, metadata={"least": 1})  # samples in one shard
     statistics: StatisticsConfig = field(default_factory=StatisticsConfig)
+    operating_points: OperatingPointsConfig = field(default_factory=OperatingPointsConfig)
     gradient: GradientConfig = field(default_factory=GradientConfig)
     grad_cam: GradCAMConfig = field(default_factory=GradCAMConfig)
     integrated_gradients: IntegratedGradientsConfig = field(
@@ -180,7 +208,7 @@ class AttributionConfig:
 METHODS = tuple(
     name
     for name, kind in get_type_hints(AttributionConfig).items()
-    if is_dataclass(kind) and kind is not StatisticsConfig
+    if is_dataclass(kind) and kind not in (StatisticsConfig, OperatingPointsConfig)
 )
 """The names of the project's methods: the settings above that are a method's."""
 

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from attribution.base import Attribution, ScoreFunction, TappedModel, check_batch, frozen
 from attribution.config import ExcitationBackpropConfig
 from attribution.lrp import RULES, score_gradient
+from attribution.placement import centres_of, placed
 from attribution.precision import without_autocast
 from attribution.relevance import by_positive_contribution, propagate
 
@@ -20,7 +20,8 @@ class ExcitationBackprop:
     """alpha1-beta0 from the outputs down to ``config.tap``, summed over the channels.
 
     It starts as the gradient of the score in the outputs, 1 for the logit, so that a map on the
-    feature map's grid sums to 1; bilinear to the image's size, not negative.
+    feature map's grid sums to 1; bilinear between the cells' centres, not
+    negative.
     Diagnostics per image: score; relevance, the sum on the feature map's grid.
     """
 
@@ -48,13 +49,14 @@ class ExcitationBackprop:
                 {**RULES, nn.Linear: by_positive_contribution},
                 epsilon=_EPSILON,
             )
-        excitation = found.inputs.sum(1, keepdim=True)
-        maps = F.interpolate(excitation, images.shape[2:], mode="bilinear", align_corners=False)
+        excitation = found.inputs.sum(1)
+        side = (images.shape[2], images.shape[3])
+        maps = placed(excitation, side, centres_of(model, self.config.tap))
         diagnostics = {
             "score": score(found.outputs, targets),
-            "relevance": excitation.sum((1, 2, 3)),
+            "relevance": excitation.sum((1, 2)),
         }
         return Attribution(
-            maps[:, 0].float().cpu(),
+            maps.float().cpu(),
             {name: value.float().cpu() for name, value in diagnostics.items()},
         )

@@ -4,15 +4,15 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from attribution.base import Attribution, ScoreFunction, TappedModel, check_batch, frozen
 from attribution.config import GradCAMConfig
+from attribution.placement import centres_of, placed
 from attribution.precision import in_float32, without_autocast
 
 
 class GradCAM:
-    """relu(sum_c mean_hw(dS/dA_c) A_c) at ``config.tap``, bilinear to the image's size.
+    """relu(sum_c mean_hw(dS/dA_c) A_c) at ``config.tap``, bilinear between its cells' centres.
 
     Maps keep their magnitude (no normalisation per image), so that they compare across images.
     """
@@ -40,6 +40,7 @@ class GradCAM:
                 with without_autocast(leaf):
                     (gradient,) = torch.autograd.grad(scores.sum(), leaf)
         weights = gradient.mean((2, 3), keepdim=True)
-        cam = (weights * leaf.detach()).sum(1, keepdim=True).relu()
-        maps = F.interpolate(cam, images.shape[2:], mode="bilinear", align_corners=False)
-        return Attribution(maps[:, 0].float().cpu(), {"score": scores.detach().float().cpu()})
+        cam = (weights * leaf.detach()).sum(1).relu()
+        side = (images.shape[2], images.shape[3])
+        maps = placed(cam, side, centres_of(model, self.config.tap))
+        return Attribution(maps.float().cpu(), {"score": scores.detach().float().cpu()})

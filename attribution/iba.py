@@ -4,7 +4,7 @@ that must go to lose it (Inverse IBA, Eq. 6)."""
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,6 +22,8 @@ from attribution.base import (
 from attribution.bottleneck import Bottleneck, bits_per_pixel, inject
 from attribution.concurrency import num_concurrent, side_by_side
 from attribution.config import BottleneckConfig, IBAConfig, ModelLoss
+from attribution.operating_point import KEEPS_PROBABILITY, LOSES_PROBABILITY, Rule
+from attribution.placement import Centres, centres_of
 from attribution.precision import CallersAutocast, in_float32, without_autocast
 from attribution.statistics import FeatureStatistics
 from attribution.tapped import TappedModule
@@ -183,10 +185,11 @@ class Information(NamedTuple):
 
     capacity: Tensor  # (N, C, h, w), nats per neuron, on the model's device
     diagnostics: dict[str, Tensor]  # (N,) each, float32 on the CPU
+    centres: Centres | None = None  # of the tap's cells, as placement.placed takes them
 
     def maps(self, side: tuple[int, int]) -> Tensor:
         """Bits/pixel (N, H, W), float32 on the CPU."""
-        return bits_per_pixel(self.capacity, side).cpu()
+        return bits_per_pixel(self.capacity, side, self.centres).cpu()
 
 
 class BottleneckMethod(ABC):
@@ -199,10 +202,13 @@ class BottleneckMethod(ABC):
     capacity in nats a neuron) of the first and the last step's forward.
     Of a transformer, class token and registers are no part of the map: behind the bottleneck they
     are their mean over the reference images, or they would carry the prediction past it.
-    Raises ValueError where the statistics do not fit the tap or the features.
+    Raises ValueError where the statistics do not fit the tap or the features, and for a beta that
+    is still to be found.
     """
 
     inverse = False
+    rule: ClassVar[Rule]
+    """By which ``beta: auto`` is found."""
 
     def __init__(self, config: BottleneckConfig, statistics: FeatureStatistics) -> None:
         if statistics.tap != config.tap:
@@ -220,6 +226,7 @@ class BottleneckMethod(ABC):
                 f"{config.noise_samples}"
             )
         self.config = config
+        self.beta = config.found_beta
         self.statistics = statistics
 
     @abstractmethod
@@ -293,6 +300,7 @@ class BottleneckMethod(ABC):
                 name: torch.cat([part.diagnostics[name] for part in found])
                 for name in found[0].diagnostics
             },
+            centres_of(model, self.config.tap),
         )
 
     def _behind(self, model: TappedModel) -> Callable[[Tensor], Tensor]:
@@ -330,7 +338,7 @@ class BottleneckMethod(ABC):
         objective = Objective(
             tail=tail,
             model_loss=self.model_loss(outputs, targets),
-            beta=config.beta,
+            beta=self.beta,
             inverse=self.inverse,
         )
         fit = fit_mask(bottleneck, objective, config, generators(seeds))
@@ -348,9 +356,13 @@ class BottleneckMethod(ABC):
 
 
 class IBA(BottleneckMethod):
-    """Keeps what suffices for the prediction (Eq. 1-4): least model loss + beta x mean capacity."""
+    """Keeps what suffices for the prediction (Eq. 1-4): least model loss + beta x mean capacity.
+
+    beta: auto is the largest that keeps 90 % of the median probability.
+    """
 
     config: IBAConfig
+    rule = KEEPS_PROBABILITY
 
     def model_loss(self, outputs: Tensor, targets: Tensor) -> Callable[[Tensor], Tensor]:
         target_output(outputs, targets)
@@ -363,7 +375,10 @@ class InverseIBA(IBA):
 
     lambda is the share that noise replaces, and the capacity that of Eq. 3 in lambda, as in the
     published code: the information removed, not that of Z, which all noise would make zero.
-    ``bottleneck_score`` is the score once it is removed.
+    ``bottleneck_score`` is the score once it is removed. beta: auto is the largest at which the
+    median probability behind is at most a tenth of that without the bottleneck, or the prevalence
+    of what is explained among the films learnt on, whichever is more.
     """
 
     inverse = True
+    rule = LOSES_PROBABILITY

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from attribution.base import regression_output
 from attribution.iba import BottleneckMethod, for_samples
+from attribution.operating_point import KEEPS_SCORE, NEAR_SCORE
 
 
 def _squared_distance(reference: Tensor) -> Callable[[Tensor], Tensor]:
@@ -17,8 +18,11 @@ def _squared_distance(reference: Tensor) -> Callable[[Tensor], Tensor]:
 class MSEIBA(BottleneckMethod):
     """L_MSE = (Phi(Z) - y)^2: what brings the output to the reference score y, the targets.
 
+    beta: auto is the largest at which the median of |Phi(Z) - Phi(X)| is at most half a point.
     Raises ValueError where the targets are no scores, or the model has several outputs.
     """
+
+    rule = NEAR_SCORE
 
     def model_loss(self, outputs: Tensor, targets: Tensor) -> Callable[[Tensor], Tensor]:
         if not targets.is_floating_point():
@@ -33,8 +37,11 @@ class MSEIBA(BottleneckMethod):
 class MaximisingIBA(BottleneckMethod):
     """L_RM = -Phi(Z)^2: what keeps the output high. The paper's Phi(Z)^2 is to be maximised.
 
+    beta: auto is the largest at which the median of Phi(Z) is at least that of Phi(X).
     Raises ValueError where the model has several outputs.
     """
+
+    rule = KEEPS_SCORE
 
     def model_loss(self, outputs: Tensor, targets: Tensor) -> Callable[[Tensor], Tensor]:
         regression_output(outputs)
@@ -44,8 +51,11 @@ class MaximisingIBA(BottleneckMethod):
 class DeviationIBA(BottleneckMethod):
     """L_DV = (Phi(Z) - Phi(X))^2: what keeps the output at the model's own. The paper writes X.
 
+    beta: auto is the largest at which the median of |Phi(Z) - Phi(X)| is at most half a point.
     Raises ValueError where the model has several outputs.
     """
+
+    rule = NEAR_SCORE
 
     def model_loss(self, outputs: Tensor, targets: Tensor) -> Callable[[Tensor], Tensor]:
         return _squared_distance(regression_output(outputs))

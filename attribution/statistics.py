@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,40 +91,55 @@ class _Welford:
 
 
 def estimate_statistics(
+    model: TappedModel, tap: str, batches: Iterable[Tensor], config: StatisticsConfig
+) -> FeatureStatistics:
+    """``statistics_at_taps`` of one tap."""
+    return statistics_at_taps(model, (tap,), batches, config)[tap]
+
+
+def statistics_at_taps(
     model: TappedModel,
-    tap: str,
+    taps: Sequence[str],
     batches: Iterable[Tensor],
     config: StatisticsConfig,
     *,
     progress: Callable[[int, int], None] | None = None,
-) -> FeatureStatistics:
-    """Statistics of the feature map at ``tap`` over the first ``config.num_images`` images.
+) -> dict[str, FeatureStatistics]:
+    """Statistics of the feature maps at ``taps`` over the first ``config.num_images`` images, which
+    run through the model once.
 
     batches: normalised float32 (n, 3, H, W) on the model's device. Uses all where there are fewer
     images. Raises ValueError with fewer than two: a deviation needs two.
     """
-    welford, of_prefix = _Welford(), _Welford()
+    count = 0
+    of_maps = {tap: _Welford() for tap in taps}
+    of_prefixes = {tap: _Welford() for tap in taps}
     with frozen(model), torch.no_grad():
         for images in batches:
-            images = images[: config.num_images - welford.count]
-            welford.update(model.forward_to(tap, images))
-            if isinstance(model, TappedModule) and tap in model.prefix_tokens:
-                of_prefix.update(model.prefix_tokens[tap])
+            images = images[: config.num_images - count]
+            count += len(images)
+            feature_maps = model.forward_to_all(taps, images)
+            for tap in taps:
+                of_maps[tap].update(feature_maps.pop(tap))
+                if isinstance(model, TappedModule) and tap in model.prefix_tokens:
+                    of_prefixes[tap].update(model.prefix_tokens[tap])
             if progress:
-                progress(welford.count, config.num_images)
-            if welford.count >= config.num_images:
+                progress(count, config.num_images)
+            if count >= config.num_images:
                 break
-    if welford.count < 2:
+    if count < 2:
         raise ValueError(
-            f"feature statistics at {tap} need at least 2 images, got {welford.count}: "
+            f"feature statistics at {', '.join(taps)} need at least 2 images, got {count}: "
             "raise attribution.statistics.num_images or give more training images"
         )
-    std = (welford.squares / (welford.count - 1)).sqrt()
-    return FeatureStatistics(
-        tap=tap,
-        mean=welford.mean.float().cpu(),
-        std=std.float().cpu(),
-        active=(welford.nonzero / welford.count).float().cpu(),
-        num_images=welford.count,
-        prefix_mean=of_prefix.mean.float().cpu() if of_prefix.count else None,
-    )
+    return {
+        tap: FeatureStatistics(
+            tap=tap,
+            mean=of_map.mean.float().cpu(),
+            std=(of_map.squares / (count - 1)).sqrt().float().cpu(),
+            active=(of_map.nonzero / count).float().cpu(),
+            num_images=count,
+            prefix_mean=of_prefixes[tap].mean.float().cpu() if of_prefixes[tap].count else None,
+        )
+        for tap, of_map in of_maps.items()
+    }

@@ -18,6 +18,7 @@ FINAL = "final"
 """relu(norm5), the last feature map: 1024x7x7 at 224 px."""
 
 _MODULE_OF_TAP = {"block1": "denseblock1", "block2": "denseblock2", "block3": "denseblock3"}
+_CELL = {"block1": 4, "block2": 8, "block3": 16, FINAL: 32}  # pixels from one cell to the next
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -69,6 +70,17 @@ class DenseNet121(DenseNet):
         if tap == FINAL:
             return self._head(feature_map)
         return self._head(self.relu(self.features[self._end(tap) :](feature_map)))
+
+    @staticmethod
+    def cell_centres(tap: str) -> tuple[float, float]:
+        """(first, step): the receptive field of cell k is centred on pixel first + k step, from 0.
+
+        conv0 and pool0 pad by half of their kernel, so cell k of block 1 is centred on pixel 4 k;
+        each transition averages two cells, and their centre lies between them. An even spread over
+        the image would draw every cell 1.5 px further down and to the right.
+        """
+        step = _CELL[tap]
+        return (step - 4) / 2, float(step)
 
     def _head(self, final_feature_map: Tensor) -> Tensor:
         return self.classifier(torch.flatten(self.pool(final_feature_map), 1))

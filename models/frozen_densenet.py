@@ -172,6 +172,7 @@ class FrozenDenseNet(nn.Module):
     """
 
     concurrent = True  # a forward remembers nothing: threads may call it at the same time
+    cell_centres = staticmethod(DenseNet121.cell_centres)
 
     def __init__(self, model: DenseNet121) -> None:
         super().__init__()

@@ -85,6 +85,13 @@ TABLES = {  # name -> title, caption
         "Means over samples of what each method says of itself: bits of information, the score"
         " and the score behind the bottleneck, completeness error, conservation ratio.",
     ),
+    "operating_points": (
+        "Operating points",
+        "The largest beta at which each bottleneck keeps its rule on validation films, and what it"
+        " leaves there: medians of bits, of the score and of the score behind the bottleneck."
+        " met: false where no beta keeps the rule; then all of that method's maps are no"
+        " explanation in its own sense. share_met: the share of the films that keep it each.",
+    ),
     "table2": (
         "Table 2",
         "IoU of the detectors' maps with the union of the zones whose score the detector looks"
@@ -189,7 +196,7 @@ CHAPTERS: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # id, title, tables 
         "Whether the maps say what the model uses",
         (
             *("figure-fig2", "fig2", "figure-sensitivity_n", "equal_area", "sanity"),
-            "diagnostics",
+            *("diagnostics", "operating_points"),
         ),
     ),
     (

@@ -8,9 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from importlib.util import find_spec
+from math import inf
 from typing import Any
 
 from attribution.config import (
+    AUTO,
     METHODS,
     OWN_METHODS,
     REGRESSION_METHODS,
@@ -76,11 +78,22 @@ def attribution_problems(config: AttributionConfig) -> Problems:
         if isinstance(settings := getattr(config, method), BottleneckConfig)
     }
     for method, bottleneck in bottlenecks.items():
+        beta = bottleneck.beta
+        if isinstance(beta, str) and beta != AUTO:
+            yield f"attribution.{method}.beta", f"a number or {AUTO}, not {beta!r}"
+        elif not isinstance(beta, str) and not 0 <= beta < inf:
+            yield f"attribution.{method}.beta", f"at least 0 and finite, not {beta:g}"
         if bottleneck.antithetic and bottleneck.noise_samples % 2:
             yield (
                 f"attribution.{method}.noise_samples",
                 "even: antithetic noise comes in pairs",
             )
+    points = config.operating_points
+    if not 0 < points.lowest < points.highest < inf:
+        yield (
+            "attribution.operating_points.lowest",
+            f"above 0 and below highest, not {points.lowest:g} and {points.highest:g}",
+        )
     multilayer = config.multilayer_iba
     for layer in multilayer.layers:
         if layer not in bottlenecks:
@@ -105,6 +118,13 @@ def attribution_problems(config: AttributionConfig) -> Problems:
 
 
 def evaluation_problems(config: EvaluationConfig, data: DatasetConfig) -> Problems:
+    if data.side % 32:
+        below = data.side // 32 * 32
+        yield (
+            "dataset.side",
+            f"{data.side} is no multiple of 32, so that the network's last cells would be cut off:"
+            f" take {below} or {below + 32}",
+        )
     if config.insertion_deletion.rule is CurveRule.published_code and data.side != 224:
         yield (
             "dataset.side",

@@ -28,7 +28,6 @@ from pipeline.finished_run import FinishedRun
 from pipeline.keys import file_sha256, sample_seed
 from pipeline.progress import console, progress_bar, say
 from pipeline.provenance import provenance
-from pipeline.steps.explainer import Explainer
 from pipeline.store import write_json
 
 if TYPE_CHECKING:  # torch is imported once the arguments are known to be right
@@ -52,6 +51,7 @@ class Explanation:
     seed: int
     probabilities: dict[str, float]
     attributions: "dict[str, Attribution]"
+    settings: dict[str, Any]  # by method, each beta a number
 
 
 def main(arguments: list[str]) -> int:
@@ -162,10 +162,9 @@ def explain_film(
     if not set(methods) <= set(METHODS):
         raise ValueError(f"--method: {method!r} is not known; all, {', '.join(METHODS)}")
     loss = run.config.train.primary.value
-    explainers = {each: Explainer.of(each, config, config.score) for each in methods}
-    taps = sorted({tap for explainer in explainers.values() for tap in explainer.taps})
+    explainers = [run.explainer(each) for each in methods]
+    files = run.statistics(sorted({tap for each in explainers for tap in each.taps}))
     weights = run.artifact(f"train findings {loss}") / "model.safetensors"
-    folders = {tap: run.artifact(f"statistics findings {tap}") for tap in taps}
 
     import torch
 
@@ -189,22 +188,20 @@ def explain_film(
     probabilities = dict(zip(labels, predicted, strict=True))
     target = target or max(probabilities, key=lambda label: probabilities[label])
     seed = sample_seed(run.config.seed, item, target)
-    statistics = {
-        tap: FeatureStatistics.load(folder / "statistics.safetensors")
-        for tap, folder in folders.items()
-    }
+    statistics = {tap: FeatureStatistics.load(path) for tap, path in files.items()}
     attributions = {}
     with progress_bar("explain") as progress:
-        for done, (each, explainer) in enumerate(explainers.items(), 1):
-            attributions[each] = explainer.build(statistics)(
-                model if each in NEEDS_LAYERS else frozen,
+        for done, each in enumerate(explainers, 1):
+            attributions[each.method] = each.build(statistics)(
+                model if each.method in NEEDS_LAYERS else frozen,
                 images,
                 torch.tensor([labels.index(target)], device=device),
-                score=explainer.score_function,
+                score=each.score_function,
                 seeds=[seed],
             )
             progress(done, len(methods))
-    return Explanation(target, seed, probabilities, attributions)
+    settings = {each.method: each.settings for each in explainers}
+    return Explanation(target, seed, probabilities, attributions, settings)
 
 
 def _is_dicom(path: Path) -> bool:
@@ -278,7 +275,7 @@ def _record(run: FinishedRun, film: Film, explanation: Explanation) -> dict[str,
         "probabilities": explanation.probabilities,
         "methods": {
             method: {
-                "settings": section(getattr(config, method)),
+                "settings": section(explanation.settings[method]),
                 "unit": "bits/pixel" if method in IN_BITS else "the method's own",
                 "diagnostics": {
                     name: float(values[0]) if math.isfinite(values[0]) else None

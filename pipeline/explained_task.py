@@ -1,24 +1,28 @@
 """A task with the steps that predict with its models and explain them."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 from pipeline.config import PipelineConfig
 from pipeline.step import Step
 from pipeline.steps.explainer import Explainer
 from pipeline.steps.maps import JoinedMaps, Maps, Statistics
+from pipeline.steps.operating_points import OperatingPoint
 from pipeline.steps.prediction import Classification, Prediction
 from pipeline.task import Task
 
 
 @dataclass(frozen=True)
 class ExplainedTask:
-    """By loss, method or tap; statistics and maps are of the primary model."""
+    """By loss, method or tap; explainers, statistics and maps are of the primary model."""
 
     task: Task
     predictions: Mapping[str, Step]
     classified: Mapping[str, Step]
+    explainers: Mapping[str, Explainer]
     statistics: Mapping[str, Step]
+    operating_points: Mapping[str, Mapping[str, Step]]  # loss -> method whose beta is auto
     maps: Mapping[str, Step]
     compared: Mapping[str, Mapping[str, Step]]  # loss -> method -> maps
 
@@ -48,51 +52,92 @@ def explained_task(config: PipelineConfig, task: Task) -> ExplainedTask:
         for loss, prediction in predictions.items()
         if task.classifies
     }
-    statistics, maps = _maps(config, task, task.primary, task.methods)
-    compared = {
-        loss: maps if loss == task.primary else _maps(config, task, loss, task.compared)[1]
+    primary = _maps(config, task, task.primary, task.methods)
+    others = {
+        loss: _maps(config, task, loss, task.compared)
         for loss in task.models
+        if loss != task.primary and task.compared
     }
-    return ExplainedTask(task, predictions, classified, statistics, maps, compared)
+    by_loss = {task.primary: primary, **others}
+    return ExplainedTask(
+        task,
+        predictions,
+        classified,
+        explainers=primary.explainers,
+        statistics=primary.statistics,
+        operating_points={loss: each.points for loss, each in by_loss.items() if each.points},
+        maps=primary.maps,
+        compared={loss: each.maps for loss, each in by_loss.items()},
+    )
 
 
-def _maps(
-    config: PipelineConfig, task: Task, loss: str, methods: Iterable[str]
-) -> tuple[dict[str, Step], dict[str, Step]]:
-    """Statistics by tap and maps by method, of one model."""
+class _OfModel(NamedTuple):
+    """By method or tap."""
+
+    explainers: dict[str, Explainer]
+    statistics: dict[str, Step]
+    points: dict[str, Step]
+    maps: dict[str, Step]
+
+
+def _maps(config: PipelineConfig, task: Task, loss: str, methods: Sequence[str]) -> _OfModel:
+    """What explains one model."""
     attribution, model = config.attribution, task.models[loss]
     suffix = "" if loss == task.primary else loss
-    explainers = {method: Explainer.of(method, attribution, task.score) for method in methods}
-    statistics: dict[str, Step] = {
-        tap: Statistics(
-            model=model,
-            index=task.learnt.index,
-            pack=task.learnt.pack,
-            tap=tap,
-            config=attribution.statistics,
-            seed=config.seed,
-            threads=config.threads,
-            label=f"{task.name} {tap} {suffix}".strip(),
+
+    def label(name: str) -> str:
+        return " ".join(part for part in (task.name, name, suffix) if part)
+
+    def explainer(method: str) -> Explainer:
+        return Explainer.of(method, attribution, task.score, config.dataset.side)
+
+    shared: dict[str, Any] = {"model": model, "threads": config.threads}
+    learnt: dict[str, Any] = {"index": task.learnt.index, "pack": task.learnt.pack, "seed": config.seed}
+    explainers = {method: explainer(method) for method in methods}
+    taps = tuple(sorted({tap for each in explainers.values() for tap in each.taps}))
+    statistics: dict[str, Step] = {}
+    if taps:
+        step = Statistics(
+            taps=taps, config=attribution.statistics, label=label(""), **shared, **learnt
         )
-        for tap in sorted({tap for each in explainers.values() for tap in each.taps})
+        statistics = dict.fromkeys(taps, step)
+    points: dict[str, Step] = {
+        method: OperatingPoint(
+            explainer=explainer(method),
+            statistics=statistics[explainer(method).taps[0]],
+            labels=task.labels if task.classifies else (),
+            config=attribution.operating_points,
+            batch_size=attribution.batch_size,
+            label=label(method),
+            **shared,
+            **learnt,
+        )
+        for method in sorted({name for each in explainers.values() for name in each.to_find})
     }
 
+    def with_points(explained: Explainer) -> Explainer:
+        found = {name: points[name] for name in explained.to_find}
+        return replace(explained, operating_points=found)
+
     def maps_by(method: str) -> Step:
-        explained = Explainer.of(method, attribution, task.score)
-        label = f"{task.name} {method} {suffix}".strip()
+        explained = with_points(explainer(method))
         if explained.layers:
             layers = {layer: maps_by(layer) for layer in explained.layers}
-            return JoinedMaps(explainer=explained, layers=layers, label=label)
+            return JoinedMaps(explainer=explainer(method), layers=layers, label=label(method))
         return Maps(
-            model=model,
             pack=task.test.pack,
             samples=task.samples,
             explainer=explained,
             statistics={tap: statistics[tap] for tap in explained.taps},
             batch_size=attribution.batch_size,
             shard_size=attribution.shard_size,
-            threads=config.threads,
-            label=label,
+            label=label(method),
+            **shared,
         )
 
-    return statistics, {method: maps_by(method) for method in methods}
+    return _OfModel(
+        explainers={method: with_points(each) for method, each in explainers.items()},
+        statistics=statistics,
+        points=points,
+        maps={method: maps_by(method) for method in methods},
+    )

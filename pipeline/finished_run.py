@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from pipeline.config import PipelineConfig, open_schema
 from pipeline.runner import RECORD
+from pipeline.steps.explainer import Explainer, found_beta
+from pipeline.steps.maps import STATISTICS
 from pipeline.store import Artifact, Store, outputs_above
 
 _STEP, _KEY = re.compile(r"\w+", re.ASCII), re.compile(r"[0-9a-f]{64}")  # no paths
@@ -64,6 +66,35 @@ class FinishedRun:
         if title not in self.steps:
             raise RunError(f"the run {self.name} made no {title}; it made {', '.join(self.steps)}")
         return self.artifacts([title])[title].folder
+
+    def explainer(self, method: str) -> Explainer:
+        """Of the findings, each beta that is auto as the run found it, else RunError."""
+        config = self.config.attribution
+        explainer = Explainer.of(method, config, config.score, self.config.dataset.side)
+        betas = {}
+        for name in explainer.to_find:
+            title = f"operating_point findings {name}"
+            if title not in self.steps:
+                raise RunError(
+                    f"the run {self.name} has no beta of {name}, which is auto: a run with"
+                    f" attribution.{name}.beta=<number>, or with {name} among its methods, has one"
+                )
+            betas[name] = found_beta(self.artifact(title))
+        return explainer.at(betas)
+
+    def statistics(self, taps: Sequence[str]) -> dict[str, Path]:
+        """Files of the findings' feature statistics by tap. RunError where the run made none."""
+        if not taps:
+            return {}
+        folder = self.artifact("statistics findings")
+        files = {tap: folder / STATISTICS.format(tap=tap) for tap in taps}
+        missing = [tap for tap, path in files.items() if not path.is_file()]
+        if missing:
+            raise RunError(
+                f"the run {self.name} made no statistics at {', '.join(missing)}: none of its"
+                " methods looks there"
+            )
+        return files
 
     def artifacts(self, titles: Iterable[str]) -> dict[str, Artifact]:
         """Results of steps by title, checked against their manifests.

@@ -9,7 +9,6 @@ from evaluation.own_metrics import OWN_METRICS
 from pipeline.config import PipelineConfig
 from pipeline.explained_task import ExplainedTask
 from pipeline.step import Step
-from pipeline.steps.explainer import Explainer
 from pipeline.steps.localization import Localization
 from pipeline.steps.perturbation import EqualArea, InsertionDeletion, OwnMetric, Road
 from pipeline.steps.sanity import Sanity
@@ -120,7 +119,7 @@ def _sanity(config: PipelineConfig, explained: ExplainedTask) -> ByMethod:
             train_index=task.learnt.index,
             train_pack=task.learnt.pack,
             maps=maps,
-            explainer=Explainer.of(method, config.attribution, task.score),
+            explainer=explained.explainers[method],
             config=settings,
             statistics=config.attribution.statistics,
             seed=config.seed,
@@ -138,7 +137,7 @@ def _twins(config: PipelineConfig, explained: ExplainedTask) -> ByMethod:
         return {}
     steps: ByMethod = {}
     for method, _ in _chosen(explained, settings.methods):
-        explain = Explainer.of(method, config.attribution, task.score)
+        explain = explained.explainers[method]
         steps[method] = Twins(
             **_model(explained),
             films=phantoms,

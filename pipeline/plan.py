@@ -90,6 +90,11 @@ def _tables(
         samples={name: each.task.samples for name, each in tasks.items()},
         datasets={name: each.task.test.dataset for name, each in tasks.items()},
         loss_comparison=_loss_comparison(config, tasks[FINDINGS], measured[FINDINGS]),
+        operating_points={
+            f"{name} {loss}" if each.task.classifies else name: points
+            for name, each in tasks.items()
+            for loss, points in each.operating_points.items()
+        },
         severity=severity.predictions[SEVERITY] if severity else None,
         index=severity.task.learnt.index if severity else None,
         test_index=severity.task.test.index if severity else None,

@@ -35,10 +35,9 @@ class Render(Step):
     phantom: PhantomConfig | BrixiaPhantomConfig | ShapesConfig
 
     def run(self, work: Work) -> None:
-        from data.phantom.shapes_layout import render_shapes
-
         from data.phantom.brixia_layout import render_brixia
         from data.phantom.nih_layout import render_nih
+        from data.phantom.shapes_layout import render_shapes
         from data.workers import available_cores
 
         cores = available_cores()

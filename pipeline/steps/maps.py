@@ -1,4 +1,4 @@
-"""Maps: feature statistics at each tap, and a method's maps of the samples, cut in shards."""
+"""Maps: feature statistics at the taps, and a method's maps of the samples, cut in shards."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,14 +19,14 @@ if TYPE_CHECKING:  # torch is imported when a step runs
     from attribution.statistics import FeatureStatistics
     from pipeline.steps.loaded_model import LoadedModel
 
-_STATISTICS = "statistics.safetensors"
+STATISTICS = "{tap}.safetensors"
 
 
 @dataclass(frozen=True)
 class Statistics(Step):
-    """Mean and deviation of a tap's feature map over train films."""
+    """Mean and deviation of the feature maps at a model's taps over train films, in one pass."""
 
-    version: ClassVar = 3
+    version: ClassVar = 4
     code: ClassVar = (
         "models/densenet.py",
         "models/frozen_densenet.py",
@@ -35,7 +35,7 @@ class Statistics(Step):
     model: Source
     index: Source
     pack: Source
-    tap: str
+    taps: tuple[str, ...]
     config: StatisticsConfig
     seed: int
     threads: int
@@ -44,13 +44,14 @@ class Statistics(Step):
         from pipeline.steps.loaded_model import LoadedModel
 
         loaded = LoadedModel.load(work[self.model], work[self.pack], work.machine, self.threads)
-        statistics = train_statistics(
-            work[self.index], loaded, self.tap, self.config, self.seed, work.progress
+        found = train_statistics(
+            work[self.index], loaded, self.taps, self.config, self.seed, work.progress
         )
-        asked = self.config.num_images
-        if statistics.num_images < asked:
-            work.note(f"{statistics.num_images:,} train films, fewer than the {asked:,} asked for")
-        statistics.save(work.folder / _STATISTICS)
+        used, asked = found[self.taps[0]].num_images, self.config.num_images
+        if used < asked:
+            work.note(f"{used:,} train films, fewer than the {asked:,} asked for")
+        for tap, statistics in found.items():
+            statistics.save(work.folder / STATISTICS.format(tap=tap))
 
 
 def read_statistics(
@@ -60,7 +61,7 @@ def read_statistics(
     from attribution.statistics import FeatureStatistics
 
     return {
-        tap: FeatureStatistics.load(inputs[source] / _STATISTICS)
+        tap: FeatureStatistics.load(inputs[source] / STATISTICS.format(tap=tap))
         for tap, source in statistics.items()
     }
 
@@ -68,13 +69,13 @@ def read_statistics(
 def train_statistics(
     index: Path,
     loaded: "LoadedModel",
-    tap: str,
+    taps: Sequence[str],
     config: StatisticsConfig,
     seed: int,
     progress: Progress | None = None,
-) -> "FeatureStatistics":
-    """Statistics over the first films of the train fold of ``index`` in a seeded order."""
-    from attribution.statistics import estimate_statistics
+) -> "dict[str, FeatureStatistics]":
+    """Statistics by tap over the first films of the train fold of ``index`` in a seeded order."""
+    from attribution.statistics import statistics_at_taps
     from models.densenet import normalise
     from pipeline.steps.packed_films import film_batches, readable_images
 
@@ -86,14 +87,14 @@ def train_statistics(
         normalise(batch)
         for batch in film_batches(loaded.films, names, config.batch_size, loaded.device)
     )
-    return estimate_statistics(loaded.frozen, tap, batches, config, progress=progress)
+    return statistics_at_taps(loaded.frozen, taps, batches, config, progress=progress)
 
 
 @dataclass(frozen=True)
 class Maps(Step):
     """One method's maps of the samples. ``statistics``: by tap."""
 
-    version: ClassVar = 6
+    version: ClassVar = 7
     code: ClassVar = ("attribution", "models/densenet.py", "models/frozen_densenet.py")
     model: Source
     pack: Source
@@ -114,7 +115,7 @@ class Maps(Step):
             inputs[self.model], inputs[self.pack], inputs.machine, self.threads
         )
         samples = read_samples(inputs[self.samples])
-        explain = self.explainer.build(read_statistics(inputs, self.statistics))
+        explain = self.explainer.found(inputs).build(read_statistics(inputs, self.statistics))
         score = self.explainer.score_function
 
         def compute(folder: Path, rows: slice) -> None:

@@ -24,7 +24,7 @@ class Sanity(Step):
     """Likeness of one method's maps to those of randomised models, of noisy films and of other
     films."""
 
-    version: ClassVar = 5
+    version: ClassVar = 6
     code: ClassVar = (
         "evaluation/sanity.py",
         "attribution",
@@ -75,7 +75,7 @@ class Sanity(Step):
 
             def explain(model: Any) -> "Explain":
                 randomised = replace(learnt, model=model)
-                return self._explain(inputs[self.train_index], randomised, seeds)
+                return self._explain(inputs, randomised, seeds)
 
             layers = cascading_randomisation(
                 loaded.model,
@@ -92,15 +92,14 @@ class Sanity(Step):
 
         return compute
 
-    def _explain(self, index: Path, loaded: "LoadedModel", seeds: list[int]) -> "Explain":
+    def _explain(self, inputs: Inputs, loaded: "LoadedModel", seeds: list[int]) -> "Explain":
         """Of one model. A randomised one has other features, so a bottleneck takes their statistics
-        anew."""
+        anew, and the trained model's beta: nothing is there to keep or to lose."""
         config = replace(self.statistics, num_images=self.config.statistics_images)
-        statistics = {
-            tap: train_statistics(index, loaded, tap, config, self.seed)
-            for tap in self.explainer.taps
-        }
-        explain, score = self.explainer.build(statistics), self.explainer.score_function
+        index, taps = inputs[self.train_index], self.explainer.taps
+        statistics = train_statistics(index, loaded, taps, config, self.seed) if taps else {}
+        explain = self.explainer.found(inputs).build(statistics)
+        score = self.explainer.score_function
         explained = loaded.explained_by(self.explainer.method)
         return lambda model, images, targets: explain(
             explained, images, targets, score=score, seeds=seeds

@@ -11,6 +11,7 @@ import pandas as pd
 from evaluation.config import BootstrapConfig, LocalizationConfig
 from pipeline.step import Source, Step, Work
 from pipeline.steps.cross_fitted_iou import table1, table2
+from pipeline.steps.operating_points import operating_points_table
 from pipeline.steps.rows import diagnostics, long_rows, measured, write_rows
 from pipeline.steps.samples import NAMES, read_samples
 from pipeline.steps.severity_results import pcc, predicted_severity, zone_rows
@@ -60,6 +61,7 @@ class Tables(Step):
     samples: Mapping[str, Source]
     datasets: Mapping[str, str]
     loss_comparison: Source | None
+    operating_points: Mapping[str, Mapping[str, Source]]  # task and loss -> method
     severity: Source | None
     index: Source | None
     test_index: Source | None
@@ -99,6 +101,7 @@ class Tables(Step):
         self._classification(work)
         self._severity(work)
         self._losses(work)
+        self._operating_points(work)
         write_rows(rows, work.folder)
 
     def _cross_fitted(
@@ -187,6 +190,16 @@ class Tables(Step):
         if self.loss_comparison is not None:
             samples = pd.read_csv(work[self.loss_comparison] / "samples.csv")
             _write(work, "table3", table3(samples, self.bootstrap, self.seed), samples)
+
+    def _operating_points(self, work: Work) -> None:
+        from evaluation.paper_tables import write_csv
+
+        folders = {
+            model: {method: work[source] for method, source in sources.items()}
+            for model, sources in self.operating_points.items()
+        }
+        if folders:
+            write_csv(operating_points_table(folders), work.folder / "operating_points.csv")
 
 
 def _table(task: str, metric: str) -> str | None:

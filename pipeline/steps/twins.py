@@ -20,7 +20,7 @@ from pipeline.steps.samples import NAMES, read_samples
 class Twins(Step):
     """Share of the weaker of two equal lesions in one method's maps of phantoms."""
 
-    version: ClassVar = 3
+    version: ClassVar = 4
     code: ClassVar = (
         "attribution",
         "models/frozen_densenet.py",
@@ -53,7 +53,7 @@ class Twins(Step):
             inputs[self.model], inputs[self.pack], inputs.machine, self.threads
         )
         samples = self._measured(inputs)
-        explain = self.explainer.build(read_statistics(inputs, self.statistics))
+        explain = self.explainer.found(inputs).build(read_statistics(inputs, self.statistics))
 
         def compute(folder: Path, rows: slice) -> None:
             part = samples.iloc[rows]

@@ -75,7 +75,7 @@ def fit_bottleneck(
             optimiser.zero_grad()
             model_loss = F.softplus(-model(batch)[:, target]).mean()
             information = seen["capacity"].mean()
-            loss = config.beta * information + (-model_loss if inverse else model_loss)
+            loss = config.found_beta * information + (-model_loss if inverse else model_loss)
             loss.backward()
             optimiser.step()
     model.zero_grad()

@@ -1,11 +1,12 @@
 """``python -m pipeline.tools.frontier [key=value ...]``: speed of a bottleneck against its maps.
 
-On the films of calibrate, positives of the validation fold: seconds per image of IBA at each dense
-block for several numbers of steps and noise samples, and Spearman's correlation of the
-maps with those of the configured setting. The row of that setting itself is with other seeds: what
-noise alone changes. On phantoms also how well the maps find the lesions, whose masks are rendered
-anew: the published layout has them of test films alone. Writes ``frontier.csv`` beside the runs and
-changes no setting; what conf/attribution/fast.yaml says was chosen from it.
+On the positives of the validation fold that operating points are found on: seconds per image of IBA
+at each dense block, at its beta of the run, for several numbers of steps and noise samples, and
+Spearman's correlation of the maps with those of the configured setting. The row of that setting
+itself is with other seeds: what noise alone changes. On phantoms also how well the maps find the
+lesions, whose masks are rendered anew: the published layout has them of test films alone. Writes
+``frontier.csv`` beside the runs and changes no setting; what conf/attribution/fast.yaml says was
+chosen from it.
 """
 
 import sys
@@ -13,6 +14,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -20,14 +22,20 @@ from numpy.typing import NDArray
 
 from attribution.config import BottleneckConfig
 from data.config import DatasetConfig, Source
-from pipeline.config import ConfigError, compose_config
-from pipeline.plan import plan_run
+from pipeline.config import ConfigError, PipelineConfig, compose_config
+from pipeline.explained_task import ExplainedTask
+from pipeline.keys import sample_seeds
+from pipeline.plan import before, plan_run
 from pipeline.progress import progress_bar, say
-from pipeline.runner import StepFailedError
-from pipeline.step import Progress
+from pipeline.runner import StepFailedError, machine_of, obtain_all
+from pipeline.step import Inputs, Progress, Step
+from pipeline.steps.explainer import Explainer
+from pipeline.steps.maps import read_statistics
 from pipeline.store import Store
 from pipeline.task import FINDINGS
-from pipeline.tools.calibrate import Subject, explanations, subject
+
+if TYPE_CHECKING:  # torch is imported when there is something to explain
+    from pipeline.steps.loaded_model import LoadedModel
 
 METHODS = ("iba", "iba_block2", "iba_block1", "inverse_iba")
 SETTINGS = (
@@ -37,6 +45,17 @@ SETTINGS = (
 )
 """(steps, noise samples, antithetic); the learning rate times the steps stays what it is."""
 OTHER_SEED = 1
+NUM_FILMS = 16
+
+
+class Subject(NamedTuple):
+    """The primary model with validation films to explain it on."""
+
+    config: PipelineConfig
+    explained: ExplainedTask
+    inputs: Inputs
+    loaded: "LoadedModel"
+    samples: pd.DataFrame  # image, finding, target, seed
 
 
 def main(overrides: list[str]) -> int:
@@ -45,10 +64,7 @@ def main(overrides: list[str]) -> int:
         store = Store(config.paths.store)
         findings = plan_run(config, store.digests).tasks[FINDINGS]
         with progress_bar("frontier") as progress:
-            classifier = subject(config, findings, store)
-            # As the maps of a run are made.
-            classifier = classifier._replace(score=findings.task.score)
-            table = frontier(classifier, progress)
+            table = frontier(subject(config, findings, store), progress)
     except (ConfigError, StepFailedError, ValueError, OSError) as error:
         say(f"error: {error}")
         return 1
@@ -57,6 +73,26 @@ def main(overrides: list[str]) -> int:
     say(table.to_string(index=False, float_format="%.3f"))
     say(f"table: {path}")
     return 0
+
+
+def subject(config: PipelineConfig, explained: ExplainedTask, store: Store) -> Subject:
+    """The steps that it needs are made now if they are absent."""
+    from pipeline.steps.loaded_model import LoadedModel
+    from pipeline.steps.operating_points import predicted_positives, validation_films
+
+    task, explainers = explained.task, explained.explainers
+    model, films = task.models[task.primary], task.learnt
+    points = [step for each in explainers.values() for step in each.operating_points.values()]
+    wanted: list[Step] = [films.index, films.pack, model, *explained.statistics.values()]
+    order = before(*wanted, *(step for step in points if isinstance(step, Step)))
+    obtain_all(order, store, config)
+    folders = {step.key: store.folder(step.name, step.key) for step in order}
+    inputs = Inputs(folders, machine_of(config))
+    loaded = LoadedModel.load(inputs[model], inputs[films.pack], inputs.machine, config.threads)
+    fold = validation_films(inputs[films.index], loaded.films, config.seed)
+    samples = predicted_positives(fold, task.labels, NUM_FILMS, loaded)
+    seeds = sample_seeds(config.seed, samples["image"], samples["finding"])
+    return Subject(config, explained, inputs, loaded, samples.assign(seed=seeds))
 
 
 def frontier(subject: Subject, progress: Progress) -> pd.DataFrame:
@@ -73,9 +109,10 @@ def frontier(subject: Subject, progress: Progress) -> pd.DataFrame:
     rows = []
     methods = [name for name in METHODS if name in config.attribution.methods]
     for number, name in enumerate(methods):
-        full: BottleneckConfig = getattr(config.attribution, name)
+        explainer = subject.explained.explainers[name].found(subject.inputs)
+        full: BottleneckConfig = explainer.settings
         own = samples["seed"].to_numpy()
-        reference, unit = _explain(subject, name, full, own)
+        reference, unit = _explain(subject, explainer, full, own)
         trials = [(full, own + OTHER_SEED)] + [
             (
                 replace(
@@ -90,7 +127,7 @@ def frontier(subject: Subject, progress: Progress) -> pd.DataFrame:
             for steps, count, antithetic in SETTINGS
         ]
         for settings, seeds in trials:
-            maps, seconds = _explain(subject, name, settings, seeds)
+            maps, seconds = _explain(subject, explainer, settings, seeds)
             alike = spearman(maps, reference)
             hits: dict[str, float] = {}
             if lesions is not None:
@@ -136,16 +173,29 @@ def lesion_masks(dataset: DatasetConfig, samples: pd.DataFrame) -> NDArray[np.bo
 
 def _explain(
     subject: Subject,
-    method: str,
+    explainer: Explainer,
     settings: BottleneckConfig,
     seeds: Sequence[int] | NDArray[np.integer],
 ) -> tuple[NDArray[np.float32], float]:
     """Maps (N, H, W) and seconds per image."""
+    loaded, batch_size = subject.loaded, subject.config.attribution.batch_size
     samples = subject.samples.assign(seed=seeds)
+    statistics = {tap: subject.explained.statistics[tap] for tap in explainer.taps}
+    explain = replace(explainer, settings=settings).build(
+        read_statistics(subject.inputs, statistics)
+    )
     maps, seconds = [], 0.0
-    for explain in explanations(subject, samples, method, settings):
+    for start in range(0, len(samples), batch_size):
+        batch = samples.iloc[start : start + batch_size]
+        images, targets = loaded.images(batch), loaded.targets(batch)
         begun = time.perf_counter()
-        found = explain()
+        found = explain(
+            loaded.frozen,
+            images,
+            targets,
+            score=explainer.score_function,
+            seeds=batch["seed"].tolist(),
+        )
         seconds += time.perf_counter() - begun
         maps.append(found.maps.numpy())
     return np.concatenate(maps), seconds / len(samples)

@@ -6,7 +6,9 @@ import torch
 from safetensors.torch import save_file
 
 from attribution.config import StatisticsConfig
-from attribution.statistics import FeatureStatistics, estimate_statistics
+from attribution.statistics import FeatureStatistics, estimate_statistics, statistics_at_taps
+from models.densenet import DenseNet121
+from models.frozen_densenet import FrozenDenseNet
 
 
 class Tap(torch.nn.Module):
@@ -16,8 +18,8 @@ class Tap(torch.nn.Module):
         super().__init__()
         self.dropout = torch.nn.Dropout()
 
-    def forward_to(self, tap, images):
-        return self.dropout(images)
+    def forward_to_all(self, taps, images):
+        return {tap: self.dropout(images) for tap in taps}
 
 
 def estimate(batches, **settings):
@@ -46,16 +48,37 @@ def test_equals_numpy_for_any_cut_into_batches(images, sizes):
 
 def test_stops_at_the_number_of_images_asked_for_within_a_batch(images):
     seen = []
-    found = estimate_statistics(
+    found = statistics_at_taps(
         Tap(),
-        "block3",
+        ("block3",),
         images.split(4),
         StatisticsConfig(num_images=10),
         progress=lambda done, total: seen.append((done, total)),
-    )
+    )["block3"]
     assert found.num_images == 10
     np.testing.assert_allclose(found.mean, images[:10].double().mean(0), rtol=1e-6)
     assert seen == [(4, 10), (8, 10), (10, 10)]
+
+
+def test_one_pass_gives_every_tap_the_statistics_that_it_gets_alone_bit_by_bit():
+    class Counted(FrozenDenseNet):
+        passes = 0
+
+        def forward_to_all(self, taps, images):
+            self.passes += 1
+            return super().forward_to_all(taps, images)
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = Counted(DenseNet121(2).eval())
+        batches = torch.randn(5, 3, 64, 64).split(2)
+    taps = ("block1", "block2", "block3")
+    together = statistics_at_taps(model, taps, batches, StatisticsConfig())
+    assert model.passes == len(batches)
+    for tap in taps:
+        alone = estimate_statistics(model, tap, batches, StatisticsConfig())
+        for name in ("mean", "std", "active"):
+            assert torch.equal(getattr(together[tap], name), getattr(alone, name))
 
 
 def test_one_image_has_no_deviation(images):

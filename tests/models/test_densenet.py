@@ -155,3 +155,12 @@ def test_normalise_is_torchvisions_to_tensor_and_normalize() -> None:
 def test_normalise_refuses_what_is_no_batch_of_raw_films(films: Tensor) -> None:
     with pytest.raises(ValueError, match="uint8 of shape"):
         normalise(films)
+
+
+@pytest.mark.parametrize("side", [32, 64, 96, 128, 224])
+def test_at_the_sides_that_are_allowed_every_pixel_reaches_the_outputs(
+    model: DenseNet121, side: int
+) -> None:
+    images = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(2))
+    (gradient,) = torch.autograd.grad(model(images.requires_grad_())[0, 0], images)
+    assert (gradient[0] != 0).any(0).all()

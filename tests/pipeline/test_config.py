@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from attribution.config import METHODS, AttributionConfig, required_taps
+from attribution.config import AUTO, METHODS, AttributionConfig, required_taps
 from pipeline.config import (
     CONF,
     ConfigError,
@@ -49,7 +49,11 @@ def test_every_experiment_composes_with_every_option_of_every_group(experiment, 
     [
         ("train.epochz=3", "epochz"),
         ("train.epochs=many", "epochs"),
-        ("attribution.iba.beta=strong", "beta"),
+        ("attribution.iba.beta=strong", r"attribution.iba.beta: a number or auto, not 'strong'"),
+        ("attribution.inverse_iba.beta=-1", "attribution.inverse_iba.beta: at least 0"),
+        ("attribution.operating_points.lowest=0", "attribution.operating_points.lowest"),
+        ("attribution.operating_points.rounds=0", "attribution.operating_points.rounds"),
+        ("dataset.side=112", "dataset.side: 112 is no multiple of 32, .*: take 96 or 128"),
         ("dataset.source=clouds", "source"),
         ("trains.epochs=3", "trains"),
         ("attribution.methods=[iba,ibaa]", "ibaa"),
@@ -63,7 +67,7 @@ def test_every_experiment_composes_with_every_option_of_every_group(experiment, 
         ("attribution.multilayer_iba.thresholds=[1.0]", "attribution.multilayer_iba.thresholds"),
         ("train.losses=[bce]", "train.primary"),
         ("evaluation.findings=[Mas]", "evaluation.findings"),
-        ("evaluation=published_code", "dataset.side"),
+        ("evaluation=published_code dataset.side=192", "dataset.side"),
         ("evaluation.sensitivity_n.masks=0", "evaluation.sensitivity_n.masks"),
         ("evaluation.max_images=1", "evaluation.max_images"),
         ("dataset.num_labels=9", "dataset.num_labels"),
@@ -168,3 +172,20 @@ def test_every_run_that_the_pages_show_composes(page, commands):
     assert len(one_run) == commands
     for overrides in one_run:
         compose_config([each for each in overrides if not each.startswith("logger=")])
+
+
+def test_phantoms_ask_for_operating_points_and_a_number_on_the_command_line_overrides():
+    config = compose_config([]).attribution
+    bottlenecks = [method for method in METHODS if hasattr(getattr(config, method), "beta")]
+    assert len(bottlenecks) == 7
+    assert {getattr(config, method).beta for method in bottlenecks} == {AUTO}
+    config = compose_config(["attribution.iba.beta=20"]).attribution
+    assert (config.iba.beta, config.inverse_iba.beta) == (20.0, AUTO)
+    assert isinstance(config.iba.beta, float)  # of one value one key
+
+
+def test_real_films_keep_the_published_betas_unless_auto_is_asked_for():
+    real = ["experiment=nih", "paths.nih=/data/nih"]
+    config = compose_config(real).attribution
+    assert (config.iba.beta, config.inverse_iba.beta) == (10.0, 30.0)
+    assert compose_config([*real, "attribution.iba.beta=auto"]).attribution.iba.beta == AUTO

@@ -1,0 +1,112 @@
+"""The operating point of a bottleneck: the largest beta at which its definition still holds.
+
+A method's rule says what the score behind the bottleneck must be beside the score without it. A
+larger beta leaves fewer bits, so that the largest that keeps the rule gives the sparsest map that
+is still an explanation in the method's own sense.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from attribution.config import OperatingPointsConfig
+
+
+@dataclass(frozen=True)
+class Rule:
+    """``measure`` of the scores must be at most ``limit``: both medians over films, or both of one
+    film. A score is a probability, or what a regressor says."""
+
+    text: str
+    measure: Callable[[Tensor, Tensor], Tensor]  # score (N,), score behind (N,) -> (N,)
+    limit: Callable[[Tensor, Tensor], Tensor]  # score, prevalence, each (N,) -> (N,)
+
+
+class Behind(NamedTuple):
+    """What one beta does to N films: float (N,) each."""
+
+    bits: Tensor
+    score: Tensor
+    behind: Tensor
+
+
+class Tried(NamedTuple):
+    """Medians over the films at one beta; met: the rule holds for them."""
+
+    beta: float
+    bits: float
+    score: float
+    score_behind: float
+    excess: float  # of the rule's measure over its limit
+    met: bool
+    share_met: float  # of the films that keep the rule by themselves
+
+
+KEEPS_PROBABILITY = Rule(
+    "keeps 90 % of the probability",
+    lambda score, behind: -behind,
+    lambda score, prevalence: -0.9 * score,
+)
+LOSES_PROBABILITY = Rule(
+    "leaves at most a tenth of the probability, or the prevalence",
+    lambda score, behind: behind,
+    lambda score, prevalence: torch.maximum(score / 10, prevalence),
+)
+NEAR_SCORE = Rule(
+    "keeps the score within 0.5",
+    lambda score, behind: (behind - score).abs(),
+    lambda score, prevalence: torch.full_like(score, 0.5),
+)
+KEEPS_SCORE = Rule(
+    "keeps the score",
+    lambda score, behind: -behind,
+    lambda score, prevalence: -score,
+)
+
+
+def judge(beta: float, found: Behind, prevalence: Tensor, rule: Rule) -> Tried:
+    """``prevalence`` (N,): of what is explained on each film, 0 for a regressor."""
+    measures = rule.measure(found.score, found.behind)
+    score, usual = found.score.quantile(0.5), prevalence.quantile(0.5)
+    excess = float(measures.quantile(0.5) - rule.limit(score, usual))
+    return Tried(
+        beta=beta,
+        bits=float(found.bits.quantile(0.5)),
+        score=float(score),
+        score_behind=float(found.behind.quantile(0.5)),
+        excess=excess,
+        met=excess <= 0,
+        share_met=float((measures <= rule.limit(found.score, prevalence)).float().mean()),
+    )
+
+
+def search(
+    measure: Callable[[float], Behind],
+    prevalence: Tensor,
+    rule: Rule,
+    config: OperatingPointsConfig,
+) -> list[Tried]:
+    """Bisection of log(beta) between ``config.lowest`` and ``config.highest``; every beta tried.
+
+    The rule is taken to hold below a beta and not above it.
+    """
+    low, high = math.log(config.lowest), math.log(config.highest)
+    tried = []
+    for _ in range(config.rounds):
+        middle = (low + high) / 2
+        beta = float(f"{math.exp(middle):.3g}")
+        tried.append(judge(beta, measure(beta), prevalence, rule))
+        low, high = (middle, high) if tried[-1].met else (low, middle)
+    return tried
+
+
+def chosen(tried: Sequence[Tried]) -> Tried:
+    """The largest beta that meets the rule; where none does, the one nearest to it."""
+    meeting = [each for each in tried if each.met]
+    if meeting:
+        return max(meeting, key=lambda each: each.beta)
+    return min(tried, key=lambda each: each.excess)

@@ -1,0 +1,207 @@
+"""Operating points: the beta of one bottleneck of one model, found on its validation films."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from attribution.config import OperatingPointsConfig, Score
+from pipeline.keys import sample_seeds
+from pipeline.step import Source, Step, Work
+from pipeline.steps.explainer import BETA, Explainer
+from pipeline.steps.maps import read_statistics
+from pipeline.store import write_json
+
+if TYPE_CHECKING:  # torch is imported when a step runs
+    from attribution.iba import BottleneckMethod
+    from attribution.operating_point import Behind
+    from data.packing import PackedFilms
+    from pipeline.steps.loaded_model import LoadedModel
+
+TRIED = "tried.csv"
+_AT_ONCE = 8  # films in one forward pass
+
+
+@dataclass(frozen=True)
+class OperatingPoint(Step):
+    """``beta.json``, the largest beta at which the method's rule holds, and ``tried.csv``, every
+    beta that was tried.
+
+    ``index`` and ``pack`` are of the films learnt on; ``labels`` of the outputs, none of a
+    regressor. The score is a probability, or the regressor's own.
+    """
+
+    version: ClassVar = 1
+    code: ClassVar = ("attribution", "models/densenet.py", "models/frozen_densenet.py")
+    model: Source
+    index: Source
+    pack: Source
+    explainer: Explainer
+    statistics: Source
+    labels: tuple[str, ...]
+    config: OperatingPointsConfig
+    seed: int
+    batch_size: int
+    threads: int
+
+    def run(self, work: Work) -> None:
+        import torch
+
+        from attribution.operating_point import chosen, search
+        from pipeline.steps.loaded_model import LoadedModel
+
+        loaded = LoadedModel.load(work[self.model], work[self.pack], work.machine, self.threads)
+        films = self._films(work[self.index], loaded)
+        (tap,) = self.explainer.taps
+        statistics = read_statistics(work, {tap: self.statistics})
+        score = Score.sigmoid if self.labels else Score.output
+
+        def method(beta: float) -> "BottleneckMethod":
+            return self.explainer.at({self.explainer.method: beta}).build(statistics)  # type: ignore[return-value]
+
+        rule = method(self.config.lowest).rule
+        measure = behind_bottleneck(loaded, films, tap, method, score, self.batch_size)
+        done = 0
+
+        def measured(beta: float) -> "Behind":
+            nonlocal done
+            found = measure(beta)
+            done += 1
+            work.progress(done, self.config.rounds)
+            return found
+
+        prevalence = torch.tensor(films["prevalence"].to_numpy(np.float32))
+        tried = search(measured, prevalence, rule, self.config)
+        best = chosen(tried)
+        pd.DataFrame(tried).sort_values("beta").to_csv(work.folder / TRIED, index=False)
+        about = {"method": self.explainer.method, "tap": tap, "rule": rule.text}
+        write_json(work.folder / BETA, {**about, **best._asdict(), "films": len(films)})
+        if not best.met:
+            work.note(
+                f"{self.explainer.method}: no beta between {self.config.lowest:g} and"
+                f" {self.config.highest:g} {rule.text}; the nearest is {best.beta:g}, which leaves"
+                f" {best.score_behind:.3g} of {best.score:.3g}"
+            )
+
+    def _films(self, index: Path, loaded: "LoadedModel") -> pd.DataFrame:
+        """Columns image, target, seed, prevalence."""
+        from pipeline.steps.packed_films import readable_images
+
+        fold = validation_films(index, loaded.films, self.seed)
+        if not self.labels:
+            films = fold.head(self.config.num_films).assign(finding="severity", prevalence=0.0)
+            films["target"] = films["score"].astype(float)
+        else:
+            images = readable_images(index, loaded.films)
+            trained = images.loc[images["fold"] == "train", list(self.labels)]
+            films = predicted_positives(fold, self.labels, self.config.num_films, loaded)
+            films["prevalence"] = (trained == 1).mean()[films["finding"]].to_numpy()
+        if films.empty:
+            raise ValueError(
+                "beta is auto, but the validation fold shows nothing that is explained: give a"
+                f" number as attribution.{self.explainer.method}.beta"
+            )
+        seeds = sample_seeds(self.seed, films["image"], films["finding"])
+        columns = ["image", "target", "prevalence"]
+        return films[columns].assign(seed=seeds).reset_index(drop=True)
+
+
+def validation_films(index: Path, films: "PackedFilms", seed: int) -> pd.DataFrame:
+    """The readable films of the validation fold, in a seeded order."""
+    from pipeline.steps.packed_films import readable_images
+
+    images = readable_images(index, films)
+    fold = images[images["fold"] == "val"]
+    return fold.iloc[np.random.default_rng(seed).permutation(len(fold))]
+
+
+def predicted_positives(
+    fold: pd.DataFrame, labels: Sequence[str], num_films: int, loaded: "LoadedModel"
+) -> pd.DataFrame:
+    """``num_films`` rows (image, finding, target, ...), in turn of each of ``labels``: of twice as
+    many positives of the ``fold``, in its order, the half whose probability is highest. A rule
+    about a prediction that is kept or lost needs films on which there is one."""
+    drawn = 2 * -(-num_films // len(labels))
+    import torch
+
+    rows = pd.concat(
+        [
+            fold[fold[label] == 1].head(drawn)[["image"]].assign(finding=label, target=number)
+            for number, label in enumerate(labels)
+        ],
+        ignore_index=True,
+    )
+    if rows.empty:
+        return rows
+    parts = [rows.iloc[start : start + _AT_ONCE] for start in range(0, len(rows), _AT_ONCE)]
+    with torch.no_grad():
+        probability = np.concatenate(
+            [
+                loaded.probability(loaded.images(part), loaded.targets(part)).cpu().numpy()
+                for part in parts
+            ]
+        )
+    by_label = rows.assign(probability=probability).groupby("target")["probability"]
+    rows["turn"] = by_label.rank(method="first", ascending=False)
+    surest = rows[rows["turn"] <= -(-by_label.transform("size") // 2)]
+    return surest.sort_values(["turn", "target"]).head(num_films)
+
+
+def behind_bottleneck(
+    loaded: "LoadedModel",
+    films: pd.DataFrame,
+    tap: str,
+    method: Callable[[float], "BottleneckMethod"],
+    score: Score,
+    batch_size: int,
+) -> Callable[[float], "Behind"]:
+    """What a beta does to ``films``, whose features at the tap are computed once."""
+    import torch
+
+    from attribution.base import SCORES, frozen
+    from attribution.operating_point import Behind
+
+    model = loaded.frozen
+    batches = []
+    with torch.no_grad(), frozen(model):
+        for start in range(0, len(films), batch_size):
+            part = films.iloc[start : start + batch_size]
+            features = model.forward_to(tap, loaded.images(part))
+            outputs = model.forward_from(tap, features)
+            batches.append((features, outputs, loaded.targets(part), part["seed"].tolist()))
+
+    def measure(beta: float) -> Behind:
+        fitted, parts = method(beta), []
+        with frozen(model):
+            for features, outputs, targets, seeds in batches:
+                fit = fitted.fit_features(
+                    model, features, outputs, targets, score=SCORES[score], seeds=seeds
+                )
+                parts.append(fit.diagnostics)
+        return Behind(
+            *(
+                torch.cat([part[name] for part in parts])
+                for name in ("bits", "score", "bottleneck_score")
+            )
+        )
+
+    return measure
+
+
+def operating_points_table(folders: Mapping[str, Mapping[str, Path]]) -> pd.DataFrame:
+    """A row per model (its task and loss) and method, of finished steps: model, method, tap, beta,
+    bits, score, score_behind, rule, met, films, share_met."""
+    columns = [
+        *("model", "method", "tap", "beta", "bits", "score", "score_behind", "rule", "met"),
+        *("films", "share_met"),
+    ]
+    rows = [
+        {"model": model, **json.loads((folder / BETA).read_text(encoding="utf-8"))}
+        for model, by_method in folders.items()
+        for folder in by_method.values()
+    ]
+    return pd.DataFrame(rows, columns=columns)
