@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from evaluation.method_names import IN_BITS, method_label
-from evaluation.overlays import FRAME, OPACITY, Example, colours, shares
+from evaluation.method_names import method_label
+from evaluation.overlays import FRAME, OPACITY, Example, colours, scale, shares
 
 _LEVELS = 256
 
@@ -50,7 +50,6 @@ class ImageBrowser:
 
 
 def _film(example: Example) -> dict[str, Any]:
-    heats, tops = shares(example.maps)
     return {
         "image": example.image,
         "finding": example.finding,
@@ -61,20 +60,13 @@ def _film(example: Example) -> dict[str, Any]:
         "maps": {
             method: {
                 "label": method_label(method),
-                "layer": _uri(layer(heat)),
-                "top": _full_colour(method, tops[method]),
-                "note": example.notes.get(method, ""),
+                "layer": _uri(layer(shares(heat))),
+                "top": scale(method, heat) or "its own maximum",
+                "note": " · ".join(example.notes.get(method, ())),
             }
-            for method, heat in heats.items()
+            for method, heat in example.maps.items()
         },
     }
-
-
-def _full_colour(method: str, top: float) -> str:
-    """What full colour means on a map."""
-    if top <= 0:
-        return "no value above 0"
-    return f"{top:.3g} bits/pixel" if method in IN_BITS else "its own maximum"
 
 
 def layer(share: NDArray[np.floating]) -> Image.Image:

@@ -235,8 +235,9 @@ def _browser(config: PipelineConfig, folders: Mapping[str, Path]) -> "ImageBrows
         folders["pack findings"],
         {method: folders[f"maps findings {method}"] for method in methods},
         hash_ids=config.report.hash_ids,
+        score=config.attribution.score,
         prediction=folders[f"prediction findings {config.train.primary.value}"],
-        tables=folders["tables"],
+        iou=folders["tables"] / "table1_samples.csv",
     )
     limit = config.report.max_images
     each = max(1, limit // evaluated.samples["finding"].nunique())

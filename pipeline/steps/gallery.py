@@ -1,13 +1,15 @@
 """The pictures that a step draws, as PNG and PDF, and what is said of each."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from pipeline.step import Source, Work
+from pipeline.steps.evaluated_films import EvaluatedFilms
 from pipeline.store import write_json
 
 if TYPE_CHECKING:
@@ -42,11 +44,43 @@ class Gallery:
     def describe(self, name: str, alt: str, caption: str, films: bool) -> None:
         self.record[name] = {"alt": alt, "caption": caption, "films": films}
 
-    def add_films(self, name: str, examples: "Sequence[Example]", rule: str, **how: Any) -> None:
+    def add_films(self, name: str, examples: "Sequence[Example]", rule: str) -> None:
         from evaluation.overlays import mosaic
 
         alt = " ".join(example.describe() for example in examples)
-        self.add(name, mosaic(examples, **how), alt, rule, films=True)
+        self.add(name, mosaic(examples), alt, rule, films=True)
+
+    def add_median_and_worst(
+        self,
+        name: str,
+        groups: Mapping[str, np.ndarray],
+        evaluated: EvaluatedFilms,
+        method: str,
+        row: "Callable[[int], Example]",
+    ) -> None:
+        """The films of the median and of the least IoU of ``method``, of each group of positions.
+
+        ``groups``: by what they are called; ``row``: what is drawn of a position. Without any IoU
+        there is no figure, which is noted.
+        """
+        from evaluation.examples import (
+            PREDICTED,
+            RIGHT_PROBABILITY,
+            median_and_worst,
+            median_rule,
+        )
+        from evaluation.method_names import method_label
+
+        iou, right = evaluated.iou_of(method), evaluated.predicted >= RIGHT_PROBABILITY
+        examples: list[Example] = []
+        for positions in groups.values():
+            chosen = positions[median_and_worst(iou[positions], right[positions])]
+            examples += with_roles([row(int(each)) for each in chosen], method)
+        if not examples:
+            self.work.note(f"no {name}: no IoU was measured on {' or '.join(groups)}")
+            return
+        rule = median_rule(" and of ".join(groups), f"IoU of {method_label(method)}", PREDICTED)
+        self.add_films(name, examples, rule)
 
     def add_sensitivity_n(self, name: str, table: pd.DataFrame) -> None:
         from evaluation.charts import method_label
@@ -82,6 +116,14 @@ class Gallery:
 
     def close(self) -> None:
         write_json(self.work.folder / RECORD, self.record)
+
+
+def with_roles(examples: "Sequence[Example]", method: str) -> "list[Example]":
+    """The examples of ``median_and_worst`` with what each of them is."""
+    from evaluation.method_names import method_label
+
+    roles = ("Median film", f"Worst of {method_label(method)}")
+    return [replace(each, role=role) for each, role in zip(examples, roles, strict=False)]
 
 
 def read_table(folder: Path, name: str) -> pd.DataFrame | None:

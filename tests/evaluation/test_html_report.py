@@ -136,7 +136,7 @@ def test_markup_in_data_stays_text_wherever_it_stands():
                 notes=(HOSTILE,),
                 provenance={HOSTILE: HOSTILE},
                 next_commands={HOSTILE: HOSTILE},
-                browser=browser(image=HOSTILE, finding=HOSTILE, notes={"iba": HOSTILE}),
+                browser=browser(image=HOSTILE, finding=HOSTILE, notes={"iba": (HOSTILE,)}),
             )
         )
     )

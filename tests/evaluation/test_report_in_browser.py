@@ -50,7 +50,7 @@ def example(sample: int, finding: str, **changes: object) -> Example:
         "film": rng.integers(0, 256, (SIDE, SIDE), dtype=np.uint8),
         "maps": {"iba": heat[0], "grad_cam": heat[1]},
         "boxes": ((256.0, 256.0, 256.0, 256.0),),
-        "notes": {"iba": f"IoU 0.{sample}"},
+        "notes": {"iba": (f"IoU 0.{sample}",)},
         "hung": True,
     }
     return Example(**given | changes)
