@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from evaluation.method_names import method_label
-from evaluation.overlays import FRAME, OPACITY, Example, colours, scale, shares
+from evaluation.overlays import FRAME, OPACITY, Example, colours, measured, scale, shares
 
 _LEVELS = 256
 
@@ -62,7 +62,7 @@ def _film(example: Example) -> dict[str, Any]:
                 "label": method_label(method),
                 "layer": _uri(layer(shares(heat))),
                 "top": scale(method, heat) or "its own maximum",
-                "note": " · ".join(example.notes.get(method, ())),
+                "note": " · ".join(measured(example, method)),
             }
             for method, heat in example.maps.items()
         },

@@ -24,7 +24,7 @@ DPI = 100
 OPACITY = 0.8  # of the highest values
 _ON_BLACK = [Stroke(linewidth=2.4, foreground="black"), Normal()]
 _MARGIN, _GAP, _BAR, _HEAD, _LINE, _ROW_GAP = 14, 12, 16, 66, 19, 22  # pixels of a mosaic
-_NAME = 28  # letters of a film's name that fit below it
+_NAME = 24  # letters of a film's name that fit below it
 
 Box = tuple[float, float, float, float]
 """x, y, w, h in the 1024-px frame."""
@@ -53,7 +53,8 @@ class Example:
     causal: NDArray[np.bool_] | None = None  # (S, S): what the finding changes, of phantoms
     zones: ScoredZones | None = None
     severity: float | None = None  # predicted, from 0 to 18
-    notes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # method -> below its map
+    iou: Mapping[str, float] = field(default_factory=dict)  # method -> where it was measured
+    notes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # method -> more lines
     hung: bool = False  # the patient's right is known to be at the left
     role: str = ""  # why it is shown
 
@@ -78,9 +79,7 @@ class Example:
         if self.zones is not None:
             text += f" with six lung zones of scores {', '.join(map(str, self.zones.scores))}"
         text = f"{self.role}. {text}" if self.role else text
-        maps = [
-            ", ".join([method_label(method), *words_below(self, method)]) for method in self.maps
-        ]
+        maps = [", ".join([method_label(each), *words_below(self, each)]) for each in self.maps]
         return f"{text}: {self.headline}. Maps: {'; '.join(maps)}."
 
 
@@ -102,10 +101,17 @@ def scale(method: str, heat: NDArray[np.floating]) -> str:
     return f"maximum {top:.2g} bits/pixel" if method in IN_BITS else ""
 
 
+def measured(example: Example, method: str) -> list[str]:
+    """What is known of a map in words: its IoU, bits, and the example's notes."""
+    heat = example.maps[method]
+    iou = [f"IoU {example.iou[method]:.2f}"] if method in example.iou else []
+    bits = [f"{heat.sum():.3g} bits"] if method in IN_BITS and heat.max() > 0 else []
+    return list(filter(None, (" · ".join(iou + bits), *example.notes.get(method, ()))))
+
+
 def words_below(example: Example, method: str) -> list[str]:
-    """The lines below a map: its scale and the example's notes."""
-    lines = (scale(method, example.maps[method]), *example.notes.get(method, ()))
-    return [line for line in lines if line]
+    """The lines below a map: its scale, and what is known of it."""
+    return list(filter(None, (scale(method, example.maps[method]), *measured(example, method))))
 
 
 def colours(share: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -204,7 +210,7 @@ def mosaic(examples: Sequence[Example]) -> Figure:
     serves all. Boxes, causal outlines and zones lie over the maps. ValueError without examples,
     for examples with different methods, or for a map that holds NaN or infinity.
     """
-    _check(examples)
+    check_examples(examples)
     rows = [_panels(example) for example in examples]
     across = min(COLUMNS, max(map(len, rows)))
     width = 2 * _MARGIN + across * (PANEL + _GAP) - _GAP
@@ -216,7 +222,7 @@ def mosaic(examples: Sequence[Example]) -> Figure:
     heights = [
         (_HEAD if first else _HEAD // 2)
         + PANEL
-        + _LINE * max(1, *(len(panel.below) for panel in panels))
+        + _LINE * max(2, *(len(panel.below) for panel in panels))
         + _ROW_GAP
         for _, panels, first in lines
     ]
@@ -259,7 +265,7 @@ def mosaic(examples: Sequence[Example]) -> Figure:
                 below = top + PANEL + _LINE - 2
                 name = example.image
                 name = name if len(name) <= _NAME else f"{name[: _NAME - 1]}…"
-                write(_MARGIN + PANEL / 2, below, name, 12, color=GREY, ha="center")
+                write(_MARGIN + PANEL / 2, below + _LINE, name, 12, color=GREY, ha="center")
                 if example.hung:
                     write(_MARGIN, below, "R", 12, color=GREY)
                     write(_MARGIN + PANEL, below, "L", 12, color=GREY, ha="right")
@@ -267,7 +273,8 @@ def mosaic(examples: Sequence[Example]) -> Figure:
     return figure
 
 
-def _check(examples: Sequence[Example]) -> None:
+def check_examples(examples: Sequence[Example]) -> list[str]:
+    """The methods of all examples. ValueError without examples, or as ``mosaic`` says."""
     if not examples:
         raise ValueError("a mosaic needs one example at least, got none")
     methods = list(examples[0].maps)
@@ -280,6 +287,7 @@ def _check(examples: Sequence[Example]) -> None:
         for method, heat in example.maps.items():
             if not np.isfinite(heat).all():
                 raise ValueError(f"the {method} map of sample {example.sample} is not finite")
+    return methods
 
 
 def _draw_bar(axes: Axes) -> None:

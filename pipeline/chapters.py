@@ -148,11 +148,11 @@ FIGURES = {  # name -> title, caption
         "Figure 3a: severity by zone beside Regression IBA",
         "The regressor learnt the sum of the six scores only.",
     ),
-    "fig3b": ("Figure 3b: Sensitivity-N of the regressor", "The band is the interval."),
+    "fig3b": ("Figure 3b: Sensitivity-N of the regressor", "Bars are intervals over patients."),
     "fig4": ("Figure 4: IBA and Multi-layer IBA", ""),
     "table1": ("Mean IoU", "As in Table 1 below."),
     "examples": ("Examples: every method on the same films", ""),
-    "sensitivity_n": ("Sensitivity-N", "The band is the interval."),
+    "sensitivity_n": ("Sensitivity-N", "Bars are intervals over patients."),
     "roc": (
         "Receiver operating characteristic",
         "With the number of films that have the finding; dashed grey: chance.",

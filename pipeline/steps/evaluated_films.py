@@ -83,6 +83,7 @@ class EvaluatedFilms:
         films = PackedFilms(self.pack).load(chosen["image"].tolist())
         maps = {method: map_reader(self.maps[method])(positions) for method in methods}
         notes = {method: self._notes(method) for method in methods}
+        iou = {method: self.iou_of(method) for method in methods}
         predicted, boxed = self.probabilities, "w" in chosen
         return [
             Example(
@@ -94,6 +95,11 @@ class EvaluatedFilms:
                 maps={method: maps[method][number] for method in methods},
                 boxes=((row["x"], row["y"], row["w"], row["h"]),) if boxed else (),
                 causal=None if self.causal is None else np.array(self.causal[position]),
+                iou={
+                    method: float(values[position])
+                    for method, values in iou.items()
+                    if np.isfinite(values[position])
+                },
                 notes={method: notes[method][position] for method in methods},
                 hung=True,
             )
@@ -103,18 +109,11 @@ class EvaluatedFilms:
         ]
 
     def _notes(self, method: str) -> list[tuple[str, ...]]:
-        """What is known of each sample's map: IoU, bits and what is predicted behind them."""
+        """What is predicted of each sample behind the method's bottleneck, where it has one."""
         told = read_shard_tables(self.maps[method], "diagnostics.csv")
-        lines = []
-        for iou, (_, row) in zip(self.iou_of(method), told.iterrows(), strict=True):
-            measured = [f"IoU {iou:.2f}"] if np.isfinite(iou) else []
-            if "bits" in told:
-                measured.append(f"{row['bits']:.1f} bits")
-            notes = [" · ".join(measured)] if measured else []
-            if "bottleneck_score" in told:
-                notes.append(self._behind(row["bottleneck_score"]))
-            lines.append(tuple(notes))
-        return lines
+        if "bottleneck_score" not in told:
+            return [()] * len(told)
+        return [(self._behind(score),) for score in told["bottleneck_score"]]
 
     def _behind(self, score: float) -> str:
         if self.score is Score.output:

@@ -56,8 +56,9 @@ class Figures(Step):
         gallery.close()
 
     def _films(self, work: Work, gallery: Gallery) -> None:
-        """The mosaic of all methods, and the paper's figures that show films."""
+        """All methods on a film of each finding, and the paper's figures that show films."""
         from evaluation.examples import EXAMPLE_RULE, choose_examples
+        from evaluation.method_grid import method_grid
 
         evaluated = EvaluatedFilms.read(
             work[self.samples],
@@ -72,7 +73,8 @@ class Figures(Step):
         chosen = choose_examples(
             evaluated.samples, evaluated.predicted, self.examples_per_finding
         ).tolist()
-        gallery.add_films("examples", evaluated.examples(chosen, list(self.maps)), EXAMPLE_RULE)
+        examples = evaluated.examples(chosen, list(self.maps))
+        gallery.add_films("examples", examples, EXAMPLE_RULE, method_grid)
         self._both_sides(work, gallery, evaluated)
         self._finer(work, gallery, evaluated)
 

@@ -13,12 +13,15 @@ from pipeline.steps.evaluated_films import EvaluatedFilms
 from pipeline.store import write_json
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from evaluation.overlays import Example
 
 DRAWN_BY: tuple[str, ...] = (
     "evaluation/classification_charts.py",
     "evaluation/examples.py",
     "evaluation/charts.py",
+    "evaluation/method_grid.py",
     "evaluation/metric_charts.py",
     "evaluation/overlays.py",
     "evaluation/paper_pictures.py",
@@ -34,7 +37,9 @@ class Gallery:
     work: Work
     record: dict[str, dict[str, Any]] = field(default_factory=dict)
 
-    def add(self, name: str, figure: Any, alt: str, caption: str = "", films: bool = False) -> None:
+    def add(
+        self, name: str, figure: "Figure", alt: str, caption: str = "", films: bool = False
+    ) -> None:
         from evaluation.charts import pdf, png
 
         (self.work.folder / f"{name}.png").write_bytes(png(figure))
@@ -44,11 +49,18 @@ class Gallery:
     def describe(self, name: str, alt: str, caption: str, films: bool) -> None:
         self.record[name] = {"alt": alt, "caption": caption, "films": films}
 
-    def add_films(self, name: str, examples: "Sequence[Example]", rule: str) -> None:
+    def add_films(
+        self,
+        name: str,
+        examples: "Sequence[Example]",
+        rule: str,
+        draw: "Callable[[Sequence[Example]], Figure] | None" = None,
+    ) -> None:
+        """``draw``: how they are laid out, in place of a mosaic."""
         from evaluation.overlays import mosaic
 
         alt = " ".join(example.describe() for example in examples)
-        self.add(name, mosaic(examples), alt, rule, films=True)
+        self.add(name, (draw or mosaic)(examples), alt, rule, films=True)
 
     def add_median_and_worst(
         self,

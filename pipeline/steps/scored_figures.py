@@ -114,11 +114,13 @@ class ScoredFigures(Step):
             sample = samples.iloc[position]
             example = regressor.examples([position], [FIG3A_METHOD])[0]
             maps, notes = dict[str, np.ndarray](), dict[str, tuple[str, ...]]()
+            iou = dict[str, float]()
             if methods:
                 same = np.flatnonzero(of_threes["image"] == sample["image"])
                 detected = detectors.examples([int(of_threes.index[same[0]])], methods)[0]
                 maps.update(detected.maps)
-                said = f"{DETECTOR_OF_THREES}: {detected.probability:.2f}"
+                iou.update(detected.iou)
+                said = f"{DETECTOR_OF_THREES} predicts {detected.probability:.2f}"
                 notes.update({m: (said, *lines) for m, lines in detected.notes.items()})
             correlated = f"PCC in the lungs {values[position]:.2f}"
             return replace(
@@ -126,6 +128,7 @@ class ScoredFigures(Step):
                 zones=_scored_zones(zones, sample, marked=None),
                 severity=float(predicted[position]),
                 maps={**maps, **example.maps},
+                iou=iou,
                 notes={**notes, FIG3A_METHOD: (correlated, *example.notes[FIG3A_METHOD])},
             )
 

@@ -20,7 +20,8 @@ example = partial(
     shown.example,
     SIDE,
     boxes=((102.4, 0.0, 512.0, 256.0),),
-    notes={"iba": ("IoU 0.31", "6.2 bits")},
+    iou={"iba": 0.31},
+    notes={"iba": ("behind: 0.05",)},
 )
 
 
@@ -67,7 +68,8 @@ def test_a_map_without_positive_values_is_said_to_be_empty():
 def test_the_page_gets_plain_values_with_boxes_in_percent():
     film = json.loads(json.dumps(ImageBrowser("rule", [example()]).films))[0]
     assert film["boxes"] == [[10, 0, 50, 25]]
-    assert film["maps"]["iba"]["note"] == "IoU 0.31 · 6.2 bits"
+    bits = example().maps["iba"].sum()
+    assert film["maps"]["iba"]["note"] == f"IoU 0.31 · {bits:.3g} bits · behind: 0.05"
     assert film["headline"] == "Mass · predicted probability 0.83"
 
 

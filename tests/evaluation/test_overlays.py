@@ -112,9 +112,10 @@ def test_a_mosaic_of_many_methods_goes_on_in_the_next_line():
 
 def test_no_words_of_a_panel_reach_into_the_next_panel_or_out_of_the_figure():
     name = "inverse_iba"
-    notes = ("IoU 0.31 · 1234.5 bits", "probability behind: 0.05", "100 % in zones of score 3")
+    notes = ("Detector3 predicts 0.56", "probability behind: 0.05", "100 % in zones of score 3")
     row = example(
         maps={name: np.full((SIDE, SIDE), 0.0123, np.float32)} | example().maps,
+        iou={name: 0.31},
         notes={name: notes},
         image="1.2.826.0.1.3680043.8.498.25137512.png",
         role="Worst of Inverse IBA",
@@ -129,7 +130,7 @@ def test_no_words_of_a_panel_reach_into_the_next_panel_or_out_of_the_figure():
         extent = text.get_window_extent()
         assert whole.x0 <= extent.x0 < extent.x1 <= whole.x1, text.get_text()
         assert whole.y0 <= extent.y0 < extent.y1 <= whole.y1, text.get_text()
-        if text.get_text() in notes:
+        if text.get_text() in (*notes, "maximum 0.012 bits/pixel", "IoU 0.31 · 50.4 bits"):
             assert extent.width <= PANEL
 
 
@@ -177,11 +178,13 @@ def test_examples_that_cannot_be_drawn_are_refused_with_the_reason(examples, mes
 
 def test_a_description_names_finding_probability_and_every_map_with_its_scale_and_notes():
     maps = {"iba": np.full((8, 8), 0.04, np.float32), "grad_cam": np.zeros((8, 8), np.float32)}
-    text = example(maps=maps, notes={"iba": ("IoU 0.31", "6.2 bits")}, role="Median film")
+    known = {"iou": {"iba": 0.31}, "notes": {"iba": ("behind: 0.05",)}}
+    text = example(maps=maps, **known, role="Median film")
     text = text.describe()
     assert text.startswith("Median film. Film 00000001_000.png with the box of Mass: Mass")
     assert "0.83" in text
-    assert "IBA, maximum 0.04 bits/pixel, IoU 0.31, 6.2 bits; GradCAM, no value above 0" in text
+    assert "IBA, maximum 0.04 bits/pixel, IoU 0.31 · 2.56 bits, behind: 0.05;" in text
+    assert "GradCAM, no value above 0" in text
 
 
 def zones(marked: int | None = None) -> ScoredZones:
@@ -242,9 +245,11 @@ def test_sides_are_named_only_where_they_are_known():
 
 
 def test_a_maps_notes_stand_below_it_line_by_line():
-    row = example(notes={"iba": ("IoU 0.31", "6.2 bits")})
+    row = example(iou={"iba": 0.31}, notes={"iba": ("first", "second")})
     heights = {text.get_text(): text.get_position()[1] for text in mosaic([row]).texts}
-    assert heights["maximum 1 bits/pixel"] > heights["IoU 0.31"] > heights["6.2 bits"]
+    bits = f"IoU 0.31 · {row.maps['iba'].sum():.3g} bits"
+    order = ["maximum 1 bits/pixel", bits, "first", "second"]
+    assert sorted(order, key=lambda text: -heights[text]) == order
 
 
 def test_boxes_and_the_causal_outline_lie_over_the_maps_and_the_film_is_plain():
