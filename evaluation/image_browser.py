@@ -61,7 +61,7 @@ def _film(example: Example) -> dict[str, Any]:
             method: {
                 "label": method_label(method),
                 "layer": _uri(layer(shares(heat))),
-                "top": scale(method, heat) or "its own maximum",
+                "top": scale(method, heat).removeprefix("maximum ") or "its own maximum",
                 "note": " · ".join(measured(example, method)),
             }
             for method, heat in example.maps.items()

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from textwrap import wrap
+from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -28,7 +29,7 @@ def method_grid(examples: Sequence[Example]) -> Figure:
     with style():
         figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white")
 
-        def write(left: float, top: float, text: str, **font: str) -> None:
+        def write(left: float, top: float, text: str, **font: Any) -> None:
             figure.text(left / width, 1 - top / height, text, fontsize=10, **font)
 
         for column, title in enumerate(titles):
@@ -38,14 +39,14 @@ def method_grid(examples: Sequence[Example]) -> Figure:
         for row, example in enumerate(examples):
             top = head + row * pitch + _LINE
             write(_MARGIN, top + PANEL + 15, example.finding.replace("_", " "))
-            for column, method in enumerate((None, *methods)):
+            for column, method in enumerate(("", *methods)):
                 left = _MARGIN + column * (PANEL + _GAP)
                 axes = figure.add_axes(
                     (left / width, 1 - (top + PANEL) / height, PANEL / width, PANEL / height)
                 )
-                heat = None if method is None else shares(example.maps[method])
+                heat = shares(example.maps[method]) if method else None
                 draw_overlay(axes, example.film, heat, 2 * PANEL)
-                if method is not None:
+                if method:
                     draw_boxes(axes, example.boxes)
                 if method in example.iou:
                     iou = f"IoU {example.iou[method]:.2f}"

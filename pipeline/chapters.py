@@ -136,12 +136,13 @@ TABLES = {  # name -> title, caption
 FIGURES = {  # name -> title, caption
     "fig1": (
         "Figure 1: both sides of a finding",
-        "The number under a map says which part of what it holds in the box lies on the half of the"
+        "The last line under a map: which part of what it holds in the box lies on the half of the"
         " film that has less of it: 50 % where both sides count alike.",
     ),
     "fig1_scored": (
         "Figure 1: zones of score 3",
-        "Zones of score 3 are outlined in colour, others in grey.",
+        "Zones of score 3 are outlined in colour, others in grey. The last line under a map: which"
+        " part of it lies in zones of score 3.",
     ),
     "fig2": ("Figure 2: insertion over deletion", "Bars are intervals over patients."),
     "fig3a": (

@@ -129,14 +129,14 @@ class Figures(Step):
             alt = "Bars of the mean IoU with intervals: " + "; ".join(
                 f"{method_label(str(row.method))}: {row.iou:.3f}" for row in bars.itertuples()
             )
-            gallery.add("table1", table1_figure(table), alt)
+            gallery.add("table1", table1_figure(table), alt, methods=bars["method"])
         if (table := read_table(folder, "fig2")) is not None:
             alt = "Insertion over deletion area of each method: " + "; ".join(
                 f"{row.dataset}, {method_label(str(row.method))}, {row.baseline}:"
                 f" {row.insertion_auc:.3f} over {row.deletion_auc:.3f}"
                 for row in table.itertuples()
             )
-            gallery.add("fig2", fig2_figure(table), alt)
+            gallery.add("fig2", fig2_figure(table), alt, methods=table["method"].unique())
         if (table := read_table(folder, "sensitivity_n")) is not None:
             gallery.add_sensitivity_n("sensitivity_n", table)
         areas, films = (

@@ -1,6 +1,6 @@
 """The pictures that a step draws, as PNG and PDF, and what is said of each."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,8 @@ DRAWN_BY: tuple[str, ...] = (
     "evaluation/paper_pictures.py",
 )
 RECORD = "figures.json"
-"""name -> alt, caption, films: words, and whether pixels of films are in the picture."""
+"""name -> alt, caption, films, methods: words, whether pixels of films are in the picture, and
+whose maps or numbers it shows."""
 
 
 @dataclass(frozen=True)
@@ -38,16 +39,26 @@ class Gallery:
     record: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def add(
-        self, name: str, figure: "Figure", alt: str, caption: str = "", films: bool = False
+        self,
+        name: str,
+        figure: "Figure",
+        alt: str,
+        caption: str = "",
+        films: bool = False,
+        methods: Iterable[str] = (),
     ) -> None:
+        """``methods``: whose maps or numbers the picture shows."""
         from evaluation.charts import pdf, png
 
         (self.work.folder / f"{name}.png").write_bytes(png(figure))
         (self.work.folder / f"{name}.pdf").write_bytes(pdf(figure))
-        self.describe(name, alt, caption, films)
+        self.describe(name, alt, caption, films, methods)
 
-    def describe(self, name: str, alt: str, caption: str, films: bool) -> None:
-        self.record[name] = {"alt": alt, "caption": caption, "films": films}
+    def describe(
+        self, name: str, alt: str, caption: str, films: bool, methods: Iterable[str] = ()
+    ) -> None:
+        shown = {"alt": alt, "caption": caption, "films": films, "methods": list(methods)}
+        self.record[name] = shown
 
     def add_films(
         self,
@@ -60,7 +71,10 @@ class Gallery:
         from evaluation.overlays import mosaic
 
         alt = " ".join(example.describe() for example in examples)
-        self.add(name, (draw or mosaic)(examples), alt, rule, films=True)
+        drawn = (draw or mosaic)(examples)
+        if draw is None and examples[0].causal is not None:
+            rule += " Blue: the box; white: the pixels that the finding changes."
+        self.add(name, drawn, alt, rule, films=True, methods=examples[0].maps)
 
     def add_median_and_worst(
         self,
@@ -102,7 +116,8 @@ class Gallery:
         alt = "Mean correlation over n of each method: " + "; ".join(
             f"{method_label(str(method))}: {value:.3f}" for method, value in means.items()
         )
-        self.add(name, sensitivity_n_figure(table), alt)
+        methods = table["method"].unique()
+        self.add(name, sensitivity_n_figure(table), alt, methods=methods)
 
     def add_trainings(self, trainings: Mapping[str, Source]) -> None:
         """Draws the history of each training; none without epochs."""

@@ -144,7 +144,8 @@ def test_markup_in_data_stays_text_wherever_it_stands():
     assert data == {"type": "application/json", "id": "browser-data"}
     assert script == {}
     (film,) = json.loads(page.text["script"].split("\n")[0])
-    assert film["finding"] == film["image"] == film["maps"]["iba"]["note"] == HOSTILE
+    assert film["finding"] == film["image"] == HOSTILE
+    assert film["maps"]["iba"]["note"].endswith(HOSTILE)
     assert page.text["title"] == f"[{HOSTILE}] {HOSTILE}"
     assert [HOSTILE, HOSTILE] in [[cell.strip() for cell in row] for row in page.rows]
     assert page.all("img")[0]["alt"] == HOSTILE
@@ -311,3 +312,14 @@ def test_the_verdict_on_the_claims_counts_each_outcome():
     text = claims_verdict(table)
     assert "Of 4 comparisons" in text
     assert "1 hold, 1 fail and 2 stay undecided" in text
+
+
+def test_a_row_of_an_unmet_operating_point_bears_a_dagger_that_says_why():
+    frame = pd.DataFrame({"method": ["iba", "lrp"], "iou": [0.1, 0.2], "unmet": [True, False]})
+    section = ReportSection("s", "S", (ReportTable("t", "T", "", frame),))
+    page = Page(render_report(content(sections=(section,))))
+    rows = {row[0].split()[0]: row[0] for row in page.rows if row}
+    assert "†" in rows["IBA"]
+    assert "†" not in rows["LRP"]
+    titles = [attributes.get("title") for attributes in page.all("span")]
+    assert titles.count("the operating point does not meet its rule") == 1

@@ -52,7 +52,7 @@ def test_each_map_is_opaque_at_its_own_maximum_which_is_named_where_it_has_a_uni
     maps = {"iba": 0.04 * ones, "inverse_iba": 2 * ones, "lrp": 7 * ones}
     film = ImageBrowser("rule", [example(maps=maps, notes={})]).films[0]
     tops = [film["maps"][method]["top"] for method in maps]
-    assert tops == ["maximum 0.04 bits/pixel", "maximum 2 bits/pixel", "its own maximum"]
+    assert tops == ["0.04 bits/pixel", "2 bits/pixel", "its own maximum"]
     for method in maps:
         layer = decoded(film["maps"][method]["layer"]).convert("RGBA")
         assert np.asarray(layer)[0, 0, 3] == 255
