@@ -139,6 +139,11 @@ FIGURES = {  # name -> title, caption
         "The last line under a map: which part of what it holds in the box lies on the half of the"
         " film that has less of it: 50 % where both sides count alike.",
     ),
+    "fig1_lesions": (
+        "Figure 1: several lesions of a finding",
+        "The last line under a map: of its highest pixels, as many as all lesions have, the share"
+        " of the lesion that has least of them. One lesion is fainter than the others.",
+    ),
     "fig1_scored": (
         "Figure 1: zones of score 3",
         "Zones of score 3 are outlined in colour, others in grey. The last line under a map: which"
@@ -181,7 +186,8 @@ CHAPTERS: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # id, title, tables 
         "where",
         "Where the maps point",
         (
-            *("figure-table1", "table1", "figure-examples", "figure-fig1", "figure-fig4"),
+            *("figure-table1", "table1", "figure-examples", "figure-fig1"),
+            *("figure-fig1_lesions", "figure-fig4"),
             *("localization", "truth", "table3"),
         ),
     ),

@@ -68,6 +68,13 @@ class EvaluatedFilms:
         assert self.probabilities is not None
         return self.probabilities
 
+    @property
+    def right(self) -> np.ndarray:
+        """Which of a classifier's samples (N,) are predicted, all of them being there."""
+        from evaluation.examples import RIGHT_PROBABILITY
+
+        return self.predicted >= RIGHT_PROBABILITY
+
     def iou_of(self, method: str) -> np.ndarray:
         """IoU (N,) of the method's maps, NaN where it was not measured."""
         maps = pd.MultiIndex.from_product([[method], self.samples["sample"]])

@@ -1,15 +1,18 @@
 """Figures: the pictures of the report, from tables, maps and films."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
+import pandas as pd
 
 from attribution.config import Score
 from pipeline.step import Source, Step, Work
 from pipeline.steps.evaluated_films import EvaluatedFilms
 from pipeline.steps.gallery import DRAWN_BY, Gallery, read_table
+
+LEAST_RECALL = "least_recall"  # of the lesions, at as many pixels as all of them have
 
 if TYPE_CHECKING:
     from evaluation.overlays import Example
@@ -76,6 +79,7 @@ class Figures(Step):
         examples = evaluated.examples(chosen, list(self.maps))
         gallery.add_films("examples", examples, EXAMPLE_RULE, method_grid)
         self._both_sides(work, gallery, evaluated)
+        self._all_lesions(work, gallery, evaluated)
         self._finer(work, gallery, evaluated)
 
     def _both_sides(self, work: Work, gallery: Gallery, evaluated: EvaluatedFilms) -> None:
@@ -99,7 +103,47 @@ class Figures(Step):
             )
             return fig1_row(evaluated.examples(np.flatnonzero(of_film).tolist(), FIG1_METHODS))
 
-        gallery.add_median_and_worst("fig1", {TWO_SIDED: first}, evaluated, FIG1_METHOD, row)
+        iou = evaluated.iou_of(FIG1_METHOD)
+        gallery.add_median_and_worst(
+            "fig1", {TWO_SIDED: first}, FIG1_METHOD, iou, evaluated.right, row
+        )
+
+    def _all_lesions(self, work: Work, gallery: Gallery, evaluated: EvaluatedFilms) -> None:
+        """Fig. 1 of phantoms with several lesions of a finding, which the causal outlines show."""
+        from evaluation.paper_pictures import FIG1_METHOD, FIG1_METHODS
+
+        measured = read_table(work[self.tables], "all_regions_samples")
+        if measured is None or any(method not in self.maps for method in FIG1_METHODS):
+            return  # of phantoms alone
+        if "task" in measured:
+            measured = measured[measured["task"] == "findings"]
+        of_least = measured[measured["metric"] == LEAST_RECALL].set_index(["method", "sample"])
+        recalls = {
+            method: of_least["value"]
+            .reindex(pd.MultiIndex.from_product([[method], evaluated.samples["sample"]]))
+            .to_numpy(np.float64)
+            for method in FIG1_METHODS
+        }
+
+        def row(position: int) -> "Example":
+            example = evaluated.examples([position], FIG1_METHODS)[0]
+            notes = {
+                method: (*example.notes[method], f"of the least lesion: {recall[position]:.2f}")
+                for method, recall in recalls.items()
+            }
+            return replace(example, notes=notes)
+
+        least = recalls[FIG1_METHOD]
+        several = {"films with several lesions of a finding": np.flatnonzero(~np.isnan(least))}
+        gallery.add_median_and_worst(
+            "fig1_lesions",
+            several,
+            FIG1_METHOD,
+            least,
+            evaluated.right,
+            row,
+            metric="recall of the least lesion",
+        )
 
     def _finer(self, work: Work, gallery: Gallery, evaluated: EvaluatedFilms) -> None:
         """Fig. 4."""
@@ -111,8 +155,9 @@ class Figures(Step):
         gallery.add_median_and_worst(
             "fig4",
             {f"boxes of {name}": np.flatnonzero(findings == name) for name in FIG4_FINDINGS},
-            evaluated,
             FIG4_METHOD,
+            evaluated.iou_of(FIG4_METHOD),
+            evaluated.right,
             lambda position: evaluated.examples([position], FIG4_METHODS)[0],
         )
 

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from pipeline.step import Source, Work
-from pipeline.steps.evaluated_films import EvaluatedFilms
 from pipeline.store import write_json
 
 if TYPE_CHECKING:
@@ -80,33 +79,37 @@ class Gallery:
         self,
         name: str,
         groups: Mapping[str, np.ndarray],
-        evaluated: EvaluatedFilms,
         method: str,
+        values: np.ndarray,
+        right: np.ndarray,
         row: "Callable[[int], Example]",
+        metric: str = "IoU",
+        predicted: str | None = None,
     ) -> None:
-        """The films of the median and of the least IoU of ``method``, of each group of positions.
+        """Of each of ``groups``, by what films are called, the film of the median and of the least
+        value of ``method``: see ``evaluation.examples.median_and_worst``.
 
-        ``groups``: by what they are called; ``row``: what is drawn of a position. Without any IoU
-        there is no figure, which is noted.
+        A group holds positions in ``values`` (N,), which are of ``metric``, and ``right`` (N,), in
+        words ``predicted`` (None: a probability of a half). ``row``: what is drawn of a position.
+        Without a film there is no figure, which is noted.
         """
-        from evaluation.examples import (
-            PREDICTED,
-            RIGHT_PROBABILITY,
-            median_and_worst,
-            median_rule,
-        )
+        from evaluation.examples import PREDICTED, median_and_worst, median_rule
         from evaluation.method_names import method_label
 
-        iou, right = evaluated.iou_of(method), evaluated.predicted >= RIGHT_PROBABILITY
-        examples: list[Example] = []
-        for positions in groups.values():
-            chosen = positions[median_and_worst(iou[positions], right[positions])]
-            examples += with_roles([row(int(each)) for each in chosen], method)
+        roles = ("Median film", f"Worst of {method_label(method)}")
+        examples = [
+            replace(row(int(positions[chosen])), role=role)
+            for positions in groups.values()
+            for chosen, role in zip(
+                median_and_worst(values[positions], right[positions]), roles, strict=False
+            )
+        ]
+        films = " and of ".join(groups)
         if not examples:
-            self.work.note(f"no {name}: no IoU was measured on {' or '.join(groups)}")
+            self.work.note(f"no {name}: of {films} nothing was measured by {method}")
             return
-        rule = median_rule(" and of ".join(groups), f"IoU of {method_label(method)}", PREDICTED)
-        self.add_films(name, examples, rule)
+        of_method = f"{metric} of {method_label(method)}"
+        self.add_films(name, examples, median_rule(films, of_method, predicted or PREDICTED))
 
     def add_sensitivity_n(self, name: str, table: pd.DataFrame) -> None:
         from evaluation.charts import method_label
@@ -143,14 +146,6 @@ class Gallery:
 
     def close(self) -> None:
         write_json(self.work.folder / RECORD, self.record)
-
-
-def with_roles(examples: "Sequence[Example]", method: str) -> "list[Example]":
-    """The examples of ``median_and_worst`` with what each of them is."""
-    from evaluation.method_names import method_label
-
-    roles = ("Median film", f"Worst of {method_label(method)}")
-    return [replace(each, role=role) for each, role in zip(examples, roles, strict=False)]
 
 
 def read_table(folder: Path, name: str) -> pd.DataFrame | None:

@@ -11,7 +11,7 @@ from attribution.config import Score
 from data.brixia_score import ZONES
 from pipeline.step import Source, Step, Work
 from pipeline.steps.evaluated_films import EvaluatedFilms
-from pipeline.steps.gallery import DRAWN_BY, Gallery, read_table, with_roles
+from pipeline.steps.gallery import DRAWN_BY, Gallery, read_table
 from pipeline.steps.prediction import read_outputs
 from pipeline.steps.zones import FilmZones, read_zones
 
@@ -78,19 +78,17 @@ class ScoredFigures(Step):
         of_threes = _mixed(evaluated.samples, zones)
         of_threes &= (evaluated.samples["finding"] == DETECTOR_OF_THREES).to_numpy()
         gallery.add_median_and_worst(
-            "fig1_scored", {MIXED_SCORES: np.flatnonzero(of_threes)}, evaluated, FIG1_METHOD, row
+            "fig1_scored",
+            {MIXED_SCORES: np.flatnonzero(of_threes)},
+            FIG1_METHOD,
+            evaluated.iou_of(FIG1_METHOD),
+            evaluated.right,
+            row,
         )
 
     def _severity(self, work: Work, gallery: Gallery) -> None:
         """Fig. 3a: films with their scored zones, the detectors' maps and the regressor's."""
-        from evaluation.examples import (
-            MIXED_SCORES,
-            PREDICTED_SEVERITY,
-            RIGHT_POINTS,
-            median_and_worst,
-            median_rule,
-        )
-        from evaluation.method_names import method_label
+        from evaluation.examples import MIXED_SCORES, PREDICTED_SEVERITY, RIGHT_POINTS
         from evaluation.paper_pictures import FIG1_METHODS
 
         if gallery.lacks(self.severity_maps, [FIG3A_METHOD], "no figure 3a: the run has no map of"):
@@ -132,14 +130,16 @@ class ScoredFigures(Step):
                 notes={**notes, FIG3A_METHOD: (correlated, *example.notes[FIG3A_METHOD])},
             )
 
-        chosen = positions[median_and_worst(values[positions], right[positions])]
-        if not len(chosen):
-            work.note(f"no figure 3a: of the {MIXED_SCORES} none is explained by all its methods")
-            return
-        examples = with_roles([row(int(each)) for each in chosen], FIG3A_METHOD)
-        metric = f"correlation with the scores within the lungs by {method_label(FIG3A_METHOD)}"
-        rule = median_rule(MIXED_SCORES, metric, PREDICTED_SEVERITY)
-        gallery.add_films("fig3a", examples, rule)
+        gallery.add_median_and_worst(
+            "fig3a",
+            {MIXED_SCORES: positions},
+            FIG3A_METHOD,
+            values,
+            right,
+            row,
+            metric="correlation with the scores within the lungs",
+            predicted=PREDICTED_SEVERITY,
+        )
 
     def _detectors(self, work: Work) -> EvaluatedFilms:
         return EvaluatedFilms.read(
