@@ -26,9 +26,8 @@ PREDICTED_SEVERITY = f"whose severity is predicted to {RIGHT_POINTS:g} points"
 def median_rule(films: str, metric: str, predicted: str) -> str:
     """What ``median_and_worst`` chose, in words: of which films, by what, and which are right."""
     return (
-        f"Of the evaluated {films}: first the one whose {metric} is the median, then the one with "
-        f"the least {metric} among those {predicted} (ties: the lower sample number). "
-        "Nobody chose by eye."
+        f"Of the evaluated {films}: first the one whose {metric} is the median, then, of those "
+        f"{predicted}, the one where it is least (ties: the lower sample number)."
     )
 
 

@@ -103,23 +103,22 @@ class Picture:
 
 @dataclass(frozen=True)
 class ReportFigure:
-    """One picture, several or none under one caption, with a link to ``pdf`` (None: no link)."""
+    """A picture, or none, under its caption, with a link to ``pdf`` (None: no link)."""
 
     id: str
     title: str
     caption: str
-    pictures: tuple[Picture, ...]
+    picture: Picture | None
     pdf: str | None = None
 
 
 @dataclass(frozen=True)
 class ReportSection:
-    """A chapter: paragraphs, then tables and figures in the order given, ``folded`` or open."""
+    """A chapter: tables and figures in the order given, ``folded`` or open."""
 
     id: str
     title: str
     blocks: tuple[ReportTable | ReportFigure, ...]
-    paragraphs: tuple[str, ...] = ()
     folded: bool = False
 
 

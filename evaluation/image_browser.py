@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from evaluation.localization import FRAME
 from evaluation.method_names import method_label
-from evaluation.overlays import FRAME, OPACITY, Example, colours, measured, scale, shares
+from evaluation.overlays import OPACITY, Example, colours, measured, scale, shares
 
 _LEVELS = 256
 

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from evaluation.charts import GREY, style
+from evaluation.localization import FRAME
 from evaluation.method_names import IN_BITS, method_label
 
 BOX_COLOUR, CAUSAL_COLOUR = "#7DF9FF", "white"
-FRAME = 1024.0  # boxes are in the frame of the original films
 PANEL = 256  # pixels of one film in a mosaic
 COLUMNS = 5  # panels beside each other, so that words are legible at the report's width
 DPI = 100

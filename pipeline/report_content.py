@@ -99,7 +99,8 @@ def report_content(
     manifests = {title: each.artifact.manifest for title, each in made.items()}
     count = len(pd.read_csv(folders["index findings"] / "images.csv", usecols=["image"]))
     banner, statement = banner_and_statement(config, folders, count)
-    datasets = manifests["tables"]["key_parts"]["settings"]["datasets"]
+    named = manifests["tables"]["key_parts"]["settings"]["datasets"]
+    datasets = {task: named[task] for task in (FINDINGS, DETECTORS, SEVERITY) if task in named}
     unmet = Unmet.read(folder / "tables", config, datasets)
     tables = _tables(folder / "tables", unmet)
     figures = _figures(folder, [folders[title] for title in figure_steps(made)], config, unmet)
@@ -198,13 +199,13 @@ def _figures(
             if methods := unmet.named(drawn["methods"], _tasks_of(f"figure-{name}")):
                 caption += f" Of {', '.join(map(method_label, methods))}: {_UNMET}"
             path = f"figures/{name}.png"
-            pictures: tuple[Picture, ...] = ()
+            picture = None
             if config.report.embed_images or not drawn["films"]:
-                pictures = (Picture(drawn["alt"], (folder / path).read_bytes()),)
+                picture = Picture(drawn["alt"], (folder / path).read_bytes())
             else:
                 caption = f"Not embedded, for it shows films: {path} in the run's folder. {caption}"
             pdf = f"figures/{name}.pdf" if (folder / f"figures/{name}.pdf").exists() else None
-            figures.append(ReportFigure(f"figure-{name}", title, caption, pictures, pdf))
+            figures.append(ReportFigure(f"figure-{name}", title, caption, picture, pdf))
     return figures
 
 

@@ -108,7 +108,7 @@ class Gallery:
         if not examples:
             self.work.note(f"no {name}: of {films} nothing was measured by {method}")
             return
-        of_method = f"{metric} of {method_label(method)}"
+        of_method = f"{metric} by {method_label(method)}"
         self.add_films(name, examples, median_rule(films, of_method, predicted or PREDICTED))
 
     def add_sensitivity_n(self, name: str, table: pd.DataFrame) -> None:

@@ -60,7 +60,7 @@ def content(**changes: object) -> ReportContent:
                 "localization",
                 "Localisation",
                 (
-                    ReportFigure("t1", "IoU", "Bars.", (Picture("bars of IoU", png()),)),
+                    ReportFigure("t1", "IoU", "Bars.", Picture("bars of IoU", png())),
                     ReportTable("table1", "Table 1", "All boxes.", TABLE1, "tables/table1.csv"),
                 ),
             ),
@@ -127,9 +127,8 @@ def test_markup_in_data_stays_text_wherever_it_stands():
                         HOSTILE,
                         (
                             ReportTable("t", HOSTILE, HOSTILE, hostile_table, HOSTILE),
-                            ReportFigure("f", HOSTILE, HOSTILE, (Picture(HOSTILE, png()),)),
+                            ReportFigure("f", HOSTILE, HOSTILE, Picture(HOSTILE, png())),
                         ),
-                        (HOSTILE,),
                     ),
                 ),
                 problems=ReportTable("problems", HOSTILE, HOSTILE, hostile_table),
@@ -167,8 +166,11 @@ def test_nothing_is_loaded_from_outside_the_file():
 
 def test_every_picture_is_embedded_whole_with_words_and_size():
     picture = png(7, 5)
-    figure = ReportFigure("f", "F", "", (Picture("one", picture), Picture("two", png())))
-    page = Page(render_report(content(sections=(ReportSection("s", "S", (figure,)),))))
+    figures = (
+        ReportFigure("f", "F", "", Picture("one", picture)),
+        ReportFigure("g", "G", "", Picture("two", png())),
+    )
+    page = Page(render_report(content(sections=(ReportSection("s", "S", figures),))))
     images = page.all("img")
     assert [image["alt"] for image in images] == ["one", "two"]
     assert base64.b64decode(images[0]["src"].removeprefix("data:image/png;base64,")) == picture
@@ -228,8 +230,8 @@ def test_elements_nest_and_ids_are_unique():
     assert len(ids) == len(set(ids))
 
 
-def test_a_folded_chapter_and_a_figure_without_pictures_keep_their_words():
-    figure = ReportFigure("f", "Fig. 1", "Left out.", (), "figures/f.pdf")
+def test_a_folded_chapter_and_a_figure_without_a_picture_keep_their_words():
+    figure = ReportFigure("f", "Fig. 1", "Left out.", None, "figures/f.pdf")
     section = ReportSection("s", "Deviations", (figure,), folded=True)
     page = Page(render_report(content(sections=(section,))))
     assert not page.all("img")

@@ -61,9 +61,7 @@ def content() -> ReportContent:
         {"epoch": [1, 2], "train_loss": [2.0, 1], "val_loss": [2.0, 1], "val_auc": [0.6, 0.7]}
     )
     table = pd.DataFrame({"method": ["iba", "lrp"], "iou": [0.1, 0.3], HOSTILE: [HOSTILE, "b"]})
-    figure = ReportFigure(
-        "f", HOSTILE, "A.", (Picture("two curves", png(training_curves(history))),)
-    )
+    figure = ReportFigure("f", HOSTILE, "A.", Picture("two curves", png(training_curves(history))))
     section = ReportSection("s", "Tables", (ReportTable("t", "T", "", table), figure))
     films = [example(0, "Mass"), example(1, "Nodule"), example(2, "Mass"), example(3, HOSTILE)]
     return ReportContent(

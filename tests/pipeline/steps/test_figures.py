@@ -104,7 +104,7 @@ def test_fig_1_and_4_show_the_median_film_and_the_worst_of_those_predicted(boxed
         said = drawn[name]["alt"]
         assert said.index("Median film. Film 4.npy") < said.index(f"Worst of {method}. Film 3.npy")
         assert films_of(said) == ["3.npy", "4.npy"]
-        assert f"whose IoU of {method} is the median" in drawn[name]["caption"]
+        assert f"whose IoU by {method} is the median" in drawn[name]["caption"]
         assert "white: the pixels that the finding changes" in drawn[name]["caption"]
     assert drawn["fig1"]["methods"] == ["iba", "inverse_iba"]
     assert "Inverse IBA, maximum 1 bits/pixel, IoU 0.20 · 256 bits" in drawn["fig1"]["alt"]
@@ -127,7 +127,7 @@ def test_films_with_several_lesions_are_shown_by_the_recall_of_the_least_lesion(
     assert films_of(drawn["alt"]) == ["0.npy", "1.npy"]
     assert "Median film. Film 0.npy" in drawn["alt"]
     assert "of the least lesion: 0.60" in drawn["alt"]
-    assert "recall of the least lesion of Inverse IBA" in drawn["caption"]
+    assert "recall of the least lesion by Inverse IBA" in drawn["caption"]
     assert any("no fig1: of" in note for note in notes)  # no IoU was measured
 
 
