@@ -103,10 +103,10 @@ def scale(method: str, heat: NDArray[np.floating]) -> str:
 
 def measured(example: Example, method: str) -> list[str]:
     """What is known of a map in words: its IoU, bits, and the example's notes."""
-    heat = example.maps[method]
-    iou = [f"IoU {example.iou[method]:.2f}"] if method in example.iou else []
-    bits = [f"{heat.sum():.3g} bits"] if method in IN_BITS and heat.max() > 0 else []
-    return list(filter(None, (" · ".join(iou + bits), *example.notes.get(method, ()))))
+    known = [f"IoU {example.iou[method]:.2f}"] if method in example.iou else []
+    if method in IN_BITS and (bits := float(example.maps[method].sum())) > 0:
+        known.append(f"{bits:,.0f} bits" if bits >= 10 else f"{bits:.2g} bits")
+    return list(filter(None, (" · ".join(known), *example.notes.get(method, ()))))
 
 
 def words_below(example: Example, method: str) -> list[str]:

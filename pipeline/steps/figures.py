@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import pandas as pd
 
 from attribution.config import Score
 from pipeline.step import Source, Step, Work
@@ -77,7 +76,9 @@ class Figures(Step):
             evaluated.samples, evaluated.predicted, self.examples_per_finding
         ).tolist()
         examples = evaluated.examples(chosen, list(self.maps))
-        gallery.add_films("examples", examples, EXAMPLE_RULE, method_grid)
+        alt = " ".join(example.describe() for example in examples)
+        grid = method_grid(examples)
+        gallery.add("examples", grid, alt, EXAMPLE_RULE, films=True, methods=self.maps)
         self._both_sides(work, gallery, evaluated)
         self._all_lesions(work, gallery, evaluated)
         self._finer(work, gallery, evaluated)
@@ -103,9 +104,13 @@ class Figures(Step):
             )
             return fig1_row(evaluated.examples(np.flatnonzero(of_film).tolist(), FIG1_METHODS))
 
-        iou = evaluated.iou_of(FIG1_METHOD)
         gallery.add_median_and_worst(
-            "fig1", {TWO_SIDED: first}, FIG1_METHOD, iou, evaluated.right, row
+            "fig1",
+            groups={TWO_SIDED: first},
+            method=FIG1_METHOD,
+            values=evaluated.iou_of(FIG1_METHOD),
+            right=evaluated.right,
+            row=row,
         )
 
     def _all_lesions(self, work: Work, gallery: Gallery, evaluated: EvaluatedFilms) -> None:
@@ -117,31 +122,26 @@ class Figures(Step):
             return  # of phantoms alone
         if "task" in measured:
             measured = measured[measured["task"] == "findings"]
-        of_least = measured[measured["metric"] == LEAST_RECALL].set_index(["method", "sample"])
-        recalls = {
-            method: of_least["value"]
-            .reindex(pd.MultiIndex.from_product([[method], evaluated.samples["sample"]]))
-            .to_numpy(np.float64)
-            for method in FIG1_METHODS
-        }
+        of_least = measured[measured["metric"] == LEAST_RECALL]
+        recalls = of_least.pivot(index="sample", columns="method", values="value")
+        recalls = recalls.reindex(index=evaluated.samples["sample"], columns=FIG1_METHODS)
 
         def row(position: int) -> "Example":
             example = evaluated.examples([position], FIG1_METHODS)[0]
             notes = {
-                method: (*example.notes[method], f"of the least lesion: {recall[position]:.2f}")
-                for method, recall in recalls.items()
+                method: (*lines, f"recall of the least: {recalls[method].iloc[position]:.2f}")
+                for method, lines in example.notes.items()
             }
             return replace(example, notes=notes)
 
-        least = recalls[FIG1_METHOD]
-        several = {"films with several lesions of a finding": np.flatnonzero(~np.isnan(least))}
+        least = recalls[FIG1_METHOD].to_numpy(np.float64)
         gallery.add_median_and_worst(
             "fig1_lesions",
-            several,
-            FIG1_METHOD,
-            least,
-            evaluated.right,
-            row,
+            groups={"films with several lesions of a finding": np.flatnonzero(~np.isnan(least))},
+            method=FIG1_METHOD,
+            values=least,
+            right=evaluated.right,
+            row=row,
             metric="recall of the least lesion",
         )
 
@@ -154,11 +154,11 @@ class Figures(Step):
         findings = evaluated.samples["finding"].to_numpy()
         gallery.add_median_and_worst(
             "fig4",
-            {f"boxes of {name}": np.flatnonzero(findings == name) for name in FIG4_FINDINGS},
-            FIG4_METHOD,
-            evaluated.iou_of(FIG4_METHOD),
-            evaluated.right,
-            lambda position: evaluated.examples([position], FIG4_METHODS)[0],
+            groups={f"boxes of {name}": np.flatnonzero(findings == name) for name in FIG4_FINDINGS},
+            method=FIG4_METHOD,
+            values=evaluated.iou_of(FIG4_METHOD),
+            right=evaluated.right,
+            row=lambda position: evaluated.examples([position], FIG4_METHODS)[0],
         )
 
     def _tables(self, work: Work, gallery: Gallery) -> None:

@@ -59,25 +59,10 @@ class Gallery:
         shown = {"alt": alt, "caption": caption, "films": films, "methods": list(methods)}
         self.record[name] = shown
 
-    def add_films(
-        self,
-        name: str,
-        examples: "Sequence[Example]",
-        rule: str,
-        draw: "Callable[[Sequence[Example]], Figure] | None" = None,
-    ) -> None:
-        """``draw``: how they are laid out, in place of a mosaic."""
-        from evaluation.overlays import mosaic
-
-        alt = " ".join(example.describe() for example in examples)
-        drawn = (draw or mosaic)(examples)
-        if draw is None and examples[0].causal is not None:
-            rule += " Blue: the box; white: the pixels that the finding changes."
-        self.add(name, drawn, alt, rule, films=True, methods=examples[0].maps)
-
     def add_median_and_worst(
         self,
         name: str,
+        *,
         groups: Mapping[str, np.ndarray],
         method: str,
         values: np.ndarray,
@@ -95,6 +80,7 @@ class Gallery:
         """
         from evaluation.examples import PREDICTED, median_and_worst, median_rule
         from evaluation.method_names import method_label
+        from evaluation.overlays import mosaic
 
         roles = ("Median film", f"Worst of {method_label(method)}")
         examples = [
@@ -109,7 +95,12 @@ class Gallery:
             self.work.note(f"no {name}: of {films} nothing was measured by {method}")
             return
         of_method = f"{metric} by {method_label(method)}"
-        self.add_films(name, examples, median_rule(films, of_method, predicted or PREDICTED))
+        caption = median_rule(films, of_method, predicted or PREDICTED)
+        if examples[0].causal is not None:
+            caption += " Blue: the box; white: the pixels that the finding changes."
+        alt = " ".join(example.describe() for example in examples)
+        methods = examples[0].maps
+        self.add(name, mosaic(examples), alt, caption, films=True, methods=methods)
 
     def add_sensitivity_n(self, name: str, table: pd.DataFrame) -> None:
         from evaluation.charts import method_label

@@ -79,11 +79,11 @@ class ScoredFigures(Step):
         of_threes &= (evaluated.samples["finding"] == DETECTOR_OF_THREES).to_numpy()
         gallery.add_median_and_worst(
             "fig1_scored",
-            {MIXED_SCORES: np.flatnonzero(of_threes)},
-            FIG1_METHOD,
-            evaluated.iou_of(FIG1_METHOD),
-            evaluated.right,
-            row,
+            groups={MIXED_SCORES: np.flatnonzero(of_threes)},
+            method=FIG1_METHOD,
+            values=evaluated.iou_of(FIG1_METHOD),
+            right=evaluated.right,
+            row=row,
         )
 
     def _severity(self, work: Work, gallery: Gallery) -> None:
@@ -132,11 +132,11 @@ class ScoredFigures(Step):
 
         gallery.add_median_and_worst(
             "fig3a",
-            {MIXED_SCORES: positions},
-            FIG3A_METHOD,
-            values,
-            right,
-            row,
+            groups={MIXED_SCORES: positions},
+            method=FIG3A_METHOD,
+            values=values,
+            right=right,
+            row=row,
             metric="correlation with the scores within the lungs",
             predicted=PREDICTED_SEVERITY,
         )

@@ -69,7 +69,7 @@ def test_the_page_gets_plain_values_with_boxes_in_percent():
     film = json.loads(json.dumps(ImageBrowser("rule", [example()]).films))[0]
     assert film["boxes"] == [[10, 0, 50, 25]]
     bits = example().maps["iba"].sum()
-    assert film["maps"]["iba"]["note"] == f"IoU 0.31 · {bits:.3g} bits · behind: 0.05"
+    assert film["maps"]["iba"]["note"] == f"IoU 0.31 · {bits:.0f} bits · behind: 0.05"
     assert film["headline"] == "Mass · predicted probability 0.83"
 
 

@@ -126,7 +126,7 @@ def test_films_with_several_lesions_are_shown_by_the_recall_of_the_least_lesion(
     drawn = record(boxed / "figures")["fig1_lesions"]
     assert films_of(drawn["alt"]) == ["0.npy", "1.npy"]
     assert "Median film. Film 0.npy" in drawn["alt"]
-    assert "of the least lesion: 0.60" in drawn["alt"]
+    assert "recall of the least: 0.60" in drawn["alt"]
     assert "recall of the least lesion by Inverse IBA" in drawn["caption"]
     assert any("no fig1: of" in note for note in notes)  # no IoU was measured
 
