@@ -136,7 +136,7 @@ def training_curves(history: pd.DataFrame, best_epoch: int | None = None) -> Fig
                 )
             axes.set_xlabel("epoch")
             axes.set_xlim(epoch.min() - 0.5, epoch.max() + 0.5)  # whole epochs of a short training
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
             axes.legend(fontsize=9)
     return figure
 
