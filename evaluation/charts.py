@@ -135,7 +135,8 @@ def training_curves(history: pd.DataFrame, best_epoch: int | None = None) -> Fig
                     best_epoch, color="black", linewidth=1.2, linestyle=":", label="weights kept"
                 )
             axes.set_xlabel("epoch")
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axes.set_xlim(epoch.min() - 0.5, epoch.max() + 0.5)  # whole epochs of a short training
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
             axes.legend(fontsize=9)
     return figure
 

@@ -90,24 +90,22 @@ def _panels(
                 if 0 < truth.mean() < 1:
                     draw(axes, truth, scores, look)
             positive, whole = int(films[name].sum()), len(films)
-            axes.set_title(f"{name} ({positive:,} of {whole:,})", fontsize=10)
+            axes.set_title(f"{name} ({positive:,} of {whole:,})", fontsize=12)
             axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), box_aspect=1)
             if axes.lines:
-                axes.legend(
-                    loc=legend, fontsize=8.5, frameon=True, edgecolor="none", framealpha=0.8
-                )
+                axes.legend(loc=legend, fontsize=10, frameon=True, edgecolor="none", framealpha=0.8)
             else:
                 axes.text(0.5, 0.5, "n/a", ha="center", color=GREY)
         for axes in grid.flat[len(classes) :]:
             axes.set_axis_off()
         for axes in grid[-1]:
-            axes.set_xlabel(across)
+            axes.set_xlabel(across, fontsize=11)
         for axes in grid[:, 0]:
-            axes.set_ylabel(along)
+            axes.set_ylabel(along, fontsize=11)
         lines = [
             figure.axes[0].plot([], [], **look, linewidth=1.5)[0]
             for _, look in zip(models, _LOOKS, strict=False)
         ]
         names = [str(model).replace("_", " ") for model, _ in models]
-        figure.legend(lines, names, loc="lower center", ncols=len(models), fontsize=10)
+        figure.legend(lines, names, loc="lower center", ncols=len(models), fontsize=12)
     return figure

@@ -12,15 +12,42 @@ EXAMPLE_RULE = (
     "eye."
 )
 LEAST_SHARE = 0.25  # ours: of a finding's boxes, on the lesser side of a film, to be on both sides
-TWO_SIDED_RULE = (
-    f"Of the evaluated findings whose boxes lie with a share of {LEAST_SHARE:g} or more on either "
-    "side of the film's middle, the one with the highest predicted probability (ties: the lower "
-    "sample number)."
+RIGHT_PROBABILITY = 0.5  # ours: of what is there, to count as predicted
+RIGHT_POINTS = 2.0  # ours: of 18, by which a severity may miss to count as predicted
+TWO_SIDED = (
+    f"films whose boxes of a finding lie with a share of {LEAST_SHARE:g} or more on either side of "
+    "the middle"
 )
-SCORED_RULE = (
-    "Of the evaluated films, the one with most zones of score 3 among those that have other scores "
-    "too (ties: the first)."
-)
+MIXED_SCORES = "films with two or more zones of score 3 and zones of other scores"
+PREDICTED = f"predicted with a probability of {RIGHT_PROBABILITY:g} or more"
+PREDICTED_SEVERITY = f"whose severity is predicted to {RIGHT_POINTS:g} points"
+
+
+def median_rule(films: str, metric: str, predicted: str) -> str:
+    """What ``median_and_worst`` chose, in words: of which films, by what, and which are right."""
+    return (
+        f"Of the evaluated {films}: first the one whose {metric} is the median, then, of those "
+        f"{predicted}, the one where it is least (ties: the lower sample number)."
+    )
+
+
+def median_and_worst(values: ArrayLike, right: ArrayLike) -> list[int]:
+    """Positions of the median value and of the least where ``right``, by ``median_rule``.
+
+    ``values`` float (N,), NaN where undefined; ``right`` bool (N,): predicted right. The second is
+    left out where nothing is right or where it is the median too; without values nothing is chosen.
+    ValueError for different lengths.
+    """
+    given, predicted = np.asarray(values, dtype=np.float64), np.asarray(right, dtype=bool)
+    if given.shape != predicted.shape:
+        raise ValueError(f"{given.shape} values, but {predicted.shape} are right or not")
+    known = np.flatnonzero(~np.isnan(given))
+    if not len(known):
+        return []
+    median = int(known[_nearest_to_median(given[known], known)[0]])
+    among = known[predicted[known]]
+    worst = int(among[given[among].argmin()]) if len(among) else median
+    return [median] if worst == median else [median, worst]
 
 
 def choose_examples(
@@ -39,40 +66,40 @@ def choose_examples(
     chosen: list[int] = []
     for name in dict.fromkeys(finding):
         members = np.flatnonzero(finding == name)
-        distance = np.abs(predicted[members] - np.median(predicted[members]))
-        # Rounded, so that the two middle values of an even count tie whatever their last bits.
-        nearest = np.lexsort((number[members], distance.round(12)))
+        nearest = _nearest_to_median(predicted[members], number[members])
         chosen.extend(members[nearest[:per_finding]])
     return np.array(chosen, dtype=np.intp)
 
 
-def choose_two_sided(samples: pd.DataFrame, probabilities: ArrayLike) -> NDArray[np.intp]:
-    """Positions in ``samples`` of all boxes of one finding on one film, by ``TWO_SIDED_RULE``.
+def on_both_sides(samples: pd.DataFrame) -> NDArray[np.bool_]:
+    """Which samples (N,) have boxes of their finding on both sides of their film (``TWO_SIDED``).
 
-    ``samples``: columns sample, image, finding, x, y, w, h (1024-px frame); ``probabilities`` (N,)
-    as for ``choose_examples``. Empty where no finding lies on both sides.
+    ``samples``: columns image, finding, x, y, w, h (1024-px frame). All boxes of a finding on a
+    film count as one region.
     """
-    predicted = _checked(samples, probabilities)
     frame = samples.reset_index(drop=True)
     start, stop = frame["x"].clip(0, FRAME), (frame["x"] + frame["w"]).clip(0, FRAME)
     left = (stop.clip(upper=FRAME / 2) - start.clip(upper=FRAME / 2)) * frame["h"]
     sides = pd.DataFrame({"left": left, "both": (stop - start) * frame["h"]})
     sides = sides.groupby([frame["image"], frame["finding"]]).transform("sum")
-    share = sides["left"] / sides["both"]
-    two_sided = np.flatnonzero(np.minimum(share, 1 - share) >= LEAST_SHARE)
-    if not len(two_sided):
-        return two_sided
-    number = frame["sample"].to_numpy()
-    best = frame.iloc[two_sided[np.lexsort((number[two_sided], -predicted[two_sided]))[0]]]
-    same = (frame["image"] == best["image"]) & (frame["finding"] == best["finding"])
-    return np.flatnonzero(same)
+    share = (sides["left"] / sides["both"]).to_numpy(np.float64)
+    on_both: NDArray[np.bool_] = np.minimum(share, 1 - share) >= LEAST_SHARE
+    return on_both
 
 
-def choose_scored(scores: NDArray[np.integer]) -> int | None:
-    """Position of the film of ``SCORED_RULE`` in the zones' ``scores`` (N, 6); or None."""
+def mixed_scores(scores: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """Which films (N,) are ``MIXED_SCORES`` by the scores (N, 6) of their zones."""
     threes = (scores == 3).sum(axis=1)
-    threes[threes == scores.shape[1]] = 0
-    return int(threes.argmax()) if threes.any() else None
+    return (threes >= 2) & (threes < scores.shape[1])
+
+
+def _nearest_to_median(
+    values: NDArray[np.float64], numbers: NDArray[np.integer]
+) -> NDArray[np.intp]:
+    """Order of ``values`` (n,) by distance to their median; ties: the lower of ``numbers`` (n,)."""
+    # Rounded, so that the two middle values of an even count tie whatever their last bits.
+    distance = np.abs(values - np.median(values)).round(12)
+    return np.lexsort((numbers, distance))
 
 
 def _checked(samples: pd.DataFrame, probabilities: ArrayLike) -> NDArray[np.float64]:

@@ -28,6 +28,10 @@ PHANTOM_STATEMENT = (
     "reproduces, confirms or contradicts the paper; its values stand beside ours only to show "
     "where they belong."
 )
+PHANTOM_LIMITS = (
+    "What phantoms cannot show stands in docs/phantom_limits.md: label noise, co-occurrence, "
+    "imbalance, devices and positioning are not those of real films."
+)
 PARTIAL_STATEMENT = (
     "This run saw only part of the published data set. Its numbers rest on too few images for a "
     "comparison with the paper, whose values are printed for orientation."
@@ -58,8 +62,8 @@ def own_banner(name: str) -> str:
 class ReportTable:
     """A table, shown whole, with a link to ``csv`` (relative to the report; None: no link).
 
-    Columns ending in ``ci_low`` and ``ci_high`` are shown beside their value, a boolean ``primary``
-    marks rows, a column that says the same in every row moves below the table.
+    Columns ending in ``ci_low`` and ``ci_high`` are shown beside their value, booleans ``primary``
+    and ``unmet`` mark rows, a column that says the same in every row moves below the table.
     """
 
     id: str
@@ -99,23 +103,22 @@ class Picture:
 
 @dataclass(frozen=True)
 class ReportFigure:
-    """One picture, several or none under one caption, with a link to ``pdf`` (None: no link)."""
+    """A picture, or none, under its caption, with a link to ``pdf`` (None: no link)."""
 
     id: str
     title: str
     caption: str
-    pictures: tuple[Picture, ...]
+    picture: Picture | None
     pdf: str | None = None
 
 
 @dataclass(frozen=True)
 class ReportSection:
-    """A chapter: paragraphs, then tables and figures in the order given, ``folded`` or open."""
+    """A chapter: tables and figures in the order given, ``folded`` or open."""
 
     id: str
     title: str
     blocks: tuple[ReportTable | ReportFigure, ...]
-    paragraphs: tuple[str, ...] = ()
     folded: bool = False
 
 

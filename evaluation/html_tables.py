@@ -49,11 +49,13 @@ class Header:
 
 @dataclass(frozen=True)
 class Row:
-    """``kind``: method, baseline, summary or plain; ``primary`` stands for the paper's row."""
+    """``kind``: method, baseline, summary or plain; ``primary`` stands for the paper's row, and
+    ``unmet`` for a method whose operating point does not meet its rule."""
 
     cells: tuple[Cell, ...]
     kind: str
     primary: bool
+    unmet: bool
 
 
 @dataclass(frozen=True)
@@ -85,13 +87,14 @@ def view_table(frame: pd.DataFrame) -> TableView:
     """The table as the report prints it; every row of ``frame`` is in it.
 
     A column ``<name>ci_low`` and its ``ci_high`` join the column ``<name>`` without its underscore,
-    or else the one left of ``ci_low``. ValueError where there is none.
+    or else the one left of ``ci_low``; boolean columns ``primary`` and ``unmet`` mark rows.
+    ValueError where an interval has no value.
     """
     names = [str(name) for name in frame.columns]
     intervals = _intervals(names)
     bounds = {bound for pair in intervals.values() for bound in pair}
     marked = "primary" in names and frame["primary"].nunique() > 1
-    shown = [name for name in names if name not in bounds and name != "primary"]
+    shown = [name for name in names if name not in bounds | {"primary", "unmet"}]
     constant = [
         name
         for name in shown
@@ -100,10 +103,12 @@ def view_table(frame: pd.DataFrame) -> TableView:
     constant = constant if len(constant) < len(shown) else []
     shown = [name for name in shown if name not in constant]
     columns = {name: _cells(frame, name, intervals.get(name)) for name in shown}
+    unmets = frame["unmet"].tolist() if "unmet" in names else [False] * len(frame)
     rows = []
     for i in range(len(frame)):
         cells = tuple(columns[name][i] for name in shown)
-        rows.append(Row(cells, _kind(frame, i), bool(marked and frame["primary"].iloc[i])))
+        primary, unmet = bool(marked and frame["primary"].iloc[i]), bool(unmets[i])
+        rows.append(Row(cells, _kind(frame, i), primary, unmet))
     return TableView(
         headers=tuple(
             Header(

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from evaluation.method_names import IN_BITS, method_label
-from evaluation.overlays import FRAME, OPACITY, Example, colours, shares
+from evaluation.localization import FRAME
+from evaluation.method_names import method_label
+from evaluation.overlays import OPACITY, Example, colours, measured, scale, shares
 
 _LEVELS = 256
 
@@ -50,7 +51,6 @@ class ImageBrowser:
 
 
 def _film(example: Example) -> dict[str, Any]:
-    heats, tops = shares(example.maps)
     return {
         "image": example.image,
         "finding": example.finding,
@@ -61,20 +61,13 @@ def _film(example: Example) -> dict[str, Any]:
         "maps": {
             method: {
                 "label": method_label(method),
-                "layer": _uri(layer(heat)),
-                "top": _full_colour(method, tops[method]),
-                "note": example.notes.get(method, ""),
+                "layer": _uri(layer(shares(heat))),
+                "top": scale(method, heat).removeprefix("maximum ") or "its own maximum",
+                "note": " · ".join(measured(example, method)),
             }
-            for method, heat in heats.items()
+            for method, heat in example.maps.items()
         },
     }
-
-
-def _full_colour(method: str, top: float) -> str:
-    """What full colour means on a map."""
-    if top <= 0:
-        return "no value above 0"
-    return f"{top:.3g} bits/pixel" if method in IN_BITS else "its own maximum"
 
 
 def layer(share: NDArray[np.floating]) -> Image.Image:

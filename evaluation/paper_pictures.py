@@ -1,7 +1,7 @@
 """What the paper's pictures of films show: Fig. 1 (both sides, score 3) and Fig. 4 (fine maps).
 
-``evaluation.overlays.mosaic`` draws them, as it does Fig. 3a (with ``severity``); which films they
-show is said in ``evaluation.examples``.
+``evaluation.overlays.mosaic`` draws them, as it does Fig. 3a; which films they show is said in
+``evaluation.examples``.
 """
 
 from collections.abc import Sequence
@@ -14,27 +14,27 @@ from evaluation.localization_metrics import weaker_share
 from evaluation.overlays import Example
 
 FIG1_METHODS = ("iba", "inverse_iba")
+FIG1_METHOD = "inverse_iba"  # that the figure is about
 FIG4_METHODS = ("iba", "multilayer_iba")
+FIG4_METHOD = "multilayer_iba"
 FIG4_FINDINGS = ("Mass", "Cardiomegaly")
 
 
 def fig1_row(examples: Sequence[Example]) -> Example:
-    """The samples of one finding on one film as one row, with a number under each map.
+    """The samples of one finding on one film as one row, with a share below each map's other notes.
 
     With boxes: which part of the map's positive mass in them lies on the film's half that has less.
     With zones: which part of all of it lies in the marked ones (``ScoredZones.marked``).
     """
     example = replace(examples[0], boxes=tuple(box for each in examples for box in each.boxes))
     if example.zones is None:
-        shares = _in_lesser_half(example)
-        where = "in the lesser half of the box" + "es" * (len(example.boxes) > 1)
+        shares, where = _in_lesser_half(example), "on the lesser side"
     else:
-        shares = _in_marked_zones(example)
-        where = f"in zones of score {example.zones.marked}"
-    notes = {
-        method: f"{100 * share:.0f} % {where}" if np.isfinite(share) else f"nothing {where}"
-        for method, share in shares.items()
-    }
+        shares, where = _in_marked_zones(example), f"in zones of score {example.zones.marked}"
+    notes = dict(example.notes)
+    for method, share in shares.items():
+        said = f"{100 * share:.0f} % {where}" if np.isfinite(share) else f"nothing {where}"
+        notes[method] = (*notes.get(method, ()), said)
     return replace(example, notes=notes)
 
 

@@ -143,23 +143,29 @@ TABLES = {  # name -> title, caption
 FIGURES = {  # name -> title, caption
     "fig1": (
         "Figure 1: both sides of a finding",
-        "The number under a map says which part of what it holds in the box lies on the half of the"
+        "The last line under a map: which part of what it holds in the box lies on the half of the"
         " film that has less of it: 50 % where both sides count alike.",
+    ),
+    "fig1_lesions": (
+        "Figure 1: several lesions of a finding",
+        "The last line under a map: of its highest pixels, as many as all lesions have, the share"
+        " of the lesion that has least of them. One lesion is fainter than the others.",
     ),
     "fig1_scored": (
         "Figure 1: zones of score 3",
-        "Zones of score 3 are outlined in colour, others in grey.",
+        "Zones of score 3 are outlined in colour, others in grey. The last line under a map: which"
+        " part of it lies in zones of score 3.",
     ),
     "fig2": ("Figure 2: insertion over deletion", "Bars are intervals over patients."),
     "fig3a": (
         "Figure 3a: severity by zone beside Regression IBA",
         "The regressor learnt the sum of the six scores only.",
     ),
-    "fig3b": ("Figure 3b: Sensitivity-N of the regressor", "The band is the interval."),
+    "fig3b": ("Figure 3b: Sensitivity-N of the regressor", "Bars are intervals over patients."),
     "fig4": ("Figure 4: IBA and Multi-layer IBA", ""),
     "table1": ("Mean IoU", "As in Table 1 below."),
     "examples": ("Examples: every method on the same films", ""),
-    "sensitivity_n": ("Sensitivity-N", "The band is the interval."),
+    "sensitivity_n": ("Sensitivity-N", "Bars are intervals over patients."),
     "roc": (
         "Receiver operating characteristic",
         "With the number of films that have the finding; dashed grey: chance.",
@@ -187,7 +193,8 @@ CHAPTERS: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # id, title, tables 
         "where",
         "Where the maps point",
         (
-            *("figure-table1", "table1", "figure-examples", "figure-fig1", "figure-fig4"),
+            *("figure-table1", "table1", "figure-examples", "figure-fig1"),
+            *("figure-fig1_lesions", "figure-fig4"),
             *("localization", "truth", "table3"),
         ),
     ),

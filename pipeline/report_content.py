@@ -20,6 +20,7 @@ from evaluation.html_report import (
     table1_verdict,
 )
 from evaluation.html_tables import markdown_tables
+from evaluation.method_names import method_label
 from pipeline.chapters import CHAPTERS, FIGURES, TABLES
 from pipeline.config import PipelineConfig, section
 from pipeline.progress import seconds_text
@@ -28,15 +29,23 @@ from pipeline.statement import banner_and_statement
 from pipeline.steps.evaluated_films import EvaluatedFilms
 from pipeline.steps.gallery import RECORD
 from pipeline.store import Artifact
+from pipeline.task import DETECTORS, FINDINGS, SEVERITY
+from pipeline.unmet import DAGGER, Unmet
+from pipeline.unmet import TABLE as OPERATING_POINTS
 
 if TYPE_CHECKING:  # it draws with matplotlib, for which no other command waits
     from evaluation.image_browser import ImageBrowser
 
 _PROBLEM_KINDS = 12  # kinds of problems that the report lists; problems.csv holds every single one
+_SCORED_CHAPTER = "brixia"  # of the detectors and the regressor; all others are of the findings
 _DEVIATIONS = "Where the paper, the published code and this project differ: docs/deviations.md."
 _SECONDS = (
     "Seconds of wall time, from start to end of the process that finished the result, whichever run"
     " it was: of work in several processes not their sum, after a resume the last sitting alone."
+)
+_UNMET = (
+    f"{DAGGER} No beta meets this method's rule on validation films (table Operating points): its"
+    " maps are no explanation in its own sense."
 )
 _NEXT_COMMANDS = {
     "make status": "what another run would do, and what it would find in the store",
@@ -90,8 +99,11 @@ def report_content(
     manifests = {title: each.artifact.manifest for title, each in made.items()}
     count = len(pd.read_csv(folders["index findings"] / "images.csv", usecols=["image"]))
     banner, statement = banner_and_statement(config, folders, count)
-    tables = _tables(folder / "tables")
-    figures = _figures(folder, [folders[title] for title in figure_steps(made)], config)
+    named = manifests["tables"]["key_parts"]["settings"]["datasets"]
+    datasets = {task: named[task] for task in (FINDINGS, DETECTORS, SEVERITY) if task in named}
+    unmet = Unmet.read(folder / "tables", config, datasets)
+    tables = _tables(folder / "tables", unmet)
+    figures = _figures(folder, [folders[title] for title in figure_steps(made)], config, unmet)
     blocks: dict[str, ReportTable | ReportFigure] = {each.id: each for each in figures}
     blocks |= tables
     chapters = (
@@ -126,7 +138,8 @@ def report_content(
                 ("shortcuts", shortcuts_verdict),
             )
             if name in tables
-        ),
+        )
+        + ((unmet.sentence(),) if unmet.pairs else ()),
         facts={
             "films": f"{count:,} ({kind if own == 'nih' else own})",
             "side": f"{config.dataset.side} px",
@@ -156,22 +169,23 @@ def report_content(
     )
 
 
-def _tables(folder: Path) -> dict[str, ReportTable]:
-    """By name, those that the run made."""
-    return {
-        name: ReportTable(
-            name,
-            title,
-            caption,
-            pd.read_csv(path, na_values=["n/a"], keep_default_na=False),
-            f"tables/{name}.csv",
-        )
-        for name, (title, caption) in TABLES.items()
-        if (path := folder / f"{name}.csv").exists()
-    }
+def _tables(folder: Path, unmet: Unmet) -> dict[str, ReportTable]:
+    """By name, those that the run made; rows of an unmet operating point are marked."""
+    tables = {}
+    for name, (title, caption) in TABLES.items():
+        if not (path := folder / f"{name}.csv").exists():
+            continue
+        frame = pd.read_csv(path, na_values=["n/a"], keep_default_na=False)
+        marks = unmet.rows(frame, _tasks_of(name))
+        if any(marks) and name != OPERATING_POINTS:
+            frame, caption = frame.assign(unmet=marks), f"{caption} {_UNMET}"
+        tables[name] = ReportTable(name, title, caption, frame, f"tables/{name}.csv")
+    return tables
 
 
-def _figures(folder: Path, steps: list[Path], config: PipelineConfig) -> list[ReportFigure]:
+def _figures(
+    folder: Path, steps: list[Path], config: PipelineConfig, unmet: Unmet
+) -> list[ReportFigure]:
     """Those that the run drew. ``folder``: the run's; ``steps``: of the steps that drew them."""
     figures = []
     for step in steps:
@@ -182,15 +196,23 @@ def _figures(folder: Path, steps: list[Path], config: PipelineConfig) -> list[Re
                 continue
             title, caption = FIGURES[name]
             caption = f"{caption} {drawn['caption']}".strip()
+            if methods := unmet.named(drawn["methods"], _tasks_of(f"figure-{name}")):
+                caption += f" Of {', '.join(map(method_label, methods))}: {_UNMET}"
             path = f"figures/{name}.png"
-            pictures: tuple[Picture, ...] = ()
+            picture = None
             if config.report.embed_images or not drawn["films"]:
-                pictures = (Picture(drawn["alt"], (folder / path).read_bytes()),)
+                picture = Picture(drawn["alt"], (folder / path).read_bytes())
             else:
                 caption = f"Not embedded, for it shows films: {path} in the run's folder. {caption}"
             pdf = f"figures/{name}.pdf" if (folder / f"figures/{name}.pdf").exists() else None
-            figures.append(ReportFigure(f"figure-{name}", title, caption, pictures, pdf))
+            figures.append(ReportFigure(f"figure-{name}", title, caption, picture, pdf))
     return figures
+
+
+def _tasks_of(block: str) -> tuple[str, ...]:
+    """The tasks that a table or figure may show, by its chapter."""
+    of_scored = any(block in blocks for name, _, blocks in CHAPTERS if name == _SCORED_CHAPTER)
+    return (DETECTORS, SEVERITY) if of_scored else (FINDINGS,)
 
 
 def _settings_chapter(config: PipelineConfig) -> ReportSection:
@@ -235,8 +257,9 @@ def _browser(config: PipelineConfig, folders: Mapping[str, Path]) -> "ImageBrows
         folders["pack findings"],
         {method: folders[f"maps findings {method}"] for method in methods},
         hash_ids=config.report.hash_ids,
+        score=config.attribution.score,
         prediction=folders[f"prediction findings {config.train.primary.value}"],
-        tables=folders["tables"],
+        iou=folders["tables"] / "table1_samples.csv",
     )
     limit = config.report.max_images
     each = max(1, limit // evaluated.samples["finding"].nunique())

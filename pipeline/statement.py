@@ -11,6 +11,7 @@ from evaluation.html_report import (
     OWN_STATEMENT,
     PARTIAL_STATEMENT,
     PHANTOM_BANNER,
+    PHANTOM_LIMITS,
     PHANTOM_STATEMENT,
     own_banner,
     partial_banner,
@@ -49,6 +50,7 @@ def banner_and_statement(
     if config.dataset.source is Source.phantoms:
         banner = PHANTOM_BANNER
         sentences = [_PHANTOMS_AND_FILMS if _real_scored(config) else PHANTOM_STATEMENT]
+        sentences.append(PHANTOM_LIMITS)
         sentences.append(f"Phantoms of difficulty {difficulty_name(config.dataset.phantom)}.")
     elif (own := config.dataset.cohort) != "nih":
         banner, sentences = own_banner(own), [OWN_STATEMENT.format(name=own)]

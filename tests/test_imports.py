@@ -34,7 +34,7 @@ FLOORS = {
     "runner": ("runner", "finished_run"),
     "report": (
         *("history", "pseudonyms", "chapters", "statement", "report_content", "run_folder"),
-        *("run", "spreadsheets"),
+        *("run", "spreadsheets", "unmet"),
     ),
     "commands": (
         *("__main__", "compare", "explain", "housekeeping", "report", "status", "tools"),

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from attribution.config import Score
+from pipeline.shards import read_shard_tables
 from pipeline.steps.maps import map_reader
 from pipeline.steps.prediction import read_outputs
 from pipeline.steps.samples import read_samples
+from pipeline.steps.truth import read_truth
 
 if TYPE_CHECKING:
     from evaluation.overlays import Example
@@ -24,8 +27,10 @@ class EvaluatedFilms:
     pack: Path
     maps: Mapping[str, Path]
     named: bool  # whether pictures say which film they show (``report.hash_ids``)
+    score: Score  # that was explained
     probabilities: np.ndarray | None  # (N,), None: what was predicted is no probability
-    iou: pd.Series  # Table 1's, of method and sample; empty where it was not measured
+    iou: pd.Series  # of Table 1 or 2, of method and sample; empty where it was not measured
+    causal: np.ndarray | None  # bool (N, S, S): what the findings change, of phantoms
 
     @classmethod
     def read(
@@ -35,10 +40,13 @@ class EvaluatedFilms:
         maps: Mapping[str, Path],
         *,
         hash_ids: bool,
+        score: Score,
         prediction: Path | None = None,
-        tables: Path | None = None,
+        iou: Path | None = None,
+        causal: Path | None = None,
     ) -> "EvaluatedFilms":
-        """Of finished steps. ``prediction``: a classifier's; ``tables``: where Table 1 may lie."""
+        """Of finished steps. ``prediction``: a classifier's; ``iou``: where the samples of Table 1
+        or 2 may lie; ``causal``: a PhantomTruth's."""
         frame = read_samples(samples)
         probabilities = None
         if prediction is not None:
@@ -46,11 +54,13 @@ class EvaluatedFilms:
             rows = pd.Series(np.arange(len(names)), index=names)[frame["image"]].to_numpy()
             scores = logits[rows, frame["target"].to_numpy()].astype(np.float64)
             probabilities = 1 / (1 + np.exp(-scores))
-        iou = pd.DataFrame({"method": [], "sample": [], "iou": []})
-        if tables is not None and (table := tables / "table1_samples.csv").exists():
-            iou = pd.read_csv(table, na_values=["n/a"])
-        by_map = iou.set_index(["method", "sample"])["iou"]
-        return cls(frame, pack, maps, not hash_ids, probabilities, by_map)
+        ious = pd.DataFrame({"method": [], "sample": [], "iou": []})
+        if iou is not None and iou.exists():
+            ious = pd.read_csv(iou, na_values=["n/a"])
+            ious = ious[ious["primary"]] if "primary" in ious else ious
+        masks = None if causal is None else read_truth(causal)["causal"]
+        by_map = ious.set_index(["method", "sample"])["iou"]
+        return cls(frame, pack, maps, not hash_ids, score, probabilities, by_map, masks)
 
     @property
     def predicted(self) -> np.ndarray:
@@ -58,14 +68,29 @@ class EvaluatedFilms:
         assert self.probabilities is not None
         return self.probabilities
 
+    @property
+    def right(self) -> np.ndarray:
+        """Which of a classifier's samples (N,) are predicted, all of them being there."""
+        from evaluation.examples import RIGHT_PROBABILITY
+
+        return self.predicted >= RIGHT_PROBABILITY
+
+    def iou_of(self, method: str) -> np.ndarray:
+        """IoU (N,) of the method's maps, NaN where it was not measured."""
+        maps = pd.MultiIndex.from_product([[method], self.samples["sample"]])
+        values: np.ndarray = self.iou.reindex(maps).to_numpy(np.float64)
+        return values
+
     def examples(self, positions: Sequence[int], methods: Sequence[str]) -> "list[Example]":
-        """The samples at these positions, each with its own box and the IoU of its maps."""
+        """The samples at these positions, each with its own box and what is known of its maps."""
         from data.packing import PackedFilms
         from evaluation.overlays import Example
 
         chosen = self.samples.iloc[list(positions)]
         films = PackedFilms(self.pack).load(chosen["image"].tolist())
         maps = {method: map_reader(self.maps[method])(positions) for method in methods}
+        notes = {method: self._notes(method) for method in methods}
+        iou = {method: self.iou_of(method) for method in methods}
         predicted, boxed = self.probabilities, "w" in chosen
         return [
             Example(
@@ -76,14 +101,29 @@ class EvaluatedFilms:
                 film=films[number],
                 maps={method: maps[method][number] for method in methods},
                 boxes=((row["x"], row["y"], row["w"], row["h"]),) if boxed else (),
-                notes={
-                    method: f"IoU {self.iou[method, row['sample']]:.2f}"
-                    for method in methods
-                    if (method, row["sample"]) in self.iou.index
+                causal=None if self.causal is None else np.array(self.causal[position]),
+                iou={
+                    method: float(values[position])
+                    for method, values in iou.items()
+                    if np.isfinite(values[position])
                 },
+                notes={method: notes[method][position] for method in methods},
                 hung=True,
             )
             for number, (position, (_, row)) in enumerate(
                 zip(positions, chosen.iterrows(), strict=True)
             )
         ]
+
+    def _notes(self, method: str) -> list[tuple[str, ...]]:
+        """What is predicted of each sample behind the method's bottleneck, where it has one."""
+        told = read_shard_tables(self.maps[method], "diagnostics.csv")
+        if "bottleneck_score" not in told:
+            return [()] * len(told)
+        return [(self._behind(score),) for score in told["bottleneck_score"]]
+
+    def _behind(self, score: float) -> str:
+        if self.score is Score.output:
+            return f"severity behind: {score:.1f}"
+        probability = 1 / (1 + np.exp(-score)) if self.score is Score.logit else score
+        return f"probability behind: {probability:.2f}"

@@ -1,12 +1,20 @@
 """Figures: the pictures of the report, from tables, maps and films."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
+
+from attribution.config import Score
 from pipeline.step import Source, Step, Work
 from pipeline.steps.evaluated_films import EvaluatedFilms
 from pipeline.steps.gallery import DRAWN_BY, Gallery, read_table
+
+LEAST_RECALL = "least_recall"  # of the lesions, at as many pixels as all of them have
+
+if TYPE_CHECKING:
+    from evaluation.overlays import Example
 
 
 @dataclass(frozen=True)
@@ -14,17 +22,19 @@ class Figures(Step):
     """The pictures of the films with boxes, and of the tables.
 
     ``films``: where they are phantoms, of which a contact sheet is made. ``dataset``: what tables
-    call them.
+    call them. ``causal``: what the findings change, of phantoms; ``score``: what was explained.
     """
 
-    version: ClassVar = 6
+    version: ClassVar = 7
     code: ClassVar = DRAWN_BY
     films: Source | None
     pack: Source
     trainings: Mapping[str, Source]
     prediction: Source
     samples: Source
+    causal: Source | None
     maps: Mapping[str, Source]
+    score: Score
     tables: Source
     dataset: str
     examples_per_finding: int
@@ -48,41 +58,108 @@ class Figures(Step):
         gallery.close()
 
     def _films(self, work: Work, gallery: Gallery) -> None:
-        """The mosaic of all methods, and the paper's figures that show films."""
-        from evaluation.examples import (
-            EXAMPLE_RULE,
-            TWO_SIDED_RULE,
-            choose_examples,
-            choose_two_sided,
-        )
-        from evaluation.paper_pictures import FIG1_METHODS, FIG4_FINDINGS, FIG4_METHODS, fig1_row
+        """All methods on a film of each finding, and the paper's figures that show films."""
+        from evaluation.examples import EXAMPLE_RULE, choose_examples
+        from evaluation.method_grid import method_grid
 
         evaluated = EvaluatedFilms.read(
             work[self.samples],
             work[self.pack],
             {method: work[maps] for method, maps in self.maps.items()},
             hash_ids=self.hash_ids,
+            score=self.score,
             prediction=work[self.prediction],
-            tables=work[self.tables],
+            iou=work[self.tables] / "table1_samples.csv",
+            causal=None if self.causal is None else work[self.causal],
         )
-        samples, probabilities = evaluated.samples, evaluated.predicted
-        chosen = choose_examples(samples, probabilities, self.examples_per_finding).tolist()
+        chosen = choose_examples(
+            evaluated.samples, evaluated.predicted, self.examples_per_finding
+        ).tolist()
         examples = evaluated.examples(chosen, list(self.maps))
-        gallery.add_films("examples", examples, EXAMPLE_RULE)
-        if not gallery.lacks(self.maps, FIG1_METHODS, "no figure 1: attribution.methods lacks"):
-            if "x" not in samples:
-                work.note("no figure 1: the films have no boxes")
-            elif both_sides := choose_two_sided(samples, probabilities).tolist():
-                row = fig1_row(evaluated.examples(both_sides, FIG1_METHODS))
-                gallery.add_films("fig1", [row], TWO_SIDED_RULE)
-            else:
-                work.note("no figure 1: no evaluated finding lies on both sides of a film")
-        if not gallery.lacks(self.maps, FIG4_METHODS, "no figure 4: attribution.methods lacks"):
-            findings = samples["finding"].to_numpy()
-            if rows := [row for name in FIG4_FINDINGS for row in chosen if findings[row] == name]:
-                gallery.add_films("fig4", evaluated.examples(rows, FIG4_METHODS), EXAMPLE_RULE)
-            else:
-                work.note(f"no figure 4: no box of {' or '.join(FIG4_FINDINGS)} is evaluated")
+        alt = " ".join(example.describe() for example in examples)
+        grid = method_grid(examples)
+        gallery.add("examples", grid, alt, EXAMPLE_RULE, films=True, methods=self.maps)
+        self._both_sides(work, gallery, evaluated)
+        self._all_lesions(work, gallery, evaluated)
+        self._finer(work, gallery, evaluated)
+
+    def _both_sides(self, work: Work, gallery: Gallery, evaluated: EvaluatedFilms) -> None:
+        """Fig. 1 of the films with boxes."""
+        from evaluation.examples import TWO_SIDED, on_both_sides
+        from evaluation.paper_pictures import FIG1_METHOD, FIG1_METHODS, fig1_row
+
+        samples = evaluated.samples
+        if gallery.lacks(self.maps, FIG1_METHODS, "no figure 1: attribution.methods lacks"):
+            return
+        if "x" not in samples:
+            work.note("no figure 1: the films have no boxes")
+            return
+        two_sided = np.flatnonzero(on_both_sides(samples))
+        # Boxes of a finding on a film are one row, known by the first of them.
+        first = two_sided[~samples.iloc[two_sided].duplicated(["image", "finding"])]
+
+        def row(position: int) -> "Example":
+            of_film = (samples["image"] == samples["image"][position]) & (
+                samples["finding"] == samples["finding"][position]
+            )
+            return fig1_row(evaluated.examples(np.flatnonzero(of_film).tolist(), FIG1_METHODS))
+
+        gallery.add_median_and_worst(
+            "fig1",
+            groups={TWO_SIDED: first},
+            method=FIG1_METHOD,
+            values=evaluated.iou_of(FIG1_METHOD),
+            right=evaluated.right,
+            row=row,
+        )
+
+    def _all_lesions(self, work: Work, gallery: Gallery, evaluated: EvaluatedFilms) -> None:
+        """Fig. 1 of phantoms with several lesions of a finding, which the causal outlines show."""
+        from evaluation.paper_pictures import FIG1_METHOD, FIG1_METHODS
+
+        measured = read_table(work[self.tables], "all_regions_samples")
+        if measured is None or any(method not in self.maps for method in FIG1_METHODS):
+            return  # of phantoms alone
+        if "task" in measured:
+            measured = measured[measured["task"] == "findings"]
+        of_least = measured[measured["metric"] == LEAST_RECALL]
+        recalls = of_least.pivot(index="sample", columns="method", values="value")
+        recalls = recalls.reindex(index=evaluated.samples["sample"], columns=FIG1_METHODS)
+
+        def row(position: int) -> "Example":
+            example = evaluated.examples([position], FIG1_METHODS)[0]
+            notes = {
+                method: (*lines, f"recall of the least: {recalls[method].iloc[position]:.2f}")
+                for method, lines in example.notes.items()
+            }
+            return replace(example, notes=notes)
+
+        least = recalls[FIG1_METHOD].to_numpy(np.float64)
+        gallery.add_median_and_worst(
+            "fig1_lesions",
+            groups={"films with several lesions of a finding": np.flatnonzero(~np.isnan(least))},
+            method=FIG1_METHOD,
+            values=least,
+            right=evaluated.right,
+            row=row,
+            metric="recall of the least lesion",
+        )
+
+    def _finer(self, work: Work, gallery: Gallery, evaluated: EvaluatedFilms) -> None:
+        """Fig. 4."""
+        from evaluation.paper_pictures import FIG4_FINDINGS, FIG4_METHOD, FIG4_METHODS
+
+        if gallery.lacks(self.maps, FIG4_METHODS, "no figure 4: attribution.methods lacks"):
+            return
+        findings = evaluated.samples["finding"].to_numpy()
+        gallery.add_median_and_worst(
+            "fig4",
+            groups={f"boxes of {name}": np.flatnonzero(findings == name) for name in FIG4_FINDINGS},
+            method=FIG4_METHOD,
+            values=evaluated.iou_of(FIG4_METHOD),
+            right=evaluated.right,
+            row=lambda position: evaluated.examples([position], FIG4_METHODS)[0],
+        )
 
     def _tables(self, work: Work, gallery: Gallery) -> None:
         """The pictures of tables; a table that was not asked for has none."""
@@ -93,19 +170,18 @@ class Figures(Step):
         folder = work[self.tables]
         if (table := read_table(folder, "table1")) is not None:
             primary = table[table["primary"]]
-            best = primary.iloc[int(primary["iou"].argmax())]
-            alt = (
-                f"Bars of the mean IoU of {len(primary)} methods and baselines with intervals;"
-                f" the highest is {method_label(best['method'])} with {best['iou']:.3f}."
+            bars = primary.sort_values("iou", ascending=False)
+            alt = "Bars of the mean IoU with intervals: " + "; ".join(
+                f"{method_label(str(row.method))}: {row.iou:.3f}" for row in bars.itertuples()
             )
-            gallery.add("table1", table1_figure(table), alt)
+            gallery.add("table1", table1_figure(table), alt, methods=bars["method"])
         if (table := read_table(folder, "fig2")) is not None:
             alt = "Insertion over deletion area of each method: " + "; ".join(
                 f"{row.dataset}, {method_label(str(row.method))}, {row.baseline}:"
                 f" {row.insertion_auc:.3f} over {row.deletion_auc:.3f}"
                 for row in table.itertuples()
             )
-            gallery.add("fig2", fig2_figure(table), alt)
+            gallery.add("fig2", fig2_figure(table), alt, methods=table["method"].unique())
         if (table := read_table(folder, "sensitivity_n")) is not None:
             gallery.add_sensitivity_n("sensitivity_n", table)
         areas, films = (

@@ -1,28 +1,33 @@
 """The pictures that a step draws, as PNG and PDF, and what is said of each."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from pipeline.step import Source, Work
 from pipeline.store import write_json
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from evaluation.overlays import Example
 
 DRAWN_BY: tuple[str, ...] = (
     "evaluation/classification_charts.py",
     "evaluation/examples.py",
     "evaluation/charts.py",
+    "evaluation/method_grid.py",
     "evaluation/metric_charts.py",
     "evaluation/overlays.py",
     "evaluation/paper_pictures.py",
 )
 RECORD = "figures.json"
-"""name -> alt, caption, films: words, and whether pixels of films are in the picture."""
+"""name -> alt, caption, films, methods: words, whether pixels of films are in the picture, and
+whose maps or numbers it shows."""
 
 
 @dataclass(frozen=True)
@@ -32,21 +37,70 @@ class Gallery:
     work: Work
     record: dict[str, dict[str, Any]] = field(default_factory=dict)
 
-    def add(self, name: str, figure: Any, alt: str, caption: str = "", films: bool = False) -> None:
+    def add(
+        self,
+        name: str,
+        figure: "Figure",
+        alt: str,
+        caption: str = "",
+        films: bool = False,
+        methods: Iterable[str] = (),
+    ) -> None:
+        """``methods``: whose maps or numbers the picture shows."""
         from evaluation.charts import pdf, png
 
         (self.work.folder / f"{name}.png").write_bytes(png(figure))
         (self.work.folder / f"{name}.pdf").write_bytes(pdf(figure))
-        self.describe(name, alt, caption, films)
+        self.describe(name, alt, caption, films, methods)
 
-    def describe(self, name: str, alt: str, caption: str, films: bool) -> None:
-        self.record[name] = {"alt": alt, "caption": caption, "films": films}
+    def describe(
+        self, name: str, alt: str, caption: str, films: bool, methods: Iterable[str] = ()
+    ) -> None:
+        shown = {"alt": alt, "caption": caption, "films": films, "methods": list(methods)}
+        self.record[name] = shown
 
-    def add_films(self, name: str, examples: "Sequence[Example]", rule: str, **how: Any) -> None:
+    def add_median_and_worst(
+        self,
+        name: str,
+        *,
+        groups: Mapping[str, np.ndarray],
+        method: str,
+        values: np.ndarray,
+        right: np.ndarray,
+        row: "Callable[[int], Example]",
+        metric: str = "IoU",
+        predicted: str | None = None,
+    ) -> None:
+        """Of each of ``groups``, by what films are called, the film of the median and of the least
+        value of ``method``: see ``evaluation.examples.median_and_worst``.
+
+        A group holds positions in ``values`` (N,), which are of ``metric``, and ``right`` (N,), in
+        words ``predicted`` (None: a probability of a half). ``row``: what is drawn of a position.
+        Without a film there is no figure, which is noted.
+        """
+        from evaluation.examples import PREDICTED, median_and_worst, median_rule
+        from evaluation.method_names import method_label
         from evaluation.overlays import mosaic
 
+        roles = ("Median film", f"Worst of {method_label(method)}")
+        examples = [
+            replace(row(int(positions[chosen])), role=role)
+            for positions in groups.values()
+            for chosen, role in zip(
+                median_and_worst(values[positions], right[positions]), roles, strict=False
+            )
+        ]
+        films = " and of ".join(groups)
+        if not examples:
+            self.work.note(f"no {name}: of {films} nothing was measured by {method}")
+            return
+        of_method = f"{metric} by {method_label(method)}"
+        caption = median_rule(films, of_method, predicted or PREDICTED)
+        if examples[0].causal is not None:
+            caption += " Blue: the box; white: the pixels that the finding changes."
         alt = " ".join(example.describe() for example in examples)
-        self.add(name, mosaic(examples, **how), alt, rule, films=True)
+        methods = examples[0].maps
+        self.add(name, mosaic(examples), alt, caption, films=True, methods=methods)
 
     def add_sensitivity_n(self, name: str, table: pd.DataFrame) -> None:
         from evaluation.charts import method_label
@@ -56,7 +110,8 @@ class Gallery:
         alt = "Mean correlation over n of each method: " + "; ".join(
             f"{method_label(str(method))}: {value:.3f}" for method, value in means.items()
         )
-        self.add(name, sensitivity_n_figure(table), alt)
+        methods = table["method"].unique()
+        self.add(name, sensitivity_n_figure(table), alt, methods=methods)
 
     def add_trainings(self, trainings: Mapping[str, Source]) -> None:
         """Draws the history of each training; none without epochs."""

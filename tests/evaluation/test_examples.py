@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluation.examples import LEAST_SHARE, choose_examples, choose_scored, choose_two_sided
+from evaluation.examples import (
+    LEAST_SHARE,
+    choose_examples,
+    median_and_worst,
+    mixed_scores,
+    on_both_sides,
+)
 
 
 def by_brute_force(samples: pd.DataFrame, probabilities: list[float], count: int) -> list[int]:
@@ -62,7 +68,7 @@ def boxed(*rows: tuple[str, str, float, float]) -> pd.DataFrame:
     return frame.assign(sample=np.arange(len(rows)), y=300.0, h=100.0)
 
 
-def test_the_two_sided_finding_of_highest_probability_is_shown_with_all_its_boxes():
+def test_a_finding_across_the_middle_or_with_boxes_on_both_sides_is_two_sided():
     samples = boxed(
         ("a", "Mass", 100, 200),  # at the left
         ("b", "Cardiomegaly", 412, 200),  # across the middle
@@ -70,9 +76,7 @@ def test_the_two_sided_finding_of_highest_probability_is_shown_with_all_its_boxe
         ("c", "Effusion", 700, 200),
         ("c", "Mass", 700, 200),  # another finding of the same film
     )
-    assert list(choose_two_sided(samples, [0.9, 0.5, 0.7, 0.7, 0.8])) == [2, 3]
-    assert list(choose_two_sided(samples, [0.9, 0.8, 0.7, 0.7, 0.8])) == [1]
-    assert list(choose_two_sided(samples, [0.9, 0.7, 0.7, 0.7, 0.8])) == [1]  # a tie
+    assert on_both_sides(samples).tolist() == [False, True, True, True, False]
 
 
 @given(
@@ -83,17 +87,34 @@ def test_a_finding_is_two_sided_if_a_quarter_of_its_boxes_is_on_either_side(x, w
     columns = [range(max(int(x), 0), min(int(x + w), 1024)) for *_, x, w in rows]
     left = sum(column < 512 for span in columns for column in span)
     share = min(left, sum(map(len, columns)) - left) / max(sum(map(len, columns)), 1)
-    assert bool(len(choose_two_sided(boxed(*rows), [0.5] * len(rows)))) == (share >= LEAST_SHARE)
+    assert on_both_sides(boxed(*rows)).all() == (share >= LEAST_SHARE)
 
 
-def test_no_film_is_shown_where_none_is_two_sided():
-    assert len(choose_two_sided(boxed(("a", "Mass", 0, 100)), [0.5])) == 0
+@given(
+    values=st.lists(st.integers(0, 64) | st.none(), max_size=25),
+    seed=st.integers(0, 99),
+)
+def test_the_median_film_and_the_worst_of_those_predicted_right_are_shown(values, seed):
+    iou = np.array([np.nan if value is None else value / 64 for value in values])
+    right = np.random.default_rng(seed).random(len(values)) < 0.5
+    chosen = median_and_worst(iou, right)
+    known = np.flatnonzero(~np.isnan(iou))
+    if not len(known):
+        assert chosen == []
+        return
+    distance = np.abs(iou - np.median(iou[known]))
+    assert chosen[0] == min(known, key=lambda i: (distance[i], i))
+    worst = min((i for i in known if right[i]), key=lambda i: (iou[i], i), default=chosen[0])
+    assert chosen[1:] == ([] if worst == chosen[0] else [worst])
 
 
-def test_the_film_with_most_zones_of_score_3_and_other_scores_is_shown():
+def test_values_that_are_not_said_to_be_right_or_wrong_one_by_one_are_refused():
+    with pytest.raises(ValueError, match="right or not"):
+        median_and_worst([0.1, 0.2], [True])
+
+
+def test_films_of_mixed_scores_have_two_zones_of_score_3_and_another_score():
     scores = np.array(
-        [[3, 0, 0, 0, 0, 0], [3, 3, 3, 3, 3, 3], [3, 0, 3, 0, 0, 1], [2, 0, 3, 3, 0, 1]]
+        [[3, 0, 0, 0, 0, 0], [3, 3, 3, 3, 3, 3], [3, 0, 3, 0, 0, 1], [2, 0, 3, 3, 3, 1]]
     )
-    assert choose_scored(scores) == 2
-    assert choose_scored(scores[1:2]) is None
-    assert choose_scored(scores[:0]) is None
+    assert mixed_scores(scores).tolist() == [False, False, True, True]

@@ -60,7 +60,7 @@ def content(**changes: object) -> ReportContent:
                 "localization",
                 "Localisation",
                 (
-                    ReportFigure("t1", "IoU", "Bars.", (Picture("bars of IoU", png()),)),
+                    ReportFigure("t1", "IoU", "Bars.", Picture("bars of IoU", png())),
                     ReportTable("table1", "Table 1", "All boxes.", TABLE1, "tables/table1.csv"),
                 ),
             ),
@@ -127,16 +127,15 @@ def test_markup_in_data_stays_text_wherever_it_stands():
                         HOSTILE,
                         (
                             ReportTable("t", HOSTILE, HOSTILE, hostile_table, HOSTILE),
-                            ReportFigure("f", HOSTILE, HOSTILE, (Picture(HOSTILE, png()),)),
+                            ReportFigure("f", HOSTILE, HOSTILE, Picture(HOSTILE, png())),
                         ),
-                        (HOSTILE,),
                     ),
                 ),
                 problems=ReportTable("problems", HOSTILE, HOSTILE, hostile_table),
                 notes=(HOSTILE,),
                 provenance={HOSTILE: HOSTILE},
                 next_commands={HOSTILE: HOSTILE},
-                browser=browser(image=HOSTILE, finding=HOSTILE, notes={"iba": HOSTILE}),
+                browser=browser(image=HOSTILE, finding=HOSTILE, notes={"iba": (HOSTILE,)}),
             )
         )
     )
@@ -144,7 +143,8 @@ def test_markup_in_data_stays_text_wherever_it_stands():
     assert data == {"type": "application/json", "id": "browser-data"}
     assert script == {}
     (film,) = json.loads(page.text["script"].split("\n")[0])
-    assert film["finding"] == film["image"] == film["maps"]["iba"]["note"] == HOSTILE
+    assert film["finding"] == film["image"] == HOSTILE
+    assert film["maps"]["iba"]["note"].endswith(HOSTILE)
     assert page.text["title"] == f"[{HOSTILE}] {HOSTILE}"
     assert [HOSTILE, HOSTILE] in [[cell.strip() for cell in row] for row in page.rows]
     assert page.all("img")[0]["alt"] == HOSTILE
@@ -166,8 +166,11 @@ def test_nothing_is_loaded_from_outside_the_file():
 
 def test_every_picture_is_embedded_whole_with_words_and_size():
     picture = png(7, 5)
-    figure = ReportFigure("f", "F", "", (Picture("one", picture), Picture("two", png())))
-    page = Page(render_report(content(sections=(ReportSection("s", "S", (figure,)),))))
+    figures = (
+        ReportFigure("f", "F", "", Picture("one", picture)),
+        ReportFigure("g", "G", "", Picture("two", png())),
+    )
+    page = Page(render_report(content(sections=(ReportSection("s", "S", figures),))))
     images = page.all("img")
     assert [image["alt"] for image in images] == ["one", "two"]
     assert base64.b64decode(images[0]["src"].removeprefix("data:image/png;base64,")) == picture
@@ -227,8 +230,8 @@ def test_elements_nest_and_ids_are_unique():
     assert len(ids) == len(set(ids))
 
 
-def test_a_folded_chapter_and_a_figure_without_pictures_keep_their_words():
-    figure = ReportFigure("f", "Fig. 1", "Left out.", (), "figures/f.pdf")
+def test_a_folded_chapter_and_a_figure_without_a_picture_keep_their_words():
+    figure = ReportFigure("f", "Fig. 1", "Left out.", None, "figures/f.pdf")
     section = ReportSection("s", "Deviations", (figure,), folded=True)
     page = Page(render_report(content(sections=(section,))))
     assert not page.all("img")
@@ -311,3 +314,14 @@ def test_the_verdict_on_the_claims_counts_each_outcome():
     text = claims_verdict(table)
     assert "Of 4 comparisons" in text
     assert "1 hold, 1 fail and 2 stay undecided" in text
+
+
+def test_a_row_of_an_unmet_operating_point_bears_a_dagger_that_says_why():
+    frame = pd.DataFrame({"method": ["iba", "lrp"], "iou": [0.1, 0.2], "unmet": [True, False]})
+    section = ReportSection("s", "S", (ReportTable("t", "T", "", frame),))
+    page = Page(render_report(content(sections=(section,))))
+    rows = {row[0].split()[0]: row[0] for row in page.rows if row}
+    assert "†" in rows["IBA"]
+    assert "†" not in rows["LRP"]
+    titles = [attributes.get("title") for attributes in page.all("span")]
+    assert titles.count("the operating point does not meet its rule") == 1

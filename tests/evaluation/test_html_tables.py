@@ -131,3 +131,10 @@ def test_tables_of_a_markdown_text_are_found_by_their_headings():
 def test_a_table_that_cannot_be_read_is_refused_with_its_line(text):
     with pytest.raises(ValueError, match="line"):
         markdown_tables(text)
+
+
+def test_rows_of_unmet_operating_points_are_marked_and_the_mark_is_no_column():
+    table = pd.DataFrame({"method": ["iba", "lrp"], "iou": [0.1, 0.2], "unmet": [True, False]})
+    view = view_table(table)
+    assert [row.unmet for row in view.rows] == [True, False]
+    assert [header.text for header in view.headers] == ["method", "IoU"]

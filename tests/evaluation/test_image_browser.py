@@ -17,7 +17,11 @@ SIDE = 16
 
 
 example = partial(
-    shown.example, SIDE, boxes=((102.4, 0.0, 512.0, 256.0),), notes={"iba": "IoU 0.31"}
+    shown.example,
+    SIDE,
+    boxes=((102.4, 0.0, 512.0, 256.0),),
+    iou={"iba": 0.31},
+    notes={"iba": ("behind: 0.05",)},
 )
 
 
@@ -43,17 +47,15 @@ def test_a_layer_is_opaque_at_its_maximum_and_absent_at_0():
     assert np.asarray(image.convert("RGBA"))[0, :, 3].tolist() == [0, 255]
 
 
-def test_bits_maps_share_a_scale_which_is_named():
+def test_each_map_is_opaque_at_its_own_maximum_which_is_named_where_it_has_a_unit():
     ones = np.ones((SIDE, SIDE), np.float32)
-    maps = {"iba": 0.5 * ones, "inverse_iba": 2 * ones, "lrp": 7 * ones}
+    maps = {"iba": 0.04 * ones, "inverse_iba": 2 * ones, "lrp": 7 * ones}
     film = ImageBrowser("rule", [example(maps=maps, notes={})]).films[0]
     tops = [film["maps"][method]["top"] for method in maps]
-    assert tops == ["2 bits/pixel", "2 bits/pixel", "its own maximum"]
-    opacity = [
-        np.asarray(decoded(film["maps"][method]["layer"]).convert("RGBA"))[0, 0, 3]
-        for method in maps
-    ]
-    assert opacity[0] < opacity[1] == opacity[2] == 255
+    assert tops == ["0.04 bits/pixel", "2 bits/pixel", "its own maximum"]
+    for method in maps:
+        layer = decoded(film["maps"][method]["layer"]).convert("RGBA")
+        assert np.asarray(layer)[0, 0, 3] == 255
 
 
 def test_a_map_without_positive_values_is_said_to_be_empty():
@@ -66,7 +68,8 @@ def test_a_map_without_positive_values_is_said_to_be_empty():
 def test_the_page_gets_plain_values_with_boxes_in_percent():
     film = json.loads(json.dumps(ImageBrowser("rule", [example()]).films))[0]
     assert film["boxes"] == [[10, 0, 50, 25]]
-    assert film["maps"]["iba"]["note"] == "IoU 0.31"
+    bits = example().maps["iba"].sum()
+    assert film["maps"]["iba"]["note"] == f"IoU 0.31 · {bits:.0f} bits · behind: 0.05"
     assert film["headline"] == "Mass · predicted probability 0.83"
 
 

@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.collections import PolyCollection
 
 from evaluation.charts import GREY, png
 from evaluation.metric_charts import fig2_figure, sensitivity_n_figure
@@ -36,6 +35,15 @@ def test_fig_2_has_a_panel_per_baseline_with_each_method_at_its_areas():
     assert png(figure) == png(fig2_figure(fig2()))
 
 
+def test_panels_of_fig_2_stand_two_beside_each_other_and_say_what_replaces_pixels():
+    tables = [fig2().assign(dataset=name) for name in ("nih_phantoms", "brixia_phantoms")]
+    blur, zero, other, _ = fig2_figure(pd.concat(tables)).axes
+    assert blur.get_title() == "nih phantoms, pixels replaced by the blurred film"
+    assert zero.get_title() == "nih phantoms, pixels replaced by mean grey"
+    assert blur.get_subplotspec().rowspan == zero.get_subplotspec().rowspan
+    assert other.get_subplotspec().rowspan.start == 1
+
+
 def test_error_bars_of_fig_2_reach_the_ends_of_both_intervals():
     bar = fig2_figure(fig2()).axes[0].containers[0]
     across, along = (line.get_segments()[0] for line in bar.lines[2])
@@ -61,17 +69,21 @@ def curves():
     )
 
 
-def test_sensitivity_n_is_a_line_with_a_band_per_method_and_the_baseline_is_grey():
+def test_sensitivity_n_is_a_line_with_its_intervals_per_method_and_the_baseline_is_grey():
     figure = sensitivity_n_figure(curves().iloc[::-1])
     (axes,) = figure.axes
-    lines = {line.get_label(): line for line in axes.lines}
-    np.testing.assert_allclose(lines["IBA"].get_xydata(), [[0.001, 0.1], [0.01, 0.3], [0.1, 0.5]])
-    assert lines["Random map"].get_color() == GREY
-    assert lines["IBA"].get_color() != GREY
-    assert sum(isinstance(c, PolyCollection) for c in axes.collections) == 2
+    drawn = {bar.get_label(): bar.lines for bar in axes.containers}
+    line, _, (intervals,) = drawn["IBA"]
+    # Beside each other: the share of pixels is right to a hundredth.
+    expected = [[0.001, 0.1], [0.01, 0.3], [0.1, 0.5]]
+    np.testing.assert_allclose(line.get_xydata(), expected, rtol=0.01)
+    reach = [segment[:, 1] for segment in intervals.get_segments()]
+    np.testing.assert_allclose(reach, [[0, 0.2], [0.2, 0.4], [0.4, 0.6]], atol=1e-12)
+    assert drawn["Random map"][0].get_color() == GREY
+    assert line.get_color() != GREY
     assert axes.get_xscale() == "log"
     labels = [label.get_text() for label in axes.get_xticklabels()]
-    assert {"0.001", "0.01", "0.1"} <= set(labels)
+    assert labels == ["0.001", "0.01", "0.1"]
 
 
 def test_sensitivity_n_without_a_defined_correlation_is_still_a_picture():
@@ -90,7 +102,7 @@ def test_a_figure_without_methods_is_refused(draw):
 def test_no_two_methods_look_alike_however_many_there_are():
     names = [f"method_{number}" for number in range(12)]
     table = curves().iloc[:3].drop(columns="method").merge(pd.Series(names, name="method"), "cross")
-    lines = sensitivity_n_figure(table).axes[0].lines[: len(names)]
+    lines = [bar.lines[0] for bar in sensitivity_n_figure(table).axes[0].containers]
     looks = {(line.get_color(), line.get_marker(), line.is_dashed()) for line in lines}
     assert len(looks) == len(names)
     assert len({(line.get_color(), line.is_dashed()) for line in lines}) == len(names)

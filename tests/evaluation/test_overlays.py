@@ -5,17 +5,20 @@ from functools import partial
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
 from evaluation import charts
 from evaluation.overlays import (
+    COLUMNS,
     PANEL,
     ScoredZones,
     blend,
     by_severity,
     colours,
+    draw_boxes,
     draw_overlay,
     draw_zones,
     mosaic,
@@ -27,10 +30,17 @@ SIDE = 64
 example = partial(shown.example, SIDE)
 
 
+def panels(figure: Figure) -> list[Axes]:
+    """All that show a film, in their order; not the colour bar."""
+    return [axes for axes in figure.axes if not axes.axison]
+
+
 def rendered(film: np.ndarray, heat: np.ndarray | None, *boxes: tuple) -> np.ndarray:
     """RGB of one overlay that fills a figure of 512 px: 1 px is 2 units of the 1024 frame."""
     figure = Figure(figsize=(5.12, 5.12), dpi=100)
-    draw_overlay(figure.add_axes((0, 0, 1, 1)), film, heat, boxes, side=512)
+    axes = figure.add_axes((0, 0, 1, 1))
+    draw_overlay(axes, film, heat, side=512)
+    draw_boxes(axes, boxes)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].astype(int)
@@ -75,28 +85,60 @@ def test_a_film_and_a_map_of_different_sizes_are_refused():
         rendered(example().film, np.zeros((32, 32)))
 
 
-def test_bits_per_pixel_maps_share_one_scale_and_others_have_their_own():
+def test_each_map_reaches_full_colour_at_its_own_maximum_which_is_written_below():
     ramp = np.repeat(np.linspace(0, 1, SIDE, dtype=np.float32)[:, None], SIDE, axis=1)
-    maps = {"iba": 0.04 * ramp, "gradient": 7 * ramp, "inverse_iba": 0.01 * ramp, "random": ramp}
+    maps = {"iba": 0.04 * ramp, "gradient": 7 * ramp, "inverse_iba": 2 * ramp}
     figure = mosaic([example(maps=maps, film=np.zeros((SIDE, SIDE), np.uint8), boxes=())])
-    panels = [axes for axes in figure.axes if not axes.axison]
-    films, gradient, random, iba, inverse = (panel.images[0].get_array() for panel in panels)
-    np.testing.assert_allclose(gradient, random, atol=1e-6)
-    np.testing.assert_allclose(gradient, iba, atol=1e-6)
-    assert inverse.max() < iba.max()
-    assert films.max() == 0
-    relative_bar, bits_bar = (axes for axes in figure.axes if axes.axison)
-    assert [t.get_text() for t in relative_bar.get_yticklabels()][-1] == "1"
-    assert bits_bar.get_ylim() == pytest.approx((0, 0.04))
-    assert {"bits/pixel", "own max.", "IBA", "Gradients"} <= {t.get_text() for t in figure.texts}
+    film, iba, gradient, inverse = (axes.images[0].get_array() for axes in panels(figure))
+    assert film.max() == 0
+    np.testing.assert_allclose(iba, gradient, atol=1e-6)
+    np.testing.assert_allclose(iba, inverse, atol=1e-6)
+    texts = [text.get_text() for text in figure.texts]
+    assert "maximum 0.04 bits/pixel" in texts
+    assert "maximum 2 bits/pixel" in texts
+    assert sum("maximum" in text for text in texts) == 3  # the third is the colour bar's
+
+
+def test_a_mosaic_of_many_methods_goes_on_in_the_next_line():
+    maps = dict.fromkeys("abcdefg", np.ones((SIDE, SIDE), np.float32))
+    figure = mosaic([example(maps=maps)])
+    tops = [round(axes.get_position().y1, 6) for axes in panels(figure)]
+    assert [tops.count(top) for top in sorted(set(tops), reverse=True)] == [COLUMNS, 3]
+    assert (
+        figure.get_figwidth()
+        == mosaic([example(maps=dict.fromkeys("abcd", maps["a"]))]).get_figwidth()
+    )
+
+
+def test_no_words_of_a_panel_reach_into_the_next_panel_or_out_of_the_figure():
+    name = "inverse_iba"
+    notes = ("Detector3 predicts 0.56", "probability behind: 0.05", "100 % in zones of score 3")
+    row = example(
+        maps={name: np.full((SIDE, SIDE), 0.0123, np.float32)} | example().maps,
+        iou={name: 0.31},
+        notes={name: notes},
+        image="1.2.826.0.1.3680043.8.498.25137512.png",
+        role="Worst of Inverse IBA",
+        finding="Pleural_Thickening",
+        hung=True,
+    )
+    figure = mosaic([row])
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    whole = figure.bbox
+    for text in figure.texts:
+        extent = text.get_window_extent()
+        assert whole.x0 <= extent.x0 < extent.x1 <= whole.x1, text.get_text()
+        assert whole.y0 <= extent.y0 < extent.y1 <= whole.y1, text.get_text()
+        if text.get_text() in (*notes, "maximum 0.012 bits/pixel", "IoU 0.31 · 50 bits"):
+            assert extent.width <= PANEL
 
 
 @pytest.mark.parametrize("value", [0, -1])
 def test_maps_without_positive_values_say_so(value):
     maps = dict.fromkeys(("iba", "lrp"), np.full((SIDE, SIDE), value, np.float32))
     figure = mosaic([example(maps=maps)])
-    notes = [text.get_text() for axes in figure.axes for text in axes.texts]
-    assert notes == ["no value above 0"] * 2
+    assert [text.get_text() for text in figure.texts].count("no value above 0") == 2
     assert charts.png(figure)
 
 
@@ -113,7 +155,7 @@ def test_panels_are_pixel_for_pixel_in_the_png():
     png = charts.png(mosaic([example(boxes=())]))
     picture = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
     expected = np.asarray(Image.fromarray(film).resize((PANEL, PANEL), Image.Resampling.BICUBIC))
-    windows = [picture[y : y + PANEL, 14 : 14 + PANEL, 0] for y in range(80, 110)]
+    windows = [picture[y : y + PANEL, 14 : 14 + PANEL, 0] for y in range(80, 120)]
     assert any(np.abs(window.astype(int) - expected).max() <= 1 for window in windows)
 
 
@@ -134,13 +176,15 @@ def test_examples_that_cannot_be_drawn_are_refused_with_the_reason(examples, mes
         mosaic(examples)
 
 
-def test_a_description_names_finding_probability_and_every_method_with_its_unit():
-    maps = {"iba": np.zeros((8, 8), np.float32), "grad_cam": np.zeros((8, 8), np.float32)}
-    text = example(maps=maps).describe()
-    assert "Mass" in text
+def test_a_description_names_finding_probability_and_every_map_with_its_scale_and_notes():
+    maps = {"iba": np.full((8, 8), 0.04, np.float32), "grad_cam": np.zeros((8, 8), np.float32)}
+    known = {"iou": {"iba": 0.31}, "notes": {"iba": ("behind: 0.05",)}}
+    text = example(maps=maps, **known, role="Median film")
+    text = text.describe()
+    assert text.startswith("Median film. Film 00000001_000.png with the box of Mass: Mass")
     assert "0.83" in text
-    assert "own maximum: GradCAM" in text
-    assert "bits/pixel on one scale: IBA" in text
+    assert "IBA, maximum 0.04 bits/pixel, IoU 0.31 · 2.6 bits, behind: 0.05;" in text
+    assert "GradCAM, no value above 0" in text
 
 
 def zones(marked: int | None = None) -> ScoredZones:
@@ -183,13 +227,14 @@ def test_severity_colours_each_zone_by_a_third_of_its_score():
 
 def test_the_row_of_a_scored_film_says_both_severities_and_colours_the_zones():
     row = example(boxes=(), zones=zones(), probability=None, severity=9.34, finding="Severity")
-    figure = mosaic([row], severity=True)
+    figure = mosaic([row])
     texts = [text.get_text() for text in figure.texts]
-    assert "Predicted severity 9.3 of 18 · scored 9 of 18" in texts
-    assert "Severity, 0 to 3 a zone" in texts
+    assert "predicted severity 9.3 of 18 · scored 9 of 18" in texts
+    assert "Scores of the zones, 0 to 3" in texts
     assert "scores 0, 1, 2, 3, 3, 0" in row.describe()
-    with pytest.raises(ValueError, match="no zones"):
-        mosaic([example()], severity=True)
+    film, scores, iba = panels(figure)
+    assert [len(axes.texts) for axes in (film, scores, iba)] == [0, 5, 0]
+    assert [len(axes.collections) for axes in (film, scores, iba)] == [0, 5, 5]
 
 
 def test_sides_are_named_only_where_they_are_known():
@@ -199,23 +244,30 @@ def test_sides_are_named_only_where_they_are_known():
     assert named - unnamed == {"R", "L"}
 
 
-def test_a_maps_note_stands_below_it_and_in_the_description():
-    row = example(notes={"iba": "IoU 0.31"})
-    assert "IoU 0.31" in [text.get_text() for text in mosaic([row]).texts]
-    assert "IBA: IoU 0.31." in row.describe()
+def test_a_maps_notes_stand_below_it_line_by_line():
+    row = example(iou={"iba": 0.31}, notes={"iba": ("first", "second")})
+    heights = {text.get_text(): text.get_position()[1] for text in mosaic([row]).texts}
+    bits = f"IoU 0.31 · {row.maps['iba'].sum():,.0f} bits"
+    order = ["maximum 1 bits/pixel", bits, "first", "second"]
+    assert sorted(order, key=lambda text: -heights[text]) == order
 
 
-def test_every_box_of_a_finding_is_drawn():
-    two = mosaic([example(boxes=((0.0, 0.0, 100.0, 100.0), (500.0, 0.0, 100.0, 100.0)))])
-    assert len(two.axes[0].patches) == 2
-    assert "Film and boxes" in [text.get_text() for text in two.texts]
+def test_boxes_and_the_causal_outline_lie_over_the_maps_and_the_film_is_plain():
+    causal = np.zeros((SIDE, SIDE), bool)
+    causal[8:24, 16:32] = True
+    boxes = ((0.0, 0.0, 100.0, 100.0), (500.0, 0.0, 100.0, 100.0))
+    film, iba = panels(mosaic([example(boxes=boxes, causal=causal)]))
+    assert not film.patches
+    assert not film.collections
+    assert len(iba.patches) == 2
+    (outline,) = iba.collections[0].get_paths()
+    low, high = outline.vertices.min(axis=0), outline.vertices.max(axis=0)
+    np.testing.assert_allclose([low, high], [[256, 128], [512, 384]], atol=16)
 
 
-def test_shares_of_bits_maps_are_of_their_common_maximum():
-    maps = {"iba": np.array([[0.0, 2]]), "inverse_iba": np.array([[1.0, -1]]), "lrp": np.eye(1, 2)}
-    share, tops = shares(maps)
-    assert tops == {"iba": 2, "inverse_iba": 2, "lrp": 1}
-    np.testing.assert_array_equal(share["inverse_iba"], [[0.5, 0]])
+def test_shares_are_of_a_maps_own_maximum():
+    np.testing.assert_array_equal(shares(np.array([[4.0, 2, -1]])), [[1, 0.5, 0]])
+    np.testing.assert_array_equal(shares(np.array([[-1.0, 0]])), [[0, 0]])
 
 
 def test_colours_are_transparent_at_0_and_never_hide_the_film():

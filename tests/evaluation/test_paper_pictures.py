@@ -28,10 +28,10 @@ def example(**changes: object) -> Example:
     return Example(**given | changes)
 
 
-def test_the_lesser_half_of_the_box_is_weighed_by_what_is_drawn():
+def test_the_lesser_side_of_the_box_is_weighed_by_what_is_drawn():
     assert fig1_row([example()]).notes == {
-        "iba": "0 % in the lesser half of the box",
-        "inverse_iba": "25 % in the lesser half of the box",
+        "iba": ("0 % on the lesser side",),
+        "inverse_iba": ("25 % on the lesser side",),
     }
 
 
@@ -39,13 +39,13 @@ def test_all_boxes_of_a_finding_count_as_one_region():
     left, right = (256.0, 256.0, 128.0, 512.0), (600.0, 256.0, 128.0, 512.0)
     row = fig1_row([example(boxes=(left,)), example(sample=1, boxes=(right,))])
     assert row.boxes == (left, right)
-    assert row.notes["inverse_iba"] == "25 % in the lesser half of the boxes"
+    assert row.notes["inverse_iba"] == ("25 % on the lesser side",)
 
 
-def test_a_map_that_is_empty_in_the_box_says_so():
+def test_a_map_that_is_empty_in_the_box_says_so_below_what_else_is_known():
     maps = {"iba": np.zeros((SIDE, SIDE), np.float32)}
-    notes = fig1_row([example(maps=maps)]).notes
-    assert notes == {"iba": "nothing in the lesser half of the box"}
+    notes = fig1_row([example(maps=maps, notes={"iba": ("IoU 0.00",)})]).notes
+    assert notes == {"iba": ("IoU 0.00", "nothing on the lesser side")}
 
 
 @pytest.mark.parametrize(("scores", "share"), [([3, 0, 0, 0, 0, 0], 75), ([3, 3, 0, 0, 0, 0], 100)])
@@ -57,4 +57,4 @@ def test_of_a_scored_film_the_share_of_the_marked_zones_is_written(scores, share
     row = example(
         boxes=(), zones=ScoredZones(masks, np.array(scores), 3), maps={"inverse_iba": inverse}
     )
-    assert fig1_row([row]).notes == {"inverse_iba": f"{share} % in zones of score 3"}
+    assert fig1_row([row]).notes == {"inverse_iba": (f"{share} % in zones of score 3",)}

@@ -50,7 +50,7 @@ def example(sample: int, finding: str, **changes: object) -> Example:
         "film": rng.integers(0, 256, (SIDE, SIDE), dtype=np.uint8),
         "maps": {"iba": heat[0], "grad_cam": heat[1]},
         "boxes": ((256.0, 256.0, 256.0, 256.0),),
-        "notes": {"iba": f"IoU 0.{sample}"},
+        "iou": {"iba": sample / 10},
         "hung": True,
     }
     return Example(**given | changes)
@@ -61,9 +61,7 @@ def content() -> ReportContent:
         {"epoch": [1, 2], "train_loss": [2.0, 1], "val_loss": [2.0, 1], "val_auc": [0.6, 0.7]}
     )
     table = pd.DataFrame({"method": ["iba", "lrp"], "iou": [0.1, 0.3], HOSTILE: [HOSTILE, "b"]})
-    figure = ReportFigure(
-        "f", HOSTILE, "A.", (Picture("two curves", png(training_curves(history))),)
-    )
+    figure = ReportFigure("f", HOSTILE, "A.", Picture("two curves", png(training_curves(history))))
     section = ReportSection("s", "Tables", (ReportTable("t", "T", "", table), figure))
     films = [example(0, "Mass"), example(1, "Nodule"), example(2, "Mass"), example(3, HOSTILE)]
     return ReportContent(
@@ -133,7 +131,7 @@ def test_a_finding_narrows_the_films_and_shows_its_first(page):
     assert options(page, "film") == ["film0.png", "film2.png"]
     page.select_option("#browser-film", label="film2.png")
     caption = page.locator("#browser-caption")
-    assert caption.text_content() == "Mass · predicted probability 0.70 · IBA · IoU 0.2"
+    assert caption.text_content() == "Mass · predicted probability 0.70 · IBA · IoU 0.20 · 32 bits"
     page.select_option("#browser-finding", HOSTILE)
     assert HOSTILE in caption.text_content()
     assert (

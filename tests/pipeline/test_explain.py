@@ -95,7 +95,7 @@ def test_the_most_probable_label_is_explained_and_what_was_done_is_written(outpu
     assert heat.sum() == pytest.approx(record["methods"]["iba"]["diagnostics"]["bits"], rel=1e-4)
     assert record["methods"]["iba"]["unit"] == "bits/pixel"
     with Image.open(out / "overlay.png") as overlay:
-        assert overlay.width > 2 * overlay.height - 200 > SIDE
+        assert overlay.width > overlay.height > SIDE  # the film and the map beside each other
     said = capsys.readouterr().out
     assert all(f"{value:.3f}" in said for value in probabilities.values())
     assert "trained on phantoms" in said

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from attribution.config import Score
 from pipeline.executors.config import ExecutorConfig
 from pipeline.executors.serial import SerialExecutor
 from pipeline.step import Machine, UserFiles, Work
@@ -26,6 +27,7 @@ def test_figures_of_methods_that_did_not_run_are_left_out_with_a_note(tmp_path):
         detector_prediction=here,
         detector_samples=here,
         detector_maps={"iba": here},
+        score=Score.logit,
         severity_prediction=here,
         severity_samples=here,
         severity_maps={},
