@@ -1,4 +1,4 @@
-"""Sensitivity-N: the model's output under random masks once, each method's maps against it."""
+"""Sensitivity-N: the model's output under random masks once per film, each method's maps against it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from pipeline.steps.samples import NAMES, read_samples
 class OutputChanges(Step):
     """How far the output moves under each mask: no map is needed, so it serves all methods."""
 
-    version: ClassVar = 3
+    version: ClassVar = 4
     code: ClassVar = (
         "evaluation/sensitivity_n.py",
         "evaluation/perturbation.py",
@@ -46,8 +46,9 @@ class OutputChanges(Step):
 
         def compute(folder: Path, rows: slice) -> None:
             part = samples.iloc[rows]
+            images, targets, seeds = loaded.images(part), loaded.targets(part), part["seed"]
             changes = output_changes(
-                loaded.probability, loaded.images(part), loaded.targets(part), self.config
+                loaded.probability, images, targets, seeds.tolist(), self.config
             )
             np.save(folder / "changes.npy", changes)
 
@@ -58,7 +59,7 @@ class OutputChanges(Step):
 class SensitivityN(Step):
     """Correlation of one method's maps, summed under each mask, with the changes of the output."""
 
-    version: ClassVar = 3
+    version: ClassVar = 4
     code: ClassVar = ("evaluation/sensitivity_n.py",)
     changes: Source
     samples: Source
@@ -76,12 +77,13 @@ class SensitivityN(Step):
         for first in range(0, len(folders), self.shards):
             parts = [np.load(shard / "changes.npy") for shard in folders[first:][: self.shards]]
             changes = np.concatenate(parts)
-            maps = read(samples["sample"].iloc[done : done + len(changes)].tolist())
-            correlations.append(sensitivity_n(maps, changes, self.config))
+            part_of = samples.iloc[done : done + len(changes)]
+            maps, seeds = read(part_of["sample"].tolist()), part_of["seed"].tolist()
+            correlations.append(sensitivity_n(maps, changes, seeds, self.config))
             done += len(changes)
             work.progress(done, len(samples))
         frame = sensitivity_n_samples(
-            samples[NAMES], np.concatenate(correlations), self.config.points, self.side
+            samples[NAMES], np.concatenate(correlations), self.config, self.side
         )
         frame.to_csv(work.folder / "samples.csv", index=False)
 
