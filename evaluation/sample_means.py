@@ -113,17 +113,25 @@ def rule_table(samples: pd.DataFrame, bootstrap: BootstrapConfig, seed: int) -> 
 
 def fig2_table(samples: pd.DataFrame, bootstrap: BootstrapConfig, seed: int) -> pd.DataFrame:
     """fig2.csv of rows of ``insertion_deletion.insertion_deletion_samples`` with dataset, method
-    and baseline: both areas and their intervals. ``n`` counts the samples that passed the filter.
+    and baseline: both areas, and both relative to the drop from film to blank, with intervals.
+
+    ``score`` and ``blank`` are the means over all films, of which there are ``n``; the relative
+    areas are over the ``n_drop`` films whose score falls far enough.
     """
     by = ["dataset", "method", "baseline"]
-    games = [
-        mean_table(samples, by, bootstrap, seed, f"{game}_auc").rename(
-            columns={"ci_low": f"{game}_ci_low", "ci_high": f"{game}_ci_high"}
-        )
-        for game in ("insertion", "deletion")
-    ]
     counts = ["n", "n_patients", "n_nan"]
-    return games[0].drop(columns=counts).merge(games[1], on=by, validate="one_to_one")
+    table = samples.groupby(by, sort=False)[["score", "blank"]].mean().reset_index()
+    for value in ("insertion_auc", "deletion_auc", "insertion_relative", "deletion_relative"):
+        stem = value.removesuffix("_auc")
+        means = mean_table(samples, by, bootstrap, seed, value).rename(
+            columns={"ci_low": f"{stem}_ci_low", "ci_high": f"{stem}_ci_high"}
+        )
+        if value == "deletion_relative":
+            means = means.rename(columns={"n": "n_drop"}).drop(columns=counts[1:])
+        elif value != "deletion_auc":
+            means = means.drop(columns=counts)
+        table = table.merge(means, on=by, validate="one_to_one")
+    return table[[name for name in table if name not in counts] + counts]
 
 
 def sensitivity_n_table(

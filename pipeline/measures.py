@@ -11,7 +11,7 @@ from pipeline.explained_task import ExplainedTask
 from pipeline.step import Step
 from pipeline.steps.explainer import Explainer
 from pipeline.steps.localization import Localization
-from pipeline.steps.perturbation import EqualArea, InsertionDeletion, OwnMetric, Road
+from pipeline.steps.perturbation import EndScores, EqualArea, InsertionDeletion, OwnMetric, Road
 from pipeline.steps.sanity import Sanity
 from pipeline.steps.sensitivity_n import OutputChanges, SensitivityN
 from pipeline.steps.severity import SeverityMaps
@@ -92,6 +92,23 @@ def _perturbation(
         }
 
     return build
+
+
+def _insertion_deletion(config: PipelineConfig, explained: ExplainedTask) -> ByMethod:
+    settings, name = config.evaluation.insertion_deletion, explained.task.name
+    ends = EndScores(**_model(explained), config=settings, threads=config.threads, label=name)
+    return {
+        method: InsertionDeletion(
+            **_model(explained),
+            maps=maps,
+            ends=ends,
+            config=settings,
+            threads=config.threads,
+            label=f"{name} {method}",
+        )
+        for method, maps in explained.maps.items()
+        if method not in settings.without
+    }
 
 
 def _sensitivity_n(config: PipelineConfig, explained: ExplainedTask) -> ByMethod:
@@ -197,7 +214,7 @@ def _chosen(explained: ExplainedTask, methods: Iterable[str]) -> list[tuple[str,
 METRICS: Mapping[str, Callable[[PipelineConfig, ExplainedTask], ByMethod]] = {
     Metric.localization: _localization,
     Metric.truth: _truth,
-    Metric.insertion_deletion: _perturbation(InsertionDeletion, Metric.insertion_deletion),
+    Metric.insertion_deletion: _insertion_deletion,
     Metric.sensitivity_n: _sensitivity_n,
     Metric.equal_area: _perturbation(EqualArea, Metric.equal_area),
     Metric.sanity: _sanity,

@@ -18,7 +18,7 @@ from evaluation.config import (
 )
 from evaluation.correlation import pcc_samples
 from evaluation.equal_area import equal_area_changes
-from evaluation.insertion_deletion import insertion_deletion
+from evaluation.insertion_deletion import end_scores, insertion_deletion
 from evaluation.localization import cross_fit, iou_curve
 from evaluation.localization_metrics import localization_metrics, weaker_share
 from evaluation.priors import class_prior
@@ -64,7 +64,8 @@ def of_map(heat: np.ndarray, film: torch.Tensor) -> dict[str, object]:
     """Every metric of one map of one film."""
     maps = torch.from_numpy(heat)
     changes = output_changes(score, film, TARGET, [0], SENSITIVITY)
-    curves = insertion_deletion(score, film, TARGET, maps, Baseline.blur, STEPS)
+    ends = end_scores(score, film, TARGET, STEPS)
+    curves = insertion_deletion(score, film, TARGET, maps, ends, Baseline.blur, STEPS)
     return {
         "iou": iou_curve(heat, TRUTH, [0.0, 0.5]),
         "localization": localization_metrics(heat, TRUTH, LocalizationMetricsConfig()).to_numpy(),
@@ -115,7 +116,13 @@ def test_a_map_at_the_edge_has_defined_metrics_without_a_warning(name: str, film
         lambda heat: ssim(heat, MAPS["huge"], 7),
         lambda heat: ssim(MAPS["huge"], heat, 7),
         lambda heat: insertion_deletion(
-            score, FILMS["noise"], TARGET, torch.from_numpy(heat), Baseline.blur, STEPS
+            score,
+            FILMS["noise"],
+            TARGET,
+            torch.from_numpy(heat),
+            end_scores(score, FILMS["noise"], TARGET, STEPS),
+            Baseline.blur,
+            STEPS,
         ),
         lambda heat: input_independence(heat.__getitem__, [0], [0]),
         lambda heat: pcc_samples(pd.DataFrame({"sample": [0]}), heat, ZONES, SCORES),
@@ -143,7 +150,7 @@ def test_a_model_that_answers_no_number_is_an_error_that_names_the_sample(value:
         lambda: equal_area_changes(broken, FILMS["noise"], TARGET, maps, EqualAreaConfig()),
         lambda: road(broken, FILMS["noise"], TARGET, maps, [0], config),
         lambda: output_changes(broken, FILMS["noise"], TARGET, [0], SENSITIVITY),
-        lambda: insertion_deletion(broken, FILMS["noise"], TARGET, maps, Baseline.blur, STEPS),
+        lambda: end_scores(broken, FILMS["noise"], TARGET, STEPS),
     ):
         with pytest.raises(FloatingPointError, match=r"sample\(s\) \[0\]"):
             metric()

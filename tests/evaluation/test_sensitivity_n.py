@@ -51,7 +51,7 @@ def test_set_sizes_are_fractions_of_the_pixels():
 
 @pytest.mark.parametrize("fractions", [[], [0.0], [0.5, 1.0], [1e-9]])
 def test_fractions_that_leave_no_pixel_or_all_are_refused(fractions):
-    with pytest.raises(ValueError, match="evaluation.sensitivity_n.fractions"):
+    with pytest.raises(ValueError, match=r"evaluation\.sensitivity_n\.fractions"):
         set_sizes(SensitivityNConfig(fractions=fractions), SIDE)
 
 
