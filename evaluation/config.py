@@ -71,7 +71,6 @@ class LocalizationMetricsConfig:
 
     # ours: shares of the map's maximum
     fixed_thresholds: list[float] = field(default_factory=lambda: [0.3, 0.5])
-    recall: float = 0.5  # ours: share of the lesion that the smallest area must hold
     area: float = 0.1  # ours: share of the film on which recalls are compared
     heat_floor: float = 0.1  # published code: less heat than this share of the maximum is none
     heat_levels: int = 11  # published code: quantiles 0, 0.1, ..., 1 of the Effective Heat Ratio
@@ -145,9 +144,12 @@ class SensitivityNConfig:
 class SanityConfig:
     """Controls that no explanation of a model may fail."""
 
-    # ours: the cheap ones and the method that the others build on
+    # ours: the cheap ones, and those of the paper
     methods: list[str] = field(
-        default_factory=lambda: ["gradient", "grad_cam", "random", "iba"],
+        default_factory=lambda: [
+            *("gradient", "grad_cam", "random"),
+            *("iba", "inverse_iba", "multilayer_iba"),
+        ],
         metadata={"keyed": False},  # each method has its own results
     )
     max_samples: int | None = None
@@ -173,9 +175,12 @@ class SanityConfig:
 class ROADConfig:
     """Remove and debias (Rong et al. 2022): removed pixels are imputed from their neighbours."""
 
-    # ours: the cheap ones and the method that the others build on
+    # ours: the cheap ones, and those of the paper
     methods: list[str] = field(
-        default_factory=lambda: ["gradient", "grad_cam", "random", "iba"],
+        default_factory=lambda: [
+            *("gradient", "grad_cam", "random"),
+            *("iba", "inverse_iba", "multilayer_iba"),
+        ],
         metadata={"keyed": False},  # each method has its own results
     )
     max_samples: int | None = None
@@ -184,21 +189,6 @@ class ROADConfig:
     noise_std: float = 0.01  # publication
     seed: int = 0
     batch_size: int = field(default=32, metadata={"least": 1})
-
-
-@dataclass(frozen=True)
-class TwinsConfig:
-    """Phantoms with a lesion and its mirrored copy: which methods mark both (paper, Fig. 1)."""
-
-    methods: list[str] = field(
-        default_factory=lambda: ["grad_cam", "iba", "inverse_iba", "random"],
-        metadata={"keyed": False},
-    )
-    # ours: one-sided findings of the lung, which have a place for their copy
-    findings: list[str] = field(
-        default_factory=lambda: ["Infiltration", "Mass", "Nodule", "Pneumonia"]
-    )
-    max_samples: int | None = 32  # of those findings
 
 
 @dataclass(frozen=True)
@@ -239,7 +229,6 @@ class EvaluationConfig:
     sensitivity_n: SensitivityNConfig = field(default_factory=SensitivityNConfig)
     sanity: SanityConfig = field(default_factory=SanityConfig)
     road: ROADConfig = field(default_factory=ROADConfig)
-    twins: TwinsConfig = field(default_factory=TwinsConfig)
     claims: ClaimsConfig = field(default_factory=ClaimsConfig)
 
 

@@ -22,6 +22,8 @@ from evaluation.config import BootstrapConfig
 from evaluation.correlation import pooled_correlation
 from evaluation.paper_tables import paper_value
 
+PAPERS_PCC = "mean_film"
+
 
 def interval_columns(
     name: str,
@@ -64,6 +66,13 @@ def mean_table(
         columns = interval_columns(value, group[value], group["patient"], bootstrap, seed)
         rows.append(dict(zip(by, keys, strict=True)) | columns)
     return pd.DataFrame(rows)
+
+
+def spread_table(samples: pd.DataFrame, bootstrap: BootstrapConfig, seed: int) -> pd.DataFrame:
+    """zone_drops.csv: ``mean_table`` per method and metric, with sd, the deviation over films."""
+    table = mean_table(samples, by := ["method", "metric"], bootstrap, seed)
+    spread = samples.groupby(by, sort=False)["value"].std().rename("sd").reset_index()
+    return table.merge(spread, on=by, validate="one_to_one")
 
 
 def against_random(samples: pd.DataFrame, bootstrap: BootstrapConfig, seed: int) -> pd.DataFrame:
@@ -220,5 +229,8 @@ def pcc_table(
             counts = {"n": len(group), "n_patients": group["patient"].nunique(), "n_nan": 0}
             rows.append({"method": method, "variant": f"pooled_{area}"} | pooled | counts)
     table = pd.DataFrame(rows)
-    table.insert(2, "paper", [paper_value("pcc", str(m), "pcc") for m in table["method"]])
+    # The paper averages over films whose background counts as 0; no other variant is its number.
+    values = [paper_value("pcc", str(method), "pcc") for method in table["method"]]
+    papers = table["variant"] == PAPERS_PCC
+    table.insert(2, "paper", np.where(papers, values, np.nan))
     return table

@@ -7,7 +7,7 @@ from data.config import TestFilms
 from pipeline.config import PipelineConfig
 from pipeline.explained_task import ExplainedTask, explained_task
 from pipeline.keys import DigestCache
-from pipeline.measures import measured_by
+from pipeline.measures import intersection, measured_by
 from pipeline.step import Step
 from pipeline.steps.claims import Claims
 from pipeline.steps.figures import Figures
@@ -89,6 +89,12 @@ def _tables(
         measured=everything,
         samples={name: each.task.samples for name, each in tasks.items()},
         datasets={name: each.task.test.dataset for name, each in tasks.items()},
+        intersections={
+            name: step
+            for name, each in tasks.items()
+            if "localization" in measured[name] and (step := intersection(each))
+        },
+        score=config.attribution.score,
         loss_comparison=_loss_comparison(config, tasks[FINDINGS], measured[FINDINGS]),
         severity=severity.predictions[SEVERITY] if severity else None,
         index=severity.task.learnt.index if severity else None,
