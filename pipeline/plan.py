@@ -7,7 +7,7 @@ from data.config import TestFilms
 from pipeline.config import PipelineConfig
 from pipeline.explained_task import ExplainedTask, explained_task
 from pipeline.keys import DigestCache
-from pipeline.measures import intersection, measured_by
+from pipeline.measures import measured_by
 from pipeline.step import Step
 from pipeline.steps.claims import Claims
 from pipeline.steps.figures import Figures
@@ -17,6 +17,7 @@ from pipeline.steps.shortcuts import Shortcuts
 from pipeline.steps.tables import Tables
 from pipeline.task import DETECTORS, FINDINGS, SEVERITY
 from pipeline.tasks import TABLE3_METHOD, paper_tasks
+from pipeline.truth_measures import intersection
 
 
 @dataclass(frozen=True)
