@@ -85,15 +85,43 @@ def zone_means(
         return (sums / sizes).reshape(len(zones), num_zones + 1)[:, 1:]
 
 
-def zone_spearman(means: NDArray[np.float64], scores: NDArray[np.number]) -> NDArray[np.float64]:
-    """Spearman correlation (N,) over the zones of ``zone_means`` and scores, both (N, Z).
+def zone_pearson(means: NDArray[np.float64], scores: NDArray[np.number]) -> NDArray[np.float64]:
+    """Pearson correlation (N,) over the zones of ``zone_means`` and scores, both (N, Z).
 
     NaN where a zone is missing, or all means or all scores are the same.
     """
-    x, y = (pd.DataFrame(values).rank(axis=1).to_numpy() for values in (means, scores))
+    x, y = means, scores.astype(np.float64)
     sums = [np.ones_like(x), x, y, x * x, y * y, x * y]
-    values = correlation_of(np.stack([s.sum(axis=1) for s in sums], axis=1))
-    return np.where(np.isnan(means).any(axis=1), np.nan, values)
+    return correlation_of(np.stack([s.sum(axis=1) for s in sums], axis=1))
+
+
+def zone_spearman(means: NDArray[np.float64], scores: NDArray[np.number]) -> NDArray[np.float64]:
+    """Spearman correlation (N,), as ``zone_pearson``."""
+    x, y = (pd.DataFrame(values).rank(axis=1).to_numpy() for values in (means, scores))
+    return np.where(np.isnan(means).any(axis=1), np.nan, zone_pearson(x, y))
+
+
+def zone_agreement(
+    means: NDArray[np.float64], other: NDArray[np.number], name: str
+) -> dict[str, NDArray[np.float64]]:
+    """Both correlations (N,), as <name>_spearman and <name>_pearson."""
+    return {
+        f"{name}_spearman": zone_spearman(means, other),
+        f"{name}_pearson": zone_pearson(means, other),
+    }
+
+
+def zone_groups(
+    drops: NDArray[np.float64], scores: NDArray[np.number], highest: int = 3
+) -> dict[str, NDArray[np.float64]]:
+    """Mean drop (N,) over each film's zones of one score from 1 on, as drop_score<score>; NaN where
+    the film has none."""
+    found = {}
+    for score in range(1, highest + 1):
+        here = scores == score
+        with np.errstate(invalid="ignore"):
+            found[f"drop_score{score}"] = np.where(here, drops, 0).sum(axis=1) / here.sum(axis=1)
+    return found
 
 
 def score_group_means(

@@ -61,11 +61,35 @@ def schedule(config: InsertionDeletionConfig, side: int) -> Schedule:
 
 @dataclass(frozen=True)
 class Curves:
-    """float64 scores of N films: of the film itself (N,), and at each state of the games (N, S)."""
+    """float64 scores of N films: of the film itself and of the blank one (N,), and at each state
+    of the games (N, S)."""
 
-    original: NDArray[np.float64]
+    film: NDArray[np.float64]
+    blank: NDArray[np.float64]
     insertion: NDArray[np.float64]
     deletion: NDArray[np.float64]
+
+
+def end_scores(
+    score: Scorer, images: Tensor, targets: Tensor, config: InsertionDeletionConfig
+) -> pd.DataFrame:
+    """Where both games begin or end, whatever the map: N rows of the score of the film, ``film``,
+    and of each baseline by its name."""
+    check_images(images, targets)
+    rows = torch.arange(len(images), device=images.device)
+    nothing = torch.zeros_like(images[:, 0], dtype=torch.bool).flatten(1)
+    films = {"film": images} | {
+        baseline.value: baseline_images(images, baseline, config.blur)
+        for baseline in config.baselines
+    }
+    return pd.DataFrame(
+        {
+            name: replaced_scores(
+                score, each, targets, each, rows, nothing.__getitem__, config.batch_size
+            ).numpy()
+            for name, each in films.items()
+        }
+    )
 
 
 def insertion_deletion(
@@ -73,13 +97,14 @@ def insertion_deletion(
     images: Tensor,
     targets: Tensor,
     maps: Tensor,
+    ends: pd.DataFrame,
     baseline: Baseline,
     config: InsertionDeletionConfig,
 ) -> Curves:
     """Both curves of ``maps`` (N, H, W) on normalised ``images`` (N, 3, H, W), at ``schedule``.
 
     Deletion replaces the highest-ranked pixels of the film by the baseline's, insertion those of
-    the baseline by the film's. Film and baseline, where both games begin or end, are scored once.
+    the baseline by the film's. ``ends``: of ``end_scores``, which no map needs again.
     """
     check_images(images, targets, maps)
     base = baseline_images(images, baseline, config.blur)
@@ -98,31 +123,35 @@ def insertion_deletion(
 
     counts = schedule(config, images.shape[2]).counts
     between = (counts > 0) & (counts < pixels)
-    film, blank = states(np.array([0, pixels]), deleting=True).T
+    film, blank = ends["film"].to_numpy(), ends[baseline.value].to_numpy()
 
     def curve(*, deleting: bool) -> NDArray[np.float64]:
         scores = np.where((counts == 0) == deleting, film[:, None], blank[:, None])
         scores[:, between] = states(counts[between], deleting=deleting)
         return scores
 
-    return Curves(film, curve(deleting=False), curve(deleting=True))
+    return Curves(film, blank, curve(deleting=False), curve(deleting=True))
 
 
 def insertion_deletion_samples(
     samples: pd.DataFrame, curves: Curves, config: InsertionDeletionConfig, side: int
 ) -> pd.DataFrame:
-    """Per-sample rows: the columns of ``samples`` (N rows), score, insertion_auc, deletion_auc.
+    """Per-sample rows: the columns of ``samples`` (N rows), score and blank (of the film and of the
+    baseline), and of each game the area, and the relative area (area - blank) / (score - blank).
 
+    That is what the area is of the way from blank to film; NaN where the score does not fall by
+    ``config.min_drop`` on it: where the blank film is positive too, no order of pixels tells much.
     Samples that score less than ``config.min_score`` are left out.
     """
-    if len(samples) != len(curves.original):
-        raise ValueError(f"{len(samples)} samples, but curves of {len(curves.original)}")
+    if len(samples) != len(curves.film):
+        raise ValueError(f"{len(samples)} samples, but curves of {len(curves.film)}")
     weights = schedule(config, side).weights
-    frame = samples.reset_index(drop=True).assign(
-        score=curves.original,
-        insertion_auc=curves.insertion @ weights,
-        deletion_auc=curves.deletion @ weights,
-    )
+    fall = curves.film - curves.blank
+    drop = np.where(fall >= config.min_drop, fall, np.nan)
+    frame = samples.reset_index(drop=True).assign(score=curves.film, blank=curves.blank)
+    for game, scores in (("insertion", curves.insertion), ("deletion", curves.deletion)):
+        area = scores @ weights
+        frame[f"{game}_auc"], frame[f"{game}_relative"] = area, (area - curves.blank) / drop
     if config.min_score is not None:
         frame = frame[frame["score"] >= config.min_score].reset_index(drop=True)
     return frame

@@ -38,12 +38,6 @@ class RankedHits:
         """Truth among that many highest-ranked pixels."""
         return float(np.interp(pixels, self.pixels, self.hits))
 
-    def pixels_for(self, hits: float) -> float:
-        """The fewest highest-ranked pixels that hold so much of the truth."""
-        j = int(np.searchsorted(self.hits, hits))
-        share = (hits - self.hits[j - 1]) / (self.hits[j] - self.hits[j - 1])
-        return float(self.pixels[j - 1] + share * (self.pixels[j] - self.pixels[j - 1]))
-
     def average_precision(self) -> float:
         """sum_g (R_g - R_{g-1}) P_g over the groups, as in scikit-learn."""
         gained = np.diff(self.hits)
@@ -65,7 +59,6 @@ def localization_metrics(
     - pointing: whether the highest pixel is inside; of several, the share that is.
     - relevance_rank: share of the truth among as many of the highest pixels.
     - recall_at_area: share of the truth among the highest ``config.area`` of the film.
-    - area_at_recall: smallest share of the film that, highest first, holds ``config.recall`` of it.
     - effective_heat_ratio: see the function.
 
     ``names`` say whose map it is in an error. ValueError for a map that is not finite or an empty
@@ -86,16 +79,13 @@ def _ranked_metrics(
 ) -> dict[str, float]:
     ranked, size, pixels = RankedHits.of(values, truth), truth.sum(), len(values)
     among = ranked.hits_among(size)
-    positive = np.maximum(values, 0).astype(np.float64)
-    mass = positive.sum()
     return {
         "iou_box_area": among / (2 * size - among),
         "average_precision": ranked.average_precision(),
-        "mass_in_box": positive[truth].sum() / mass if mass > 0 else np.nan,
+        "mass_in_box": mass_inside(values, truth),
         "pointing": ranked.hits[1] / ranked.pixels[1],
         "relevance_rank": among / size,
         "recall_at_area": ranked.hits_among(config.area * pixels) / size,
-        "area_at_recall": ranked.pixels_for(config.recall * size) / pixels,
     }
 
 
@@ -104,8 +94,9 @@ def weaker_share(
 ) -> NDArray[np.float64]:
     """Share (N,) of the smaller of a map's positive mass in two regions, all (N, H, W), of both.
 
-    0.5 where a map holds both alike, 0 where it holds one alone; NaN where it holds neither.
-    ValueError for a map that is not finite.
+    0.5 where a map holds both alike, 0 where it holds one alone; NaN where it holds neither. Fig. 1
+    prints it; no claim rests on it, for a map that marks everything has 0.5. ValueError for a map
+    that is not finite.
     """
     check_finite(maps)
     positive = np.maximum(maps, 0).astype(np.float64)
@@ -113,6 +104,16 @@ def weaker_share(
     total = masses.sum(axis=0)
     with np.errstate(invalid="ignore"):
         return np.where(total > 0, masses.min(axis=0) / total, np.nan)
+
+
+def mass_inside(values: NDArray[np.floating], truth: NDArray[np.bool_]) -> float:
+    """Share of the positive values of a map that lie in ``truth``, both flat (P,).
+
+    NaN for a map without positive values.
+    """
+    positive = np.maximum(values, 0).astype(np.float64)
+    mass = positive.sum()
+    return float(positive[truth].sum() / mass) if mass > 0 else np.nan
 
 
 def effective_heat_ratio(

@@ -13,6 +13,7 @@ METHOD_LABELS = {
     "regression_iba_mse": "Regression IBA (MSE)",
     "regression_iba_rm": "Regression IBA (RM)",
     "regression_iba_dv": "Regression IBA (DV)",
+    "model": "The model itself",
     "random": "Random map",
     "whole_image": "Whole image",
     "location_prior": "Location prior",

@@ -14,6 +14,8 @@ from evaluation.bootstrap import cross_fit_bootstrap
 from evaluation.config import BootstrapConfig, LocalizationConfig
 from evaluation.localization import cross_fitted_samples
 
+CROSS_FITTED, INTERSECTION = "cross_fitted", "intersection"
+_PAPERS_RULE = {"multilayer_iba": INTERSECTION}
 PAPER_VALUES = Path(__file__).with_name("paper_values.csv")
 
 
@@ -40,6 +42,12 @@ def paper_value(table: str, row: str, column: str) -> float:
     return tables[table].get((row, column), np.nan)
 
 
+def papers_rule(method: str) -> str:
+    """The rule under which a method's IoU is what the paper prints: for Multi-layer IBA the binary
+    intersection of Eq. 7, which no threshold follows."""
+    return _PAPERS_RULE.get(method, CROSS_FITTED)
+
+
 def table1(
     samples: pd.DataFrame,
     curves: Mapping[str, NDArray[np.floating]],
@@ -47,7 +55,7 @@ def table1(
     localization: LocalizationConfig,
     bootstrap: BootstrapConfig,
     seed: int,
-    rule: str = "cross_fitted",
+    rule: str = CROSS_FITTED,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Table 1, a row per method in the order of ``curves``, and the per-sample rows behind it.
 
@@ -57,8 +65,9 @@ def table1(
     chosen on the other fold and applied to fold a (b); ``threshold`` is the mean over the samples
     of the one applied. The interval is over patients, thresholds chosen anew in each resample, the
     same resamples for every method. ``rule`` says what the thresholds are: shares of the maximum
-    (cross_fitted, the primary rule) or bits/pixel (cross_fitted_bits). The second frame: method,
-    sample, image, patient, finding, fold, threshold, iou.
+    (cross_fitted) or bits/pixel (cross_fitted_bits). ``primary`` marks, and ``paper`` stands
+    beside, the row of ``papers_rule``. The second frame: method, sample, image, patient, finding,
+    fold, threshold, iou.
     """
     rows, frames = [], []
     for method, curve in curves.items():
@@ -66,19 +75,20 @@ def table1(
         interval = cross_fit_bootstrap(
             curve, frame["patient"].to_numpy(), frame["fold"].to_numpy(dtype=str), bootstrap, seed
         )
+        is_papers = rule == papers_rule(method)
         applied = frame.groupby("fold")["threshold"].first()
         rows.append(
             {
                 "method": method,
                 "rule": rule,
                 "threshold": frame["threshold"].mean(),
-                "paper": paper_value("table1", method, "iou"),
+                "paper": paper_value("table1", method, "iou") if is_papers else np.nan,
                 "iou": frame["iou"].mean(),
                 "ci_low": interval.low,
                 "ci_high": interval.high,
                 "n": len(frame),
                 "n_patients": frame["patient"].nunique(),
-                "primary": rule == "cross_fitted",
+                "primary": is_papers,
                 "iou_macro": frame.groupby("finding")["iou"].mean().mean(),
                 "threshold_a": applied["a"],
                 "threshold_b": applied["b"],
@@ -103,8 +113,9 @@ def table2(
 
     ``samples``: sample, image, patient, finding (the detector). ``curves``: method -> place
     (``<region>_<lungs>``) -> IoU (N, T), NaN in the rows of samples that have no zone there; these
-    are left out, and ``n`` counts the others. ``primary`` is the paper's place, the first one. The
-    third: what could not be judged, for fewer than two patients have a sample there.
+    are left out, and ``n`` counts the others. ``primary`` is the row of ``papers_rule`` at the
+    paper's place, the first one. The third: what could not be judged, for fewer than two patients
+    have a sample there.
     """
     tables, frames, left_out = [], [], []
     first = next(iter(curves.values()))
@@ -120,8 +131,9 @@ def table2(
                 continue
             of_place = {method: places[place][rows] for method, places in curves.items()}
             table, fitted = table1(here, of_place, thresholds, localization, bootstrap, seed)
-            table["paper"] = [paper_value("table2", detector, m) for m in table["method"]]
-            table["primary"] = place == paper
+            table["primary"] &= place == paper
+            values = [paper_value("table2", detector, method) for method in table["method"]]
+            table["paper"] = np.where(table["primary"], values, np.nan)
             first_columns = {
                 "detector": detector,
                 "method": table["method"],

@@ -22,6 +22,8 @@ from evaluation.config import BootstrapConfig
 from evaluation.correlation import pooled_correlation
 from evaluation.paper_tables import paper_value
 
+PAPERS_PCC = "mean_film"
+
 
 def interval_columns(
     name: str,
@@ -64,6 +66,13 @@ def mean_table(
         columns = interval_columns(value, group[value], group["patient"], bootstrap, seed)
         rows.append(dict(zip(by, keys, strict=True)) | columns)
     return pd.DataFrame(rows)
+
+
+def spread_table(samples: pd.DataFrame, bootstrap: BootstrapConfig, seed: int) -> pd.DataFrame:
+    """zone_drops.csv: ``mean_table`` per method and metric, with sd, the deviation over films."""
+    table = mean_table(samples, by := ["method", "metric"], bootstrap, seed)
+    spread = samples.groupby(by, sort=False)["value"].std().rename("sd").reset_index()
+    return table.merge(spread, on=by, validate="one_to_one")
 
 
 def against_random(samples: pd.DataFrame, bootstrap: BootstrapConfig, seed: int) -> pd.DataFrame:
@@ -113,17 +122,25 @@ def rule_table(samples: pd.DataFrame, bootstrap: BootstrapConfig, seed: int) -> 
 
 def fig2_table(samples: pd.DataFrame, bootstrap: BootstrapConfig, seed: int) -> pd.DataFrame:
     """fig2.csv of rows of ``insertion_deletion.insertion_deletion_samples`` with dataset, method
-    and baseline: both areas and their intervals. ``n`` counts the samples that passed the filter.
+    and baseline: both areas, and both relative to the drop from film to blank, with intervals.
+
+    ``score`` and ``blank`` are the means over all films, of which there are ``n``; the relative
+    areas are over the ``n_drop`` films whose score falls far enough.
     """
     by = ["dataset", "method", "baseline"]
-    games = [
-        mean_table(samples, by, bootstrap, seed, f"{game}_auc").rename(
-            columns={"ci_low": f"{game}_ci_low", "ci_high": f"{game}_ci_high"}
-        )
-        for game in ("insertion", "deletion")
-    ]
     counts = ["n", "n_patients", "n_nan"]
-    return games[0].drop(columns=counts).merge(games[1], on=by, validate="one_to_one")
+    table = samples.groupby(by, sort=False)[["score", "blank"]].mean().reset_index()
+    for value in ("insertion_auc", "deletion_auc", "insertion_relative", "deletion_relative"):
+        stem = value.removesuffix("_auc")
+        means = mean_table(samples, by, bootstrap, seed, value).rename(
+            columns={"ci_low": f"{stem}_ci_low", "ci_high": f"{stem}_ci_high"}
+        )
+        if value == "deletion_relative":
+            means = means.rename(columns={"n": "n_drop"}).drop(columns=counts[1:])
+        elif value != "deletion_auc":
+            means = means.drop(columns=counts)
+        table = table.merge(means, on=by, validate="one_to_one")
+    return table[[name for name in table if name not in counts] + counts]
 
 
 def sensitivity_n_table(
@@ -212,5 +229,8 @@ def pcc_table(
             counts = {"n": len(group), "n_patients": group["patient"].nunique(), "n_nan": 0}
             rows.append({"method": method, "variant": f"pooled_{area}"} | pooled | counts)
     table = pd.DataFrame(rows)
-    table.insert(2, "paper", [paper_value("pcc", str(m), "pcc") for m in table["method"]])
+    # The paper averages over films whose background counts as 0; no other variant is its number.
+    values = [paper_value("pcc", str(method), "pcc") for method in table["method"]]
+    papers = table["variant"] == PAPERS_PCC
+    table.insert(2, "paper", np.where(papers, values, np.nan))
     return table

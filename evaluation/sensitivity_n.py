@@ -4,7 +4,7 @@ For random sets of n pixels, the Pearson correlation per film between the change
 they are replaced and the sum of the map over them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from evaluation.config import SensitivityNConfig
+from evaluation.config import SensitivityNConfig, SetSizes
 from evaluation.localization import check_finite
 from evaluation.perturbation import (
     REFERENCE_SIDE,
@@ -23,26 +23,38 @@ from evaluation.perturbation import (
 )
 
 
-def set_sizes(points: int, side: int) -> NDArray[np.intp]:
+def set_sizes(config: SensitivityNConfig, side: int) -> NDArray[np.intp]:
     """The numbers of pixels n (K,), ascending and different.
 
-    At 224 px int(logspace(0, 4.7, points)), with 50 points the 46 numbers of the published code;
-    elsewhere the same fractions of the pixels, rounded: 1 at least, and one less than all at most,
-    because there is but one set of all pixels.
+    ``fractions``: of the side^2 pixels, rounded. ``published_code``: int(logspace(0, 4.7, 50)), 46
+    different numbers. ValueError for those at another side than 224, and for fractions that leave
+    no pixel or all.
     """
-    published = np.unique(np.logspace(0, 4.7, points).astype(np.intp))
-    fractions = published / REFERENCE_SIDE**2
-    return np.unique(np.rint(fractions * side**2).astype(np.intp).clip(1, side**2 - 1))
+    pixels = side**2
+    if config.sizes is SetSizes.published_code:
+        if side != REFERENCE_SIDE:
+            raise ValueError(
+                f"evaluation.sensitivity_n.sizes=published_code is defined at {REFERENCE_SIDE} px, "
+                f"not at {side}: take sizes=fractions"
+            )
+        return np.unique(np.logspace(0, 4.7, 50).astype(np.intp))
+    sizes = np.unique(np.rint(np.asarray(config.fractions) * pixels).astype(np.intp))
+    if not len(sizes) or sizes[0] < 1 or sizes[-1] >= pixels:
+        raise ValueError(
+            "evaluation.sensitivity_n.fractions must each leave a pixel or more in and out of a "
+            f"set, got {config.fractions} of {pixels} pixels"
+        )
+    return sizes
 
 
-def random_masks(config: SensitivityNConfig, side: int) -> Iterator[NDArray[np.bool_]]:
+def random_masks(config: SensitivityNConfig, side: int, seed: int) -> Iterator[NDArray[np.bool_]]:
     """For each n, ``config.masks`` random sets of n pixels as masks (M, side^2).
 
-    Drawn without replacement from the seed, n and the mask's number only: every film and every
-    method of a run meets the same sets.
+    Drawn without replacement from a sample's ``seed`` and n only: each sample has sets of its own,
+    so that chance is no part that all share, and every method meets the same ones.
     """
-    for n in set_sizes(config.points, side):
-        rng = np.random.default_rng((config.seed, int(n)))
+    for n in set_sizes(config, side):
+        rng = np.random.default_rng((seed, int(n)))
         masks = np.zeros((config.masks, side * side), dtype=bool)
         for mask in masks:
             mask[rng.choice(side * side, n, replace=False, shuffle=False)] = True
@@ -50,53 +62,58 @@ def random_masks(config: SensitivityNConfig, side: int) -> Iterator[NDArray[np.b
 
 
 def output_changes(
-    score: Scorer, images: Tensor, targets: Tensor, config: SensitivityNConfig
+    score: Scorer,
+    images: Tensor,
+    targets: Tensor,
+    seeds: Sequence[int],
+    config: SensitivityNConfig,
 ) -> NDArray[np.float64]:
     """Score of the film less its score with a set replaced, float64 (N, K, M).
 
-    Depends on no map: computed once, it serves every method.
+    Depends on no map: computed once, it serves every method. ``seeds``: of the N samples.
     """
     check_images(images, targets)
-    num, device = len(images), images.device
+    side, device = images.shape[2], images.device
     base = baseline_images(images, config.baseline, config.blur)
-
-    def scores(masks: Tensor) -> Tensor:
-        rows = torch.arange(num, device=device).repeat_interleave(len(masks))
-        which = torch.arange(len(masks), device=device).repeat(num)
-        return replaced_scores(
-            score, images, targets, base, rows, lambda part: masks[which[part]], config.batch_size
-        ).view(num, len(masks))
-
-    side = images.shape[2]
-    original = scores(torch.zeros(1, side * side, dtype=torch.bool, device=device))
-    changes = [
-        original - scores(torch.from_numpy(masks).to(device))
-        for masks in random_masks(config, side)
-    ]
-    return torch.stack(changes, dim=1).numpy()
+    nothing = np.zeros((1, side * side), dtype=bool)
+    changes = []
+    for row, seed in enumerate(seeds):
+        sets = np.concatenate([nothing, *random_masks(config, side, seed)])
+        masks = torch.from_numpy(sets).to(device)
+        rows = torch.full((len(masks),), row, device=device)
+        scores = replaced_scores(
+            score, images, targets, base, rows, masks.__getitem__, config.batch_size
+        ).numpy()
+        changes.append(scores[0] - scores[1:])
+    return np.stack(changes).reshape(len(images), -1, config.masks)
 
 
 def sensitivity_n(
-    maps: NDArray[np.floating], changes: NDArray[np.float64], config: SensitivityNConfig
+    maps: NDArray[np.floating],
+    changes: NDArray[np.float64],
+    seeds: Sequence[int],
+    config: SensitivityNConfig,
 ) -> NDArray[np.float64]:
     """Pearson correlation (N, K) per film and n of ``changes`` with the sums of ``maps`` (N, H, W).
 
-    NaN where the sums or the changes are all the same (the published code counts 0 there).
-    ValueError for a map that is not finite, or changes of other settings.
+    ``seeds``: those of ``output_changes``. NaN where the sums or the changes are all the same (the
+    published code counts 0 there). ValueError for a map that is not finite, or changes of other
+    settings.
     """
     check_finite(maps)
     flat = np.asarray(maps, dtype=np.float64).reshape(len(maps), -1)
-    sizes = set_sizes(config.points, maps.shape[1])
+    sizes = set_sizes(config, maps.shape[1])
     if changes.shape != (len(maps), len(sizes), config.masks):
         raise ValueError(
             f"changes {changes.shape} must be of {len(maps)} maps, {len(sizes)} set sizes and "
             f"{config.masks} masks: they come from other settings"
         )
-    columns = [
-        _pearson(flat @ masks.T.astype(np.float64), changes[:, k])
-        for k, masks in enumerate(random_masks(config, maps.shape[1]))
-    ]
-    return np.stack(columns, axis=1)
+    sums = np.empty_like(changes)
+    for row, seed in enumerate(seeds):
+        for k, masks in enumerate(random_masks(config, maps.shape[1], seed)):
+            sums[row, k] = masks @ flat[row]
+    values = _pearson(sums.reshape(-1, config.masks), changes.reshape(-1, config.masks))
+    return values.reshape(len(maps), len(sizes))
 
 
 def _pearson(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -112,10 +129,10 @@ def _pearson(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float
 
 
 def sensitivity_n_samples(
-    samples: pd.DataFrame, correlations: ArrayLike, points: int, side: int
+    samples: pd.DataFrame, correlations: ArrayLike, config: SensitivityNConfig, side: int
 ) -> pd.DataFrame:
     """Long per-sample rows: the columns of ``samples``, n (pixels), fraction, correlation."""
-    sizes = set_sizes(points, side)
+    sizes = set_sizes(config, side)
     values = np.asarray(correlations)
     if values.shape != (len(samples), len(sizes)):
         raise ValueError(f"correlations {values.shape} of {len(samples)} samples, {len(sizes)} n")

@@ -12,8 +12,8 @@ from data.config import (
 )
 from models.config import Optimizer, TrainConfig
 
-DETECTOR_METRICS = ("insertion_deletion", "equal_area", "sanity", "road")
-SEVERITY_METRICS = ("sensitivity_n",)
+DETECTOR_METRICS = ("insertion_deletion", "equal_area", "all_regions", "sanity", "road")
+SEVERITY_METRICS = ("sensitivity_n", "zone_drops")
 
 
 def _detector_training() -> TrainConfig:

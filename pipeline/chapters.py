@@ -18,8 +18,23 @@ TABLES = {  # name -> title, caption
         "Mean IoU of thresholded maps with the boxes on the films. Maps are divided by their"
         " maximum; the threshold is chosen on the other half of the patients (two-fold cross-"
         "fitting). Grey rows explain nothing: they are what a method must beat. Other rules:"
-        " cross_fitted_bits, a threshold in bits/pixel; fixed, a share of the maximum that"
-        " nobody chose; box_area, as many of the highest pixels as the box has.",
+        " intersection, the binary map of Eq. 7, which needs no threshold; cross_fitted_bits, a"
+        " threshold in bits/pixel; fixed, a share of the maximum that nobody chose; box_area, as"
+        " many of the highest pixels as the box has. score is the mean probability of the films,"
+        " score_behind that behind the method's bottleneck: IBA is to keep it, Inverse IBA to"
+        " leave none.",
+    ),
+    "table1_findings": (
+        "Table 1 by finding",
+        "Mean IoU of each finding's boxes, at the thresholds that were chosen on all findings.",
+    ),
+    "all_regions": (
+        "All regions",
+        "On films with two or more lesions of the finding, or zones of score 3. least_recall: of"
+        " the map's highest pixels, as many as all regions have, the share of the region that has"
+        " least of them. selectivity: the share of these pixels that lies on any region; without"
+        " it an even map of the whole film would look complete. evenness: least over greatest mean"
+        " of the map in a region.",
     ),
     "claims": (
         "Claims",
@@ -34,16 +49,15 @@ TABLES = {  # name -> title, caption
     "localization": (
         "Other localization metrics",
         "Against the boxes, by thresholds that nobody fitted and without a threshold. Means"
-        " over boxes; recall_at_area is the share of the box among the highest 10 % of the film,"
-        " area_at_recall the share of the film that holds half of the box.",
+        " over boxes; recall_at_area is the share of the box among the highest 10 % of the film.",
     ),
     "truth": (
         "Against what truly changes the film",
         "causal: the pixels that change when the finding is taken out of the same film."
-        " planted: the token that goes with a label, on the films that hold it. twins: films"
-        " with a second, mirrored copy of the lesion; weaker_share is 0.5 where a map holds both"
-        " alike and 0 where it holds one alone (the paper's Fig. 1). The difference is paired"
-        " with the random map of the same sample.",
+        " causal_one_spread: the same, the maps of IBA's taps first smoothed to the point-spread"
+        " of the coarsest, so that a finer grid alone wins nothing. planted: the token that goes"
+        " with a label, on the films that hold it. The difference is paired with the random map of"
+        " the same sample.",
     ),
     "shortcuts": (
         "Shortcut audit",
@@ -65,7 +79,10 @@ TABLES = {  # name -> title, caption
     "fig2": (
         "Figure 2",
         "Areas under the curve of the predicted probability while pixels are inserted into the"
-        " baseline, or deleted from the film, the highest first.",
+        " baseline, or deleted from the film, the highest first. score and blank: the mean"
+        " probability of the films and of the baseline alone. relative: the area's share of the"
+        " way from blank to film, over the n_drop films whose probability falls by 0.05 or more on"
+        " it; on the others a blank film looks ill too, and no order of pixels tells much.",
     ),
     "equal_area": (
         "Equal-area removal",
@@ -114,6 +131,14 @@ TABLES = {  # name -> title, caption
         "zone_spearman: rank correlation of a map's mean in each of the six zones with their"
         " scores. relative_mean_score: mean of a film's zones of that score over the mean of all"
         " its zones.",
+    ),
+    "zone_drops": (
+        "What the regressor knows of the zones",
+        "Over the six zones of a film, as a mean over films; sd is the deviation between films."
+        " model: how far the predicted score falls when a zone is made healthy (drop_score, by the"
+        " zone's score), and how that goes with the scores (scores_). Methods: how a map's zone"
+        " means go with these falls (drops_) and with the scores (scores_). mean_severity knows"
+        " where zones are usually ill, on other patients.",
     ),
     "fig3b": (
         "Figure 3b",
@@ -195,7 +220,7 @@ CHAPTERS: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # id, title, tables 
         (
             *("figure-table1", "table1", "figure-examples", "figure-fig1"),
             *("figure-fig1_lesions", "figure-fig4"),
-            *("localization", "truth", "table3"),
+            *("table1_findings", "localization", "truth", "all_regions", "table3"),
         ),
     ),
     (
@@ -211,7 +236,7 @@ CHAPTERS: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # id, title, tables 
         "Films with zone scores",
         (
             *("table2", "figure-fig1_scored", "figure-fig3a", "pcc", "zones", "figure-fig3b"),
-            *("fig3b", "severity", "zone_localization", "brixia_diagnostics"),
+            *("zone_drops", "fig3b", "severity", "zone_localization", "brixia_diagnostics"),
         ),
     ),
     (

@@ -20,7 +20,7 @@ from attribution.config import (
     BottleneckConfig,
 )
 from data.config import OWN_COHORTS, DatasetConfig, LungSource, ScoredFilms, TestFilms
-from evaluation.config import CurveRule, EvaluationConfig, Metric
+from evaluation.config import CurveRule, EvaluationConfig, Metric, SetSizes
 from evaluation.own_metrics import OWN_METRICS
 from models.config import (
     LOGGER_PACKAGES,
@@ -131,6 +131,15 @@ def evaluation_problems(config: EvaluationConfig, data: DatasetConfig) -> Proble
             f"{data.side}: the published code's curves are defined at 224 px"
             " (evaluation.insertion_deletion.rule=full scales)",
         )
+    masks = config.sensitivity_n
+    if masks.sizes is SetSizes.published_code and data.side != 224:
+        yield (
+            "dataset.side",
+            f"{data.side}: the published code's set sizes are defined at 224 px"
+            " (evaluation.sensitivity_n.sizes=fractions scales)",
+        )
+    if not masks.fractions or not all(0 < fraction < 1 for fraction in masks.fractions):
+        yield "evaluation.sensitivity_n.fractions", f"between 0 and 1, not {masks.fractions}"
     taken = sorted(set(OWN_METRICS) & set(Metric))
     if taken:
         yield "evaluation.metrics", f"{', '.join(taken)} is a metric of the project"

@@ -4,19 +4,15 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from evaluation.config import Metric
-from evaluation.method_names import IN_BITS
 from evaluation.own_metrics import OWN_METRICS
+from pipeline import truth_measures
 from pipeline.config import PipelineConfig
 from pipeline.explained_task import ExplainedTask
 from pipeline.step import Step
-from pipeline.steps.localization import Localization
-from pipeline.steps.perturbation import EqualArea, InsertionDeletion, OwnMetric, Road
+from pipeline.steps.perturbation import EndScores, EqualArea, InsertionDeletion, OwnMetric, Road
 from pipeline.steps.sanity import Sanity
 from pipeline.steps.sensitivity_n import OutputChanges, SensitivityN
-from pipeline.steps.severity import SeverityMaps
-from pipeline.steps.twins import Twins
-
-ByMethod = dict[str, Step]
+from pipeline.truth_measures import ByMethod
 
 
 def measured_by(config: PipelineConfig, explained: ExplainedTask) -> dict[str, ByMethod]:
@@ -28,47 +24,6 @@ def measured_by(config: PipelineConfig, explained: ExplainedTask) -> dict[str, B
         if steps:
             found[metric] = steps
     return found
-
-
-def _localization(config: PipelineConfig, explained: ExplainedTask) -> ByMethod:
-    """IoU and more with the task's truth, of maps and of priors, which do not see the film."""
-    task, evaluation = explained.task, config.evaluation
-    assert task.truth is not None
-    return {
-        method: Localization(
-            samples=task.samples,
-            truth=task.truth,
-            maps=explained.maps.get(method),
-            prior=None if method in explained.maps else method,
-            thresholds=evaluation.localization.thresholds,
-            metrics=evaluation.localization_metrics,
-            metric_places=task.places,
-            in_bits=task.in_bits and method in IN_BITS,
-            label=f"{task.name} {method}",
-        )
-        for method in (*explained.maps, *task.priors)
-    }
-
-
-def _truth(config: PipelineConfig, explained: ExplainedTask) -> ByMethod:
-    """Localization of the pixels that truly change the film; of phantoms alone."""
-    task = explained.task
-    if task.causal is None:
-        return {}
-    return {
-        method: Localization(
-            samples=task.samples,
-            truth=task.causal,
-            maps=maps,
-            prior=None,
-            thresholds=None,
-            metrics=config.evaluation.localization_metrics,
-            metric_places=None,
-            in_bits=False,
-            label=f"{task.name} truth {method}",
-        )
-        for method, maps in explained.maps.items()
-    }
 
 
 def _perturbation(
@@ -91,6 +46,23 @@ def _perturbation(
         }
 
     return build
+
+
+def _insertion_deletion(config: PipelineConfig, explained: ExplainedTask) -> ByMethod:
+    settings, name = config.evaluation.insertion_deletion, explained.task.name
+    ends = EndScores(**_model(explained), config=settings, threads=config.threads, label=name)
+    return {
+        method: InsertionDeletion(
+            **_model(explained),
+            maps=maps,
+            ends=ends,
+            config=settings,
+            threads=config.threads,
+            label=f"{name} {method}",
+        )
+        for method, maps in explained.maps.items()
+        if method not in settings.without
+    }
 
 
 def _sensitivity_n(config: PipelineConfig, explained: ExplainedTask) -> ByMethod:
@@ -130,44 +102,6 @@ def _sanity(config: PipelineConfig, explained: ExplainedTask) -> ByMethod:
     }
 
 
-def _twins(config: PipelineConfig, explained: ExplainedTask) -> ByMethod:
-    """A lesion and its mirrored copy, rendered: of phantoms alone."""
-    task, settings, phantoms = explained.task, config.evaluation.twins, explained.task.test.phantoms
-    if phantoms is None:
-        return {}
-    steps: ByMethod = {}
-    for method, _ in _chosen(explained, settings.methods):
-        explain = explained.explainers[method]
-        steps[method] = Twins(
-            **_model(explained),
-            films=phantoms,
-            explainer=explain,
-            statistics={tap: explained.statistics[tap] for tap in explain.taps},
-            config=settings,
-            side=config.dataset.side,
-            threads=config.threads,
-            label=f"{task.name} {method}",
-        )
-    return steps
-
-
-def _severity(config: PipelineConfig, explained: ExplainedTask) -> ByMethod:
-    """Correlation of maps with the severity of the zones (PCC)."""
-    task = explained.task
-    assert task.zones is not None
-    zones = next(iter(task.zones.values()))
-    return {
-        method: SeverityMaps(
-            samples=task.samples,
-            zones=zones,
-            maps=explained.maps.get(method),
-            prior=None if method in explained.maps else method,
-            label=method,
-        )
-        for method in (*explained.maps, *task.priors)
-    }
-
-
 def _own(config: PipelineConfig, explained: ExplainedTask, metric: str) -> ByMethod:
     """A metric that a user's own file registered."""
     return {
@@ -194,13 +128,15 @@ def _chosen(explained: ExplainedTask, methods: Iterable[str]) -> list[tuple[str,
 
 
 METRICS: Mapping[str, Callable[[PipelineConfig, ExplainedTask], ByMethod]] = {
-    Metric.localization: _localization,
-    Metric.truth: _truth,
-    Metric.insertion_deletion: _perturbation(InsertionDeletion, Metric.insertion_deletion),
+    Metric.localization: truth_measures.localization,
+    Metric.truth: truth_measures.truth,
+    Metric.insertion_deletion: _insertion_deletion,
     Metric.sensitivity_n: _sensitivity_n,
     Metric.equal_area: _perturbation(EqualArea, Metric.equal_area),
     Metric.sanity: _sanity,
     Metric.road: _perturbation(Road, Metric.road),
-    Metric.twins: _twins,
-    "severity": _severity,  # of the severity task alone
+    Metric.one_spread: truth_measures.one_spread,
+    Metric.all_regions: truth_measures.all_regions,
+    Metric.zone_drops: truth_measures.zone_drops,
+    "severity": truth_measures.severity,  # of the severity task alone
 }

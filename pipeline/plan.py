@@ -17,6 +17,7 @@ from pipeline.steps.shortcuts import Shortcuts
 from pipeline.steps.tables import Tables
 from pipeline.task import DETECTORS, FINDINGS, SEVERITY
 from pipeline.tasks import TABLE3_METHOD, paper_tasks
+from pipeline.truth_measures import intersection
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,12 @@ def _tables(
         measured=everything,
         samples={name: each.task.samples for name, each in tasks.items()},
         datasets={name: each.task.test.dataset for name, each in tasks.items()},
+        intersections={
+            name: step
+            for name, each in tasks.items()
+            if "localization" in measured[name] and (step := intersection(each))
+        },
+        score=config.attribution.score,
         loss_comparison=_loss_comparison(config, tasks[FINDINGS], measured[FINDINGS]),
         operating_points={
             f"{name} {loss}" if each.task.classifies else name: points

@@ -45,7 +45,7 @@ def _findings(config: PipelineConfig, digests: DigestCache) -> Task:
     models, before = _classifiers(config, films, cohort, labels)
     phantoms = films.phantoms
     unknown = {
-        *(() if phantoms else ("truth", "twins")),  # real films do not come with their truth
+        *(() if phantoms else ("truth", "one_spread")),  # real films do not come with their truth
         *(() if boxed else ("localization",)),
     }
     side, rounding = data.side, evaluation.localization.box_rounding

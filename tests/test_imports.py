@@ -29,7 +29,10 @@ FLOORS = {
         *("config", "brixia_config", "conf_files", "overrides"),
         *("config_checks", "film_checks"),
     ),
-    "tasks": ("task", "user_films", "explained_task", "measures", "scored_tasks", "tasks"),
+    "tasks": (
+        *("task", "user_films", "explained_task", "scored_tasks", "tasks"),
+        *("measures", "truth_measures"),
+    ),
     "plan": ("plan", "differences"),
     "runner": ("runner", "finished_run"),
     "report": (

@@ -30,17 +30,6 @@ def pair_of(film: NDArray[np.uint8], change: NDArray[np.uint8]) -> Pair:
     return Pair(film, film - change, causal_mask(film, change))
 
 
-def twin_of(pair: Pair) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """The film with the finding a second time, mirrored into the other lung, and where the copy is.
-
-    Two lesions that are equal to the pixel: whoever explains a prediction by one of them alone has
-    left out one that says as much. Greys beyond 0 and 255 are clipped.
-    """
-    change = pair.film.astype(np.int16) - pair.without
-    twin = np.clip(pair.film + change[:, ::-1], 0, 255).astype(np.uint8)
-    return twin, pair.causal[:, ::-1]
-
-
 def read_pair(folder: Path, image: str, finding: str) -> Pair:
     """The pair of a test film of a rendered phantom set and a finding on it.
 

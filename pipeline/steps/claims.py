@@ -10,8 +10,9 @@ import pandas as pd
 from evaluation.config import BootstrapConfig, ClaimsConfig
 from models.config import Loss
 from pipeline.step import Source, Step, Work
-from pipeline.steps.localization import read_curves
+from pipeline.steps.localization import ONE_SPREAD, read_curves
 from pipeline.steps.rows import read_rows
+from pipeline.steps.truth import CAUSAL
 
 if TYPE_CHECKING:
     from evaluation.verdicts import Curves, Finding
@@ -28,7 +29,7 @@ class Claims(Step):
     ``zone_localization``: on the films that ``scored_dataset`` names, if there are any.
     """
 
-    version: ClassVar = 3
+    version: ClassVar = 4
     code: ClassVar = (
         "evaluation/claims.py",
         "evaluation/verdicts.py",
@@ -113,8 +114,13 @@ def observations(rows: pd.DataFrame, names: Names, zones: str) -> pd.DataFrame:
         model=rows["task"].map({task: model for task, (_, model) in names.items()}),
     )
     table, place = rows["table"], rows["place"]
-    plain = rows[table.isin(["table1", "localization", "equal_area", "pcc", "zones"])]
-    twins = rows[(table == "truth") & (place == "twins")]
+    plain = rows[
+        table.isin(["table1", "localization", "equal_area", "pcc", "zones"])
+        | table.isin(["all_regions", "zone_drops"])
+    ]
+    causal = rows[(table == "truth") & place.isin([CAUSAL, ONE_SPREAD])]
+    suffix = causal["place"].map({CAUSAL: "_causal", ONE_SPREAD: "_one_spread"})
+    causal = causal.assign(metric=causal["metric"] + suffix)
     games = rows[table == "fig2"]
     games = games.assign(metric=games["metric"] + "_" + games["place"])
     pixels = rows[table.isin(["sensitivity_n", "fig3b"])]
@@ -126,7 +132,7 @@ def observations(rows: pd.DataFrame, names: Names, zones: str) -> pd.DataFrame:
     single = single[single["finding"].isin(judged)].sort_values("finding", kind="stable")
     single = single.assign(where=single["where"] + " " + single["finding"])
 
-    observed = pd.concat([single, plain, twins, games, means], ignore_index=True)
+    observed = pd.concat([single, plain, causal, games, means], ignore_index=True)
     order = {task: number for number, task in enumerate(names)}
     observed = observed.sort_values("task", key=lambda tasks: tasks.map(order), kind="stable")
     told = plain[(plain["table"] == "pcc") & (plain["metric"] == "severity")]

@@ -13,10 +13,12 @@ from evaluation.priors import PRIORS
 from pipeline.step import Source, Step, Work
 from pipeline.steps.maps import map_shards
 from pipeline.steps.samples import NAMES, read_samples, sample_names
-from pipeline.steps.truth import BOX, read_lungs_of, read_truth
+from pipeline.steps.truth import BOX, CAUSAL, read_lungs_of, read_truth
 
 LUNG_MASK = "lung_mask"
 """Beside ``PRIORS``, the prior of a ZoneTruth: the lungs whose zones the truth is made of."""
+ONE_SPREAD = "causal_one_spread"
+"""The place of causal pixels where maps were brought to one point-spread first."""
 _ROWS = 64  # maps of a prior held at a time
 
 Batches = Iterator[tuple[np.ndarray, np.ndarray]]
@@ -66,7 +68,11 @@ class Localization(Step):
                 curves[name][place] = np.full((len(samples), len(grid)), np.nan)
             if not (measured or grids):
                 continue
-            for rows, maps in self._batches(work, samples, place, masks):
+            maps_of = None if self.maps is None else work[self.maps]
+            known = np.flatnonzero(masks.any(axis=(1, 2)))
+            for rows, maps in map_batches(
+                maps_of, self.prior, work[self.truth], place, masks, samples, known
+            ):
                 asked = samples.iloc[rows]
                 names, inside = sample_names(asked), np.asarray(masks[rows])
                 for name, (grid, scale) in grids.items():
@@ -91,18 +97,27 @@ class Localization(Step):
         relative = {"curves": (threshold_grid(self.thresholds), None)}
         return relative | ({"curves_bits": (BITS_PER_PIXEL, 1.0)} if self.in_bits else {})
 
-    def _batches(self, work: Work, samples: pd.DataFrame, place: str, masks: np.ndarray) -> Batches:
-        """The maps of all samples whose truth is not empty."""
-        indices = np.flatnonzero(masks.any(axis=(1, 2)))
-        if self.maps is not None:
-            return _stored(work[self.maps], indices)
-        if self.prior == LUNG_MASK:
-            lungs = read_lungs_of(work[self.truth], place)
-            return _made(indices, lambda part: lungs[indices[part]].astype(np.float32))
-        assert self.prior is not None
-        patients, findings = (samples[name].to_numpy()[indices] for name in ("patient", "finding"))
-        prior = PRIORS[self.prior](lambda part: masks[indices[part]], patients, findings)
-        return _made(indices, prior)
+
+def map_batches(
+    maps: Path | None,
+    prior: str | None,
+    truth: Path,
+    place: str,
+    masks: np.ndarray,
+    samples: pd.DataFrame,
+    indices: np.ndarray,
+) -> Batches:
+    """The maps of the samples at ``indices``, of a finished step or of a prior that knows only
+    where ``masks``, those of ``place`` in the finished ``truth``, lie on these samples."""
+    if maps is not None:
+        return _stored(maps, indices)
+    if prior == LUNG_MASK:
+        lungs = read_lungs_of(truth, place)
+        return _made(indices, lambda part: lungs[indices[part]].astype(np.float32))
+    assert prior is not None
+    patients, findings = (samples[name].to_numpy()[indices] for name in ("patient", "finding"))
+    made = PRIORS[prior](lambda part: masks[indices[part]], patients, findings)
+    return _made(indices, made)
 
 
 def _stored(folder: Path, indices: np.ndarray) -> Batches:
@@ -126,6 +141,46 @@ def read_curves(folder: Path, name: str = "curves") -> dict[str, np.ndarray]:
     such a truth. ``name``: curves, or curves_bits at absolute thresholds."""
     with np.load(folder / f"{name}.npz") as stored:
         return {place: stored[place] for place in stored.files}
+
+
+@dataclass(frozen=True)
+class OneSpread(Step):
+    """One tap's maps against what truly changes a phantom, smoothed to the point-spread of the
+    coarsest of the ``taps`` that are compared. Each has the sigma of its bottleneck, in cells at
+    224 px."""
+
+    version: ClassVar = 1
+    code: ClassVar = ("evaluation/point_spread.py", "evaluation/localization_metrics.py")
+    samples: Source
+    truth: Source
+    maps: Source
+    tap: tuple[str, float]
+    taps: tuple[tuple[str, float], ...]
+    side: int
+
+    def run(self, work: Work) -> None:
+        from evaluation.localization_metrics import RankedHits, mass_inside
+        from evaluation.perturbation import REFERENCE_SIDE
+        from evaluation.point_spread import at_point_spread, point_spread
+        from models.densenet import CELL
+
+        samples, truth = read_samples(work[self.samples]), read_truth(work[self.truth])[CAUSAL]
+        spreads = {
+            tap: point_spread(CELL[tap[0]], tap[1] * self.side / REFERENCE_SIDE)
+            for tap in self.taps
+        }
+        own, wanted = spreads[self.tap], max(spreads.values())
+        values = []
+        rows = np.flatnonzero(truth.any(axis=(1, 2)))
+        for part, maps in _stored(work[self.maps], rows):
+            for heat, inside in zip(at_point_spread(maps, own, wanted), truth[part], strict=True):
+                flat = heat.ravel(), inside.ravel()
+                precision = RankedHits.of(*flat).average_precision()
+                values.append((precision, mass_inside(*flat)))
+            work.progress(int(part[-1]) + 1, len(samples))
+        frame = samples.iloc[rows][NAMES].assign(place=ONE_SPREAD)
+        frame[["average_precision", "mass_in_box"]] = values
+        frame.to_csv(work.folder / "samples.csv", index=False)
 
 
 @dataclass(frozen=True)

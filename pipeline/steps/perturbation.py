@@ -19,6 +19,13 @@ if TYPE_CHECKING:  # torch is imported when a step runs
     from pipeline.steps.loaded_model import LoadedModel
 
 
+def first_samples(folder: Path, max_samples: int | None) -> pd.DataFrame:
+    """The samples of a finished step that a costly metric takes; None takes all."""
+    from evaluation.sampling import first_turns
+
+    return first_turns(read_samples(folder), max_samples)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Perturbation(Step):
     """One method's maps, measured by how the model answers: what the steps below share.
@@ -43,9 +50,14 @@ class Perturbation(Step):
     ) -> pd.DataFrame:
         """Rows that begin with NAMES, of some samples and their maps (n, side, side).
 
-        What else is kept goes into the shard's ``folder``.
+        ``part``: the samples, with the columns of ``also_known``. What else is kept goes into the
+        shard's ``folder``.
         """
         raise NotImplementedError
+
+    def also_known(self, inputs: Inputs) -> pd.DataFrame | None:
+        """What is measured of each of the samples before, in rows with ``sample``."""
+        return None
 
     def run(self, work: Work) -> None:
         run_shards(work, len(self._measured(work)), self.shard, self.prepare)
@@ -59,6 +71,8 @@ class Perturbation(Step):
             inputs[self.model], inputs[self.pack], inputs.machine, self.threads
         )
         samples, read = self._measured(inputs), map_reader(inputs[self.maps])
+        if (known := self.also_known(inputs)) is not None:
+            samples = samples.merge(known, on="sample", validate="one_to_one")
 
         def compute(folder: Path, rows: slice) -> None:
             part = samples.iloc[rows]
@@ -69,27 +83,65 @@ class Perturbation(Step):
         return compute
 
     def _measured(self, inputs: Inputs) -> pd.DataFrame:
-        from evaluation.sampling import first_turns
-
-        return first_turns(read_samples(inputs[self.samples]), self.max_samples)
+        return first_samples(inputs[self.samples], self.max_samples)
 
 
-@dataclass(frozen=True, kw_only=True)
-class InsertionDeletion(Perturbation):
-    """Curves of the score while pixels come back into a baseline, or leave the film."""
+@dataclass(frozen=True)
+class EndScores(Step):
+    """Score of each film and of what is left when all its pixels are gone: no map is needed."""
 
-    version: ClassVar = 4
+    version: ClassVar = 1
     code: ClassVar = (
         "evaluation/insertion_deletion.py",
         "evaluation/perturbation.py",
         "models/frozen_densenet.py",
     )
+    model: Source
+    pack: Source
+    samples: Source
+    config: InsertionDeletionConfig
+    threads: int
+    shard: int = 16  # samples; it decides last bits through the batches that it fills
+
+    def run(self, work: Work) -> None:
+        from evaluation.insertion_deletion import end_scores
+        from pipeline.steps.loaded_model import LoadedModel
+
+        loaded = LoadedModel.load(work[self.model], work[self.pack], work.machine, self.threads)
+        samples = first_samples(work[self.samples], self.config.max_samples)
+        parts = []
+        for start in range(0, len(samples), self.shard):
+            part = samples[start : start + self.shard]
+            images, targets = loaded.images(part), loaded.targets(part)
+            scores = end_scores(loaded.probability, images, targets, self.config)
+            parts.append(scores.assign(sample=part["sample"].to_numpy()))
+            work.progress(start + len(part), len(samples))
+        pd.concat(parts).to_csv(work.folder / "samples.csv", index=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InsertionDeletion(Perturbation):
+    """Curves of the score while pixels come back into a baseline, or leave the film.
+
+    ``ends``: of ``EndScores``.
+    """
+
+    version: ClassVar = 5
+    code: ClassVar = (
+        "evaluation/insertion_deletion.py",
+        "evaluation/perturbation.py",
+        "models/frozen_densenet.py",
+    )
+    ends: Source
     config: InsertionDeletionConfig
     shard: int = 4
 
     @property
     def max_samples(self) -> int | None:
         return self.config.max_samples
+
+    def also_known(self, inputs: Inputs) -> pd.DataFrame:
+        return pd.read_csv(inputs[self.ends] / "samples.csv")
 
     def measure(
         self, loaded: "LoadedModel", part: pd.DataFrame, maps: "Tensor", folder: Path
@@ -100,7 +152,9 @@ class InsertionDeletion(Perturbation):
         images, targets = loaded.images(part), loaded.targets(part)
         frames = []
         for baseline in config.baselines:
-            curves = insertion_deletion(loaded.probability, images, targets, maps, baseline, config)
+            curves = insertion_deletion(
+                loaded.probability, images, targets, maps, part, baseline, config
+            )
             for game in ("insertion", "deletion"):
                 np.save(folder / f"{game}_{baseline.value}.npy", getattr(curves, game))
             named = part[NAMES].assign(baseline=baseline.value)

@@ -25,7 +25,7 @@ _NAMES = ["sample", "image", "patient"]
 class SeverityMaps(Step):
     """Correlation of maps with the zones' severity, of one method's ``maps`` or of a ``prior``."""
 
-    version: ClassVar = 2
+    version: ClassVar = 3
     code: ClassVar = ("evaluation/correlation.py",)
     samples: Source
     zones: Source
@@ -37,23 +37,26 @@ class SeverityMaps(Step):
             raise ValueError("severity is compared with maps or with a prior, one of them")
 
     def run(self, work: Work) -> None:
-        from evaluation.correlation import pcc_samples
+        from evaluation.correlation import pcc_samples, zone_means
 
         samples = read_samples(work[self.samples])
         zones = read_zones(work[self.zones])
         frames: list[pd.DataFrame] = []
         sums: dict[str, list[np.ndarray]] = {}
+        means = []
         for rows, labels, maps in self._batches(work, samples, zones):
             asked = samples.iloc[rows]
             named = asked[_NAMES].assign(severity=asked["score"])
             frame, part = pcc_samples(named, maps, labels, asked[list(ZONES)].to_numpy())
             frames.append(frame)
+            means.append(zone_means(maps, labels, len(ZONES)))
             for place, values in part.items():
                 sums.setdefault(place, []).append(values)
             work.progress(int(rows[-1]) + 1, len(samples))
         pd.concat(frames).to_csv(work.folder / "samples.csv", index=False)
         stored: dict[str, Any] = {place: np.concatenate(parts) for place, parts in sums.items()}
         np.savez(work.folder / "sums.npz", **stored)
+        np.save(work.folder / "zone_means.npy", np.concatenate(means))
 
     def _batches(
         self, work: Work, samples: pd.DataFrame, zones: FilmZones
@@ -83,6 +86,12 @@ class SeverityMaps(Step):
             return lambda _, labels: (labels > 0).astype(np.float64)
         scores = mean_severity(known[list(ZONES)].to_numpy(), known["patient"])
         return lambda part, labels: severity_maps(labels, scores[part])
+
+
+def read_zone_means(folder: Path) -> np.ndarray:
+    """The maps' means float64 (n, 6) in the zones of the n samples whose zones are known."""
+    means: np.ndarray = np.load(folder / "zone_means.npy")
+    return means
 
 
 def read_sums(folder: Path) -> dict[str, np.ndarray]:

@@ -8,9 +8,16 @@ from typing import Any, ClassVar
 
 import pandas as pd
 
+from attribution.config import Score
 from evaluation.config import BootstrapConfig, LocalizationConfig
 from pipeline.step import Source, Step, Work
-from pipeline.steps.cross_fitted_iou import table1, table2
+from pipeline.steps.cross_fitted_iou import (
+    by_finding,
+    scores_behind,
+    table1,
+    table2,
+    with_behind,
+)
 from pipeline.steps.operating_points import operating_points_table
 from pipeline.steps.rows import diagnostics, long_rows, measured, write_rows
 from pipeline.steps.samples import NAMES, read_samples
@@ -27,9 +34,12 @@ _TABLES: dict[str, str | dict[str, str]] = {
     "sensitivity_n": {"findings": "sensitivity_n", "severity": "fig3b"},
     "severity": "zones",
     "truth": "truth",
-    "twins": "truth",
+    "one_spread": "truth",
+    "all_regions": "all_regions",
+    "zone_drops": "zone_drops",
 }
 """Metric -> its table, of all tasks or by task. A user's own metric has ``own_<metric>``."""
+MULTILAYER = "multilayer_iba"  # whose maps Eq. 7 intersects
 _COLUMNS = ["method", *NAMES, "metric", "value"]
 _WIDE = ("fig2", "fig3b", "sensitivity_n", "zones")  # tables whose samples are as steps left them
 
@@ -43,11 +53,12 @@ class Tables(Step):
 
     ``measured``: task (findings, detectors, severity) -> metric -> method -> step. Diagnostics are
     told by each method's maps; classification is by model. ``samples``, and ``datasets``, what
-    tables call the films, are by task. ``severity``: what the regressor predicts for the films of
-    ``test_index``; it learnt on those of ``index``.
+    tables call the films, are by task, as are ``intersections``, Multi-layer IBA's binary maps
+    against the truth. ``score``: what maps of classifiers explain. ``severity``: what the regressor
+    predicts for the films of ``test_index``; it learnt on those of ``index``.
     """
 
-    version: ClassVar = 3
+    version: ClassVar = 4
     code: ClassVar = (
         "evaluation/paper_tables.py",
         "evaluation/sample_means.py",
@@ -60,6 +71,8 @@ class Tables(Step):
     measured: Mapping[str, Mapping[str, Mapping[str, Source]]]
     samples: Mapping[str, Source]
     datasets: Mapping[str, str]
+    intersections: Mapping[str, Source]
+    score: Score
     loss_comparison: Source | None
     operating_points: Mapping[str, Mapping[str, Source]]  # task and loss -> method
     severity: Source | None
@@ -107,22 +120,36 @@ class Tables(Step):
     def _cross_fitted(
         self, work: Work, task: str, folders: Folders, metrics: pd.DataFrame
     ) -> pd.DataFrame:
-        """Writes Table 1 or 2; the rows of its IoU."""
+        """Writes Table 1 and its findings, or Table 2; the rows of its IoU."""
+        from evaluation.paper_tables import write_csv
+
         samples = read_samples(work[self.samples[task]])
-        how = (self.localization, self.bootstrap, self.seed)
+        binary = None
+        if source := self.intersections.get(task):
+            binary = measured({MULTILAYER: work[source]})
+        maps = {method: work[each] for method, each in self.measured[task]["diagnostics"].items()}
+        behind = scores_behind(diagnostics(maps, samples), self.score)
+        how = (binary, self.localization, self.bootstrap, self.seed)
         place: Any = BOX
         if task == "findings":
-            name = "table1"
+            name, by = "table1", ["method"]
             table, fitted = table1(samples, folders, metrics, *how)
+            findings = by_finding(fitted, binary, self.bootstrap, self.seed)
+            write_csv(findings, work.folder / "table1_findings.csv")
         else:
-            name = "table2"
+            name, by = "table2", ["finding", "method", "region", "lungs"]
             table, fitted, left_out = table2(samples, folders, *how)
             place = fitted["region"] + "_" + fitted["lungs"]
             if left_out:
                 work.note(f"too few patients for Table 2: {'; '.join(left_out)}")
-        _write(work, name, table, fitted)
-        ious = fitted.rename(columns={"iou": "value"})
-        return ious.assign(task=task, table=name, metric="iou", place=place)
+            table = table.rename(columns={"detector": "finding"})
+        table = with_behind(table, fitted, behind, by)
+        _write(work, name, table.rename(columns={"finding": "detector"}), fitted)
+        rows = [fitted.assign(metric="iou", place=place)]
+        if binary is not None:
+            rows.append(binary.assign(metric="iou_intersection"))
+        ious = pd.concat(rows).rename(columns={"iou": "value"})
+        return ious.assign(task=task, table=name)
 
     def _correlation(self, work: Work, folders: Folders, frame: pd.DataFrame) -> pd.DataFrame:
         """Writes pcc.csv; its rows."""
@@ -139,6 +166,7 @@ class Tables(Step):
             "fig3b": sample_means.sensitivity_n_table,
             "sensitivity_n": sample_means.sensitivity_n_table,
             "truth": sample_means.against_random,
+            "zone_drops": sample_means.spread_table,
         }.get(name, partial(sample_means.mean_table, by=["method", "metric"]))
         tables = {
             task: make(frame, bootstrap=self.bootstrap, seed=self.seed)

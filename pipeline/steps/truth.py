@@ -18,7 +18,7 @@ from pipeline.step import Source, Step, Work
 from pipeline.steps.samples import read_samples
 from pipeline.steps.zones import FilmZones, read_zones
 
-BOX = "box"
+BOX, CAUSAL = "box", "causal"
 REGIONS = ("mask", "box")  # of zones
 _PLACES = "places.txt"
 _ROWS = 32  # masks held at a time
@@ -120,7 +120,7 @@ class PhantomTruth(Step):
                 [mask(*pair) for pair in zip(rows["image"], rows["finding"], strict=True)]
             )
 
-        places = {"causal": masks(causal), "planted": masks(planted)}
+        places = {CAUSAL: masks(causal), "planted": masks(planted)}
         _write(work, read_samples(work[self.samples]), places)
 
 

@@ -22,7 +22,12 @@ from evaluation.config import (
     SensitivityNConfig,
 )
 from evaluation.equal_area import equal_area_changes
-from evaluation.insertion_deletion import PUBLISHED_STEP, insertion_deletion, schedule
+from evaluation.insertion_deletion import (
+    PUBLISHED_STEP,
+    end_scores,
+    insertion_deletion,
+    schedule,
+)
 from evaluation.localization import iou_curve, threshold_grid
 from evaluation.localization_metrics import localization_metrics
 from evaluation.perturbation import baseline_images
@@ -35,11 +40,11 @@ from pipeline.tools.bench_subjects import Bench, Contender
 
 # As in conf/experiment/nih.yaml; forwards per image are what the time is proportional to.
 _CURVES = InsertionDeletionConfig(steps=24)
-_SENSITIVITY = SensitivityNConfig(points=4, masks=24)
+_SENSITIVITY = SensitivityNConfig(fractions=[0.02, 0.1, 0.2, 0.4], masks=24)
 _SANITY = SanityConfig(noise_draws=4)
 PUBLISHED_CURVES = "insertion_deletion@published_code"  # defined at REFERENCE_SIDE alone
 _QUICK_CURVES = InsertionDeletionConfig(steps=8)
-_QUICK_SENSITIVITY = SensitivityNConfig(points=2, masks=3)
+_QUICK_SENSITIVITY = SensitivityNConfig(fractions=[0.1, 0.4], masks=3)
 _QUICK_SANITY = SanityConfig(layers=["classifier"], noise_draws=1)
 
 
@@ -65,7 +70,8 @@ def _curves(
     baseline = config.baselines[0]
 
     def run(score: Any) -> NDArray[np.floating]:
-        curves = insertion_deletion(score, images, targets, maps, baseline, config)
+        ends = end_scores(score, images, targets, config)
+        curves = insertion_deletion(score, images, targets, maps, ends, baseline, config)
         return np.stack([curves.insertion, curves.deletion], axis=1)
 
     def published() -> NDArray[np.floating]:
@@ -94,12 +100,14 @@ def _sensitivity_n(bench: Bench) -> Contender:
             change_under_masks(
                 bench.model, images[0], torch.from_numpy(masks), base, int(targets[0])
             )
-            for masks in random_masks(config, images.shape[2])
+            for masks in random_masks(config, images.shape[2], 0)
         ]
         return torch.stack(changes).cpu().numpy()
 
     return bench.evaluator(
-        "sensitivity_n", lambda score: output_changes(score, images, targets, config), published
+        "sensitivity_n",
+        lambda score: output_changes(score, images, targets, range(len(images)), config),
+        published,
     )
 
 

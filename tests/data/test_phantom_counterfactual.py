@@ -1,4 +1,4 @@
-"""Pairs of films with and without a finding, and twins that hold it twice."""
+"""Pairs of films with and without a finding."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import pytest
 from data.config import PhantomConfig
 from data.phantom.causal import CAUSAL_GREY
 from data.phantom.cohort import Patient, Visit, cohort, draw_patient, draw_visits
-from data.phantom.counterfactual import pair_of, read_pair, twin_of
+from data.phantom.counterfactual import pair_of, read_pair
 from data.phantom.film import render_film
 from data.phantom.lesions import FINDINGS
 from data.phantom.nih_layout import render_nih
@@ -79,17 +79,3 @@ def test_every_finding_of_every_test_film_of_a_set_has_its_pair(tmp_path: Path) 
     healthy = next(case for case in tested if not case.findings)
     with pytest.raises(FileNotFoundError, match="pairs exist for the findings of the test films"):
         read_pair(tmp_path, healthy.image, "Mass")
-
-
-@pytest.mark.parametrize("finding", ["Mass", "Pneumonia"])
-def test_a_twin_holds_the_finding_twice_each_equal_to_the_pixel(finding: str) -> None:
-    patient, visit = _case(2)
-    film = render_film(patient, visit, (finding,), CONFIG, with_changes=True)
-    pair = pair_of(film.image, film.changes[finding])
-    twin, copy = twin_of(pair)
-    added = twin.astype(int) - pair.film
-    change = pair.film.astype(int) - pair.without
-    unclipped = (twin > 0) & (twin < 255)
-    np.testing.assert_array_equal(added[unclipped], change[:, ::-1][unclipped])
-    np.testing.assert_array_equal(copy, pair.causal[:, ::-1])
-    assert copy.any()

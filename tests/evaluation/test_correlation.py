@@ -14,6 +14,8 @@ from evaluation.correlation import (
     pooled_correlation,
     score_group_means,
     severity_maps,
+    zone_agreement,
+    zone_groups,
     zone_means,
     zone_spearman,
 )
@@ -101,6 +103,22 @@ def test_the_spearman_of_the_zones_is_scipys_also_with_ties(scene):
     assert means[2, 4] == pytest.approx(maps[2][zones[2] == 5].mean(dtype=float))
     expected = [stats.spearmanr(m, s).statistic for m, s in zip(means, scores, strict=True)]
     np.testing.assert_allclose(zone_spearman(means, scores), expected)
+
+
+def test_the_pearson_of_the_zones_is_numpys(scene):
+    maps, zones, scores, _ = scene
+    means = zone_means(maps, zones, 6)
+    expected = [np.corrcoef(m, s)[0, 1] for m, s in zip(means, scores, strict=True)]
+    found = zone_agreement(means, scores, "scores")
+    np.testing.assert_allclose(found["scores_pearson"], expected)
+    np.testing.assert_array_equal(found["scores_spearman"], zone_spearman(means, scores))
+
+
+def test_drops_are_grouped_by_the_score_of_their_zone():
+    found = zone_groups(np.array([[1.0, 2, 3, 4, 0, 0]]), np.array([[1, 1, 3, 3, 0, 0]]))
+    assert found["drop_score1"] == [1.5]
+    assert np.isnan(found["drop_score2"]).all()
+    assert found["drop_score3"] == [3.5]
 
 
 def test_a_zone_without_a_pixel_and_equal_scores_are_undefined(scene):

@@ -18,7 +18,7 @@ from evaluation.config import (
 )
 from evaluation.correlation import pcc_samples
 from evaluation.equal_area import equal_area_changes
-from evaluation.insertion_deletion import insertion_deletion
+from evaluation.insertion_deletion import end_scores, insertion_deletion
 from evaluation.localization import cross_fit, iou_curve
 from evaluation.localization_metrics import localization_metrics, weaker_share
 from evaluation.priors import class_prior
@@ -52,7 +52,7 @@ TARGET = torch.zeros(1, dtype=torch.int64)
 BOOTSTRAP = BootstrapConfig(resamples=20)
 ZONES = (np.arange(SIDE * SIDE).reshape(1, SIDE, SIDE) % 7).astype(np.uint8)
 SCORES = np.array([[0, 1, 2, 3, 0, 1]])
-SENSITIVITY = SensitivityNConfig(points=2, masks=4)
+SENSITIVITY = SensitivityNConfig(fractions=[0.1, 0.4], masks=4)
 STEPS = InsertionDeletionConfig(steps=4 * 224 // SIDE)
 
 
@@ -63,8 +63,9 @@ def score(films: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 def of_map(heat: np.ndarray, film: torch.Tensor) -> dict[str, object]:
     """Every metric of one map of one film."""
     maps = torch.from_numpy(heat)
-    changes = output_changes(score, film, TARGET, SENSITIVITY)
-    curves = insertion_deletion(score, film, TARGET, maps, Baseline.blur, STEPS)
+    changes = output_changes(score, film, TARGET, [0], SENSITIVITY)
+    ends = end_scores(score, film, TARGET, STEPS)
+    curves = insertion_deletion(score, film, TARGET, maps, ends, Baseline.blur, STEPS)
     return {
         "iou": iou_curve(heat, TRUTH, [0.0, 0.5]),
         "localization": localization_metrics(heat, TRUTH, LocalizationMetricsConfig()).to_numpy(),
@@ -72,7 +73,7 @@ def of_map(heat: np.ndarray, film: torch.Tensor) -> dict[str, object]:
         "curves": np.r_[curves.insertion[0], curves.deletion[0]],
         "equal area": equal_area_changes(score, film, TARGET, maps, EqualAreaConfig()),
         "road": np.r_[road(score, film, TARGET, maps, [0], ROADConfig(fractions=[0.5]))],
-        "sensitivity": sensitivity_n(heat, changes, SENSITIVITY),
+        "sensitivity": sensitivity_n(heat, changes, [0], SENSITIVITY),
         "ssim": ssim(heat, heat, 7),
         "spearman": spearman(heat, heat),
         "independence": input_independence(heat.__getitem__, [0], [0]),
@@ -110,12 +111,18 @@ def test_a_map_at_the_edge_has_defined_metrics_without_a_warning(name: str, film
         lambda heat: iou_curve(heat, TRUTH, [0.5]),
         lambda heat: localization_metrics(heat, TRUTH, LocalizationMetricsConfig()),
         lambda heat: weaker_share(heat, TRUTH, ~TRUTH),
-        lambda heat: sensitivity_n(heat, np.zeros((1, 2, 4)), SENSITIVITY),
+        lambda heat: sensitivity_n(heat, np.zeros((1, 2, 4)), [0], SENSITIVITY),
         lambda heat: spearman(heat, heat),
         lambda heat: ssim(heat, MAPS["huge"], 7),
         lambda heat: ssim(MAPS["huge"], heat, 7),
         lambda heat: insertion_deletion(
-            score, FILMS["noise"], TARGET, torch.from_numpy(heat), Baseline.blur, STEPS
+            score,
+            FILMS["noise"],
+            TARGET,
+            torch.from_numpy(heat),
+            end_scores(score, FILMS["noise"], TARGET, STEPS),
+            Baseline.blur,
+            STEPS,
         ),
         lambda heat: input_independence(heat.__getitem__, [0], [0]),
         lambda heat: pcc_samples(pd.DataFrame({"sample": [0]}), heat, ZONES, SCORES),
@@ -142,8 +149,8 @@ def test_a_model_that_answers_no_number_is_an_error_that_names_the_sample(value:
     for metric in (
         lambda: equal_area_changes(broken, FILMS["noise"], TARGET, maps, EqualAreaConfig()),
         lambda: road(broken, FILMS["noise"], TARGET, maps, [0], config),
-        lambda: output_changes(broken, FILMS["noise"], TARGET, SENSITIVITY),
-        lambda: insertion_deletion(broken, FILMS["noise"], TARGET, maps, Baseline.blur, STEPS),
+        lambda: output_changes(broken, FILMS["noise"], TARGET, [0], SENSITIVITY),
+        lambda: end_scores(broken, FILMS["noise"], TARGET, STEPS),
     ):
         with pytest.raises(FloatingPointError, match=r"sample\(s\) \[0\]"):
             metric()

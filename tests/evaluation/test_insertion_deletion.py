@@ -14,11 +14,18 @@ from evaluation.config import (
 )
 from evaluation.insertion_deletion import (
     Curves,
-    insertion_deletion,
+    end_scores,
     insertion_deletion_samples,
     schedule,
 )
+from evaluation.insertion_deletion import insertion_deletion as games
 from evaluation.perturbation import baseline_images
+
+
+def insertion_deletion(score, images, targets, maps, baseline, config):
+    ends = end_scores(score, images, targets, config)
+    return games(score, images, targets, maps, ends, baseline, config)
+
 
 SIDE, NUM = 8, 3
 PIXELS = SIDE * SIDE
@@ -48,7 +55,7 @@ def test_the_curves_of_a_weighted_sum_are_its_cumulated_contributions():
     inserted = np.pad(np.cumsum(ranked, axis=1), ((0, 0), (1, 0)))
     np.testing.assert_allclose(curves.insertion, inserted, atol=1e-12)
     np.testing.assert_allclose(curves.deletion, ranked.sum(1)[:, None] - inserted, atol=1e-12)
-    np.testing.assert_allclose(curves.original, ranked.sum(1), atol=1e-12)
+    np.testing.assert_allclose(curves.film, ranked.sum(1), atol=1e-12)
 
 
 def test_the_areas_of_a_weighted_sum_have_their_closed_form():
@@ -96,7 +103,7 @@ def test_both_games_start_and_end_at_the_film_and_the_baseline():
     for first, last in ((curves.insertion, curves.deletion), (curves.deletion, curves.insertion)):
         np.testing.assert_allclose(first[:, 0], last[:, -1])
     np.testing.assert_allclose(curves.insertion[:, 0], blurred)
-    np.testing.assert_allclose(curves.insertion[:, -1], curves.original)
+    np.testing.assert_allclose(curves.insertion[:, -1], curves.film)
 
 
 def test_pixels_of_one_value_go_in_the_order_of_their_index():
@@ -128,7 +135,7 @@ def test_no_more_films_than_the_micro_batch_are_scored_at_once():
         return images.mean((1, 2, 3))
 
     _, images, contributions = weighted_sum()
-    config = InsertionDeletionConfig(batch_size=5, steps=300)
+    config = InsertionDeletionConfig(batch_size=5, steps=300, baselines=[Baseline.zero])
     insertion_deletion(score, images, TARGETS, contributions, Baseline.zero, config)
     states = len(schedule(config, SIDE).counts)
     assert max(sizes) == 5
@@ -213,12 +220,44 @@ def test_per_sample_rows_hold_the_areas_and_drop_scores_below_the_filter():
     config = InsertionDeletionConfig(steps=2 * 224 // SIDE, min_score=0.6)
     states = schedule(config, SIDE)
     np.testing.assert_allclose(states.weights, [0.25, 0.5, 0.25])
-    curves = Curves(np.array([0.6, 0.5]), np.array([[0, 1, 1.0]] * 2), np.array([[1, 0, 0.0]] * 2))
+    ends = np.array([0.6, 0.5]), np.array([0.2, 0.0])
+    curves = Curves(*ends, np.array([[0, 1, 1.0]] * 2), np.array([[1, 0, 0.0]] * 2))
     samples = pd.DataFrame({"sample": [4, 5], "patient": [1, 2]})
     frame = insertion_deletion_samples(samples, curves, config, SIDE)
-    assert frame.to_dict("list") == {
-        "sample": [4], "patient": [1], "score": [0.6],
-        "insertion_auc": [0.75], "deletion_auc": [0.25],
+    assert frame.round(12).to_dict("list") == {
+        "sample": [4], "patient": [1], "score": [0.6], "blank": [0.2],
+        "insertion_auc": [0.75], "insertion_relative": [1.375],
+        "deletion_auc": [0.25], "deletion_relative": [0.125],
     }  # fmt: skip
     with pytest.raises(ValueError, match="1 samples, but curves of 2"):
         insertion_deletion_samples(samples.head(1), curves, config, SIDE)
+
+
+def test_relative_areas_of_the_two_games_of_a_linear_fall_are_half():
+    config = InsertionDeletionConfig()
+    state = np.linspace(0, 1, len(schedule(config, 224).counts))
+    film, blank = np.array([0.9, 0.4]), np.array([0.1, 0.3])
+    falling = film[:, None] + (blank - film)[:, None] * state
+    curves = Curves(film, blank, falling[:, ::-1], falling)
+    frame = insertion_deletion_samples(pd.DataFrame({"sample": [0, 1]}), curves, config, 224)
+    relative = frame[["insertion_relative", "deletion_relative"]].to_numpy()
+    np.testing.assert_allclose(relative, 0.5, atol=1e-4)
+
+
+@pytest.mark.parametrize("blank", [0.46, 0.5, 0.8])
+def test_a_film_whose_score_does_not_fall_has_no_relative_area(blank):
+    config = InsertionDeletionConfig(steps=2 * 224 // SIDE)
+    states = np.array([[blank, 0.5, 0.5]])
+    curves = Curves(np.array([0.5]), np.array([blank]), states, states[:, ::-1])
+    frame = insertion_deletion_samples(pd.DataFrame({"sample": [0]}), curves, config, SIDE)
+    assert frame[["insertion_relative", "deletion_relative"]].isna().all(axis=None)
+    assert frame[["insertion_auc", "deletion_auc"]].notna().all(axis=None)
+
+
+def test_the_ends_are_the_scores_of_the_film_and_of_each_baseline():
+    score, images, _ = weighted_sum()
+    ends = end_scores(score, images, TARGETS, InsertionDeletionConfig(batch_size=2))
+    assert list(ends) == ["film", "blur", "zero"]
+    blurred = baseline_images(images, Baseline.blur, InsertionDeletionConfig().blur)
+    for name, films in (("film", images), ("blur", blurred), ("zero", 0 * images)):
+        np.testing.assert_allclose(ends[name], score(films, TARGETS), atol=1e-12)

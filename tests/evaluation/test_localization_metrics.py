@@ -8,7 +8,6 @@ from sklearn.metrics import average_precision_score
 
 from evaluation.config import LocalizationMetricsConfig
 from evaluation.localization_metrics import (
-    RankedHits,
     effective_heat_ratio,
     localization_metrics,
     weaker_share,
@@ -42,7 +41,7 @@ def test_average_precision_is_scikit_learns(seed, coarse):
 
 def test_without_ties_the_ranked_metrics_equal_brute_force():
     maps, truth = scene(0)
-    frame = metrics(maps, truth, LocalizationMetricsConfig(recall=0.37, area=0.25))
+    frame = metrics(maps, truth, LocalizationMetricsConfig(area=0.25))
     for i, (m, t) in enumerate(zip(maps.reshape(3, -1), truth.reshape(3, -1), strict=True)):
         order = np.argsort(-m)
         size = t.sum()
@@ -54,10 +53,6 @@ def test_without_ties_the_ranked_metrics_equal_brute_force():
         assert row["pointing"] == t[order[0]]
         assert row["mass_in_box"] == pytest.approx(m[t].sum() / m.sum(), rel=1e-5)
         assert row["recall_at_area"] == pytest.approx(t[order[:36]].sum() / size)
-        # A fraction of a pixel, so that the area is exact for any recall.
-        held = np.r_[0, np.cumsum(t[order])]
-        whole = np.flatnonzero(held >= 0.37 * size)[0]
-        assert whole - 1 < row["area_at_recall"] * 144 <= whole
 
 
 def test_equal_values_count_as_the_mean_over_all_their_orders():
@@ -78,16 +73,13 @@ def test_a_constant_map_scores_the_area_of_the_truth():
         np.testing.assert_allclose(frame[name], area)
     np.testing.assert_allclose(frame["effective_heat_ratio"], area)
     np.testing.assert_allclose(frame["recall_at_area"], CONFIG.area)
-    np.testing.assert_allclose(frame["area_at_recall"], CONFIG.recall)
 
 
 def test_a_map_that_is_the_truth_is_perfect_by_every_metric():
     truth = np.zeros((1, 10, 10), bool)
     truth[0, 2:4, 3:8] = True  # a tenth of the film
     frame = metrics(truth, truth)
-    perfect = frame.drop(columns="area_at_recall")
-    assert (perfect == 1).all(axis=None)
-    assert frame["area_at_recall"].tolist() == [0.05]
+    assert (frame == 1).all(axis=None)
 
 
 def test_a_map_without_positive_values_has_no_mass_and_no_heat():
@@ -128,13 +120,6 @@ def test_no_metric_depends_on_the_scale_of_the_map():
     maps, truth = scene(6)
     plain, scaled = metrics(maps, truth), metrics(maps * 2.0**-9, truth)
     np.testing.assert_allclose(plain, scaled, rtol=1e-6)
-
-
-def test_the_fewest_pixels_for_some_hits_lie_before_a_stretch_without_truth():
-    ranked = RankedHits.of(np.arange(9, 0, -1.0), np.array([1, 1, 0, 0, 0, 1, 0, 0, 1], dtype=bool))
-    assert ranked.pixels_for(2) == 2
-    assert ranked.pixels_for(3) == 6
-    assert ranked.hits_among(5) == 2
 
 
 def test_maps_that_are_not_finite_and_empty_truths_are_refused_by_name():

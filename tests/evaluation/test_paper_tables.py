@@ -109,9 +109,12 @@ def test_table_2_is_table_1_of_each_detector_and_place_without_what_has_no_zone_
 
 def test_table_2_has_the_papers_number_of_its_detector(samples):
     samples = samples.assign(finding="Detector2")
-    curves = {"multilayer_iba": {"mask_predicted": np.full((80, 99), 0.5)}}
+    half = {"mask_predicted": np.full((80, 99), 0.5)}
+    curves = {"inverse_iba": half, "multilayer_iba": half}
     rules = (THRESHOLDS, LocalizationConfig(), BootstrapConfig(resamples=50), 0)
-    assert table2(samples, curves, *rules)[0]["paper"].tolist() == [0.257]
+    table = table2(samples, curves, *rules)[0]
+    assert table["primary"].tolist() == [True, False]  # the paper intersects binary maps
+    np.testing.assert_array_equal(table["paper"], [0.245, np.nan])
     with pytest.raises(ValueError, match="table 2 needs a detector"):
         table2(samples.assign(patient=1), curves, *rules)
 

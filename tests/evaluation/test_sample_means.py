@@ -95,10 +95,21 @@ def test_fig_2_has_both_areas_with_their_intervals_per_method_and_baseline():
         patient=samples["sample"],
         insertion_auc=rng.random(len(samples)),
         deletion_auc=rng.random(len(samples)),
+        score=0.8,
+        blank=np.where(samples["baseline"] == "blur", 0.4, 0.1),
+        insertion_relative=rng.random(len(samples)),
+        deletion_relative=np.where(samples["sample"] < 10, np.nan, 0.25),
     )
     table = fig2_table(samples, CONFIG, seed=0)
     games = [f"{g}_{c}" for g in ("insertion", "deletion") for c in ("auc", "ci_low", "ci_high")]
-    assert list(table) == ["dataset", "method", "baseline", *games, *COUNTS]
+    assert list(table)[:11] == ["dataset", "method", "baseline", "score", "blank", *games]
+    assert list(table)[-4:] == ["n_drop", *COUNTS]
+    assert table[["score", "blank"]].iloc[:2].to_numpy().round(12).tolist() == [
+        [0.8, 0.4],
+        [0.8, 0.1],
+    ]
+    assert set(table["deletion_relative"]) == {0.25}
+    assert table[["n", "n_drop"]].drop_duplicates().to_numpy().tolist() == [[30, 20]]
     own = samples[(samples["method"] == "random") & (samples["baseline"] == "blur")]
     row = table[(table["method"] == "random") & (table["baseline"] == "blur")].iloc[0]
     assert row["insertion_auc"] == pytest.approx(own["insertion_auc"].mean())
@@ -182,7 +193,7 @@ def test_the_correlation_table_has_means_and_pooled_values_of_both_areas():
         sums["random"]["film"], samples["patient"].to_numpy(), CONFIG, seed=0
     )
     assert own.loc["pooled_film", "pcc"] == pooled[0]
-    assert (own["paper"] == 0.0004).all()
+    assert own["paper"].dropna().to_dict() == {"mean_film": 0.0004}  # the paper's variant alone
 
 
 def test_a_difference_from_random_is_paired_by_sample_and_undefined_where_random_was_not_run():

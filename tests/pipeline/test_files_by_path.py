@@ -26,7 +26,7 @@ SMALL = (
     *("evaluation.metrics=[localization,insertion_deletion,sensitivity_n]",),
     *("brixia.films.test_fraction=0.4", "brixia.films.val_fraction=0.2"),
     *("brixia.detector.epochs=1", "brixia.regressor.epochs=1", "brixia.lungs.epochs=60"),
-    *("evaluation.sensitivity_n.points=4", "evaluation.sensitivity_n.masks=4"),
+    *("evaluation.sensitivity_n.fractions=[0.1]", "evaluation.sensitivity_n.masks=4"),
     *("evaluation.insertion_deletion.baselines=[blur]",),
     "attribution.methods=[grad_cam,iba,random]",
     *(f"attribution.{m}.steps=2" for m in ("regression_iba_mse", "regression_iba_rm")),

@@ -29,12 +29,15 @@ def changed(folder: Path, *overrides: str) -> set[str]:
 
 
 def test_a_layer_s_settings_are_in_every_key_of_what_joins_the_layers(tmp_path):
-    chosen = [f"evaluation.{metric}.methods=[multilayer_iba]" for metric in ("twins", "sanity")]
+    chosen = [f"evaluation.{metric}.methods=[multilayer_iba]" for metric in ("road", "sanity")]
     before, after = (
         keys(tmp_path, *chosen, f"attribution.iba_block1.beta={beta}") for beta in (3, 4)
     )
     joined = {title for title in before if title.endswith("multilayer_iba")}
-    assert {"twins findings multilayer_iba", "sanity findings multilayer_iba"} <= joined
+    assert {
+        "binary_intersection findings multilayer_iba",
+        "sanity findings multilayer_iba",
+    } <= joined
     assert all(before[title] != after[title] for title in joined)
 
 

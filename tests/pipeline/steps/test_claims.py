@@ -22,14 +22,23 @@ def observed(*rows: dict[str, object]) -> pd.DataFrame:
     return observations(pd.DataFrame(rows, columns=ROWS), NAMES, "mask_predicted")
 
 
-def test_only_twins_and_boxes_are_compared_of_phantoms():
+def test_what_truly_changes_a_phantom_is_told_by_its_place():
     found = observed(
         row("findings", "localization", "mass_in_box", 0.1, place="box"),
         row("findings", "truth", "mass_in_box", 0.2, place="causal"),
-        row("findings", "truth", "weaker_share", 0.3, place="twins"),
-        row("findings", "own_kept", "mass_in_box", 0.4),
+        row("findings", "truth", "mass_in_box", 0.3, place="causal_one_spread"),
+        row("findings", "truth", "mass_in_box", 0.4, place="planted"),
+        row("findings", "own_kept", "mass_in_box", 0.5),
+        row("detectors", "all_regions", "least_recall", 0.6),
+        row("severity", "zone_drops", "drops_spearman", 0.7),
     )
-    assert found["value"].tolist() == [0.1, 0.3]
+    assert found[["where", "metric", "value"]].values.tolist() == [
+        ["nih", "mass_in_box", 0.1],
+        ["nih", "mass_in_box_causal", 0.2],
+        ["nih", "mass_in_box_one_spread", 0.3],
+        ["brixia", "least_recall", 0.6],
+        ["brixia", "drops_spearman", 0.7],
+    ]
 
 
 def test_each_detector_is_a_place_where_it_was_judged_by_the_papers_zones():

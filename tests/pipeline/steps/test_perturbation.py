@@ -11,15 +11,14 @@ from evaluation.config import (
     InsertionDeletionConfig,
     ROADConfig,
     SanityConfig,
-    TwinsConfig,
 )
 from pipeline.step import UserFiles
 from pipeline.steps.explainer import Explainer
 from pipeline.steps.perturbation import EqualArea, InsertionDeletion, OwnMetric, Road
 from pipeline.steps.sanity import Sanity
-from pipeline.steps.twins import Twins
 
 FILES = {name: UserFiles(name, name) for name in ("model", "pack", "samples", "maps")}
+ENDS = UserFiles("ends", "ends")
 IBA = Explainer("iba", IBAConfig(), {}, Score.logit)
 
 
@@ -41,26 +40,13 @@ def sanity(config):
     )
 
 
-def twins(config):
-    inputs = {name: FILES[name] for name in ("model", "pack", "samples")}
-    return Twins(
-        **inputs,
-        films=UserFiles("films", "films"),
-        explainer=IBA,
-        statistics={},
-        config=config,
-        side=64,
-        threads=1,
-    )
-
-
 def road(config):
     return Road(**FILES, config=config, threads=1)
 
 
 @pytest.mark.parametrize(
     ("step", "config"),
-    [(road, ROADConfig()), (sanity, SanityConfig()), (twins, TwinsConfig())],
+    [(road, ROADConfig()), (sanity, SanityConfig())],
 )
 def test_the_other_methods_that_are_measured_are_in_no_key(step, config):
     assert step(replace(config, methods=["lrp"])).key == step(config).key
@@ -69,7 +55,7 @@ def test_the_other_methods_that_are_measured_are_in_no_key(step, config):
 
 def test_each_step_has_its_settings_batches_and_threads_in_its_key():
     steps = [
-        InsertionDeletion(**FILES, config=InsertionDeletionConfig(), threads=1),
+        InsertionDeletion(**FILES, ends=ENDS, config=InsertionDeletionConfig(), threads=1),
         EqualArea(**FILES, config=EqualAreaConfig(), threads=1),
         road(ROADConfig()),
         OwnMetric(**FILES, metric="kept", settings=KeptConfig(), threads=1),
@@ -82,7 +68,7 @@ def test_each_step_has_its_settings_batches_and_threads_in_its_key():
 
 def test_only_what_costs_much_is_measured_on_some_of_the_samples():
     limited = InsertionDeletionConfig(max_samples=5)
-    assert InsertionDeletion(**FILES, config=limited, threads=1).max_samples == 5
+    assert InsertionDeletion(**FILES, ends=ENDS, config=limited, threads=1).max_samples == 5
     assert road(ROADConfig(max_samples=6)).max_samples == 6
     assert EqualArea(**FILES, config=EqualAreaConfig(), threads=1).max_samples is None
 

@@ -10,7 +10,7 @@ from pipeline.steps.sensitivity_n import SensitivityN
 from tests.pipeline.steps.running import given, run_step
 
 COUNT, SIDE = 11, 6
-CONFIG = SensitivityNConfig(points=4, masks=9, max_samples=8)
+CONFIG = SensitivityNConfig(masks=9, max_samples=8)
 
 
 def lay_out(folder, name, values, size):
@@ -26,11 +26,12 @@ def test_correlations_are_of_the_samples_whose_turn_came_first(tmp_path, changes
     rng = np.random.default_rng(0)
     samples = pd.DataFrame({"sample": range(COUNT), "image": [f"{n}.png" for n in range(COUNT)]})
     samples = samples.assign(patient=samples["sample"], finding="Mass", turn=range(COUNT)[::-1])
+    samples["seed"] = samples["sample"] + 10
     (tmp_path / "samples").mkdir()
     samples.to_csv(tmp_path / "samples" / "samples.csv", index=False)
     first = samples[samples["turn"] < CONFIG.max_samples].reset_index(drop=True)
     maps = rng.random((COUNT, SIDE, SIDE), dtype=np.float32)
-    changes = rng.random((len(first), len(set_sizes(CONFIG.points, SIDE)), CONFIG.masks))
+    changes = rng.random((len(first), len(set_sizes(CONFIG, SIDE)), CONFIG.masks))
     step = SensitivityN(
         changes=lay_out(tmp_path / "changes", "changes", changes, changes_size),
         samples=given(tmp_path / "samples"),
@@ -42,6 +43,6 @@ def test_correlations_are_of_the_samples_whose_turn_came_first(tmp_path, changes
     run_step(step, tmp_path / "run")
     rows = pd.read_csv(tmp_path / "run" / "samples.csv")
     names = first[["sample", "image", "patient", "finding"]]
-    correlations = sensitivity_n(maps[first["sample"]], changes, CONFIG)
-    expected = sensitivity_n_samples(names, correlations, CONFIG.points, SIDE)
+    correlations = sensitivity_n(maps[first["sample"]], changes, first["seed"], CONFIG)
+    expected = sensitivity_n_samples(names, correlations, CONFIG, SIDE)
     pd.testing.assert_frame_equal(rows, expected, rtol=1e-12)

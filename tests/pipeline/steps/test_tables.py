@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
+from attribution.config import Score
 from evaluation.config import BootstrapConfig, LocalizationConfig
 from pipeline.executors.config import ExecutorConfig
 from pipeline.executors.serial import SerialExecutor
@@ -24,7 +26,11 @@ def measured(folder: Path, shards: bool = True, **columns: object) -> UserFiles:
     return UserFiles(folder, folder.name)
 
 
-def made(root: Path, **measured: dict[str, dict[str, UserFiles]]) -> Path:
+def made(
+    root: Path,
+    intersections: dict[str, UserFiles] | None = None,
+    **measured: dict[str, dict[str, UserFiles]],
+) -> Path:
     """The folder of the tables of ``measured``, by task."""
     samples = UserFiles(root / "samples", "samples")
     samples.path.mkdir()
@@ -33,6 +39,8 @@ def made(root: Path, **measured: dict[str, dict[str, UserFiles]]) -> Path:
         measured=measured,
         samples={task: samples for task in measured},
         datasets={task: f"films of {task}" for task in measured},
+        intersections=intersections or {},
+        score=Score.logit,
         loss_comparison=None,
         severity=None,
         index=None,
@@ -58,7 +66,9 @@ def made(root: Path, **measured: dict[str, dict[str, UserFiles]]) -> Path:
 
 
 def games(folder: Path) -> UserFiles:
-    return measured(folder, baseline="blur", score=0.5, insertion_auc=[0.2, 0.4], deletion_auc=0.1)
+    ends = {"baseline": "blur", "score": 0.5, "blank": 0.1}
+    relative = {"insertion_relative": [0.25, None], "deletion_relative": [0.0, None]}
+    return measured(folder, **ends, insertion_auc=[0.2, 0.4], deletion_auc=0.1, **relative)
 
 
 def test_a_table_says_the_task_only_where_it_holds_several(tmp_path):
@@ -108,13 +118,16 @@ def test_every_number_of_every_sample_is_a_row(tmp_path):
     numbers = rows[rows["sample"] == 0].set_index(["table", "metric"])[["place", "value"]]
     assert numbers["value"].to_dict() == {
         ("fig2", "score"): 0.5,
+        ("fig2", "blank"): 0.1,
+        ("fig2", "insertion_relative"): 0.25,
+        ("fig2", "deletion_relative"): 0,
         ("fig2", "insertion_auc"): 0.2,
         ("fig2", "deletion_auc"): 0.1,
         ("sensitivity_n", "correlation"): 0.5,
         ("own_kept", "iou"): 1,
     }
-    assert numbers["place"].dropna().tolist() == ["blur", "blur", "blur", "4"]
-    assert rows["value"].isna().sum() == 1
+    assert numbers["place"].dropna().tolist() == [*["blur"] * 6, "4"]
+    assert rows["value"].isna().sum() == 3
     assert pd.read_csv(folder / "own_kept.csv")["value"].tolist() == [1.5]
 
 
@@ -136,3 +149,83 @@ def test_logits_of_findings_keep_their_digits(tmp_path):
         "model,image,logit_Mass\nbce,007,-0.87271083\nweighted_bce,007,-0.87271083\n"
     )
     assert read_rows(folder).empty
+
+
+def localized(folder: Path, iou: list[float]) -> UserFiles:
+    """A finished localization: two samples, whose IoU no threshold changes."""
+    rows = measured(folder, shards=False, place="box", average_precision=0.5, iou_box_area=0.4)
+    curves = np.repeat(np.array(iou)[:, None], 99, axis=1)
+    np.savez(folder / "curves.npz", box=curves, mask_true=curves)
+    return rows
+
+
+def explained(folder: Path, **scores: float) -> UserFiles:
+    """Finished maps with their diagnostics."""
+    for row in range(2):
+        shard = folder / "shards" / f"{row:05d}"
+        shard.mkdir(parents=True)
+        pd.DataFrame({"sample": [row], **scores}).to_csv(shard / "diagnostics.csv", index=False)
+    return UserFiles(folder, folder.name)
+
+
+def test_table_1_has_the_binary_intersection_and_what_is_left_behind_a_bottleneck(tmp_path):
+    ious = {"iba": [0.2, 0.4], "multilayer_iba": [0.6, 0.6]}
+    boxes = {method: localized(tmp_path / f"{method} iou", iou) for method, iou in ious.items()}
+    logits = {"iba": {"score": 0.0, "bottleneck_score": np.log(3)}, "multilayer_iba": {"score": 0}}
+    maps = {method: explained(tmp_path / method, **each) for method, each in logits.items()}
+    binary = measured(tmp_path / "binary", shards=False, place="box", iou=[0.1, 0.5])
+    folder = made(
+        tmp_path,
+        intersections={"findings": binary},
+        findings={"localization": boxes, "diagnostics": maps},
+    )
+    table = pd.read_csv(folder / "table1.csv", na_values=["n/a"]).set_index(["method", "rule"])
+    assert table["iou"].round(6).to_dict() == {
+        ("iba", "cross_fitted"): 0.3,
+        ("multilayer_iba", "cross_fitted"): 0.6,
+        ("multilayer_iba", "intersection"): 0.3,
+        ("iba", "box_area"): 0.4,
+        ("multilayer_iba", "box_area"): 0.4,
+    }
+    papers = [("iba", "cross_fitted"), ("multilayer_iba", "intersection")]
+    assert table.index[table["primary"]].tolist() == papers
+    assert table["paper"].dropna().to_dict() == dict(zip(papers, [0.114, 0.189], strict=True))
+    assert set(table["score"]) == {0.5}
+    behind = table["score_behind"]
+    assert behind["iba"].tolist() == [0.75] * 2
+    assert behind["multilayer_iba"].isna().all()
+    findings = pd.read_csv(folder / "table1_findings.csv")
+    assert findings[["finding", "method", "rule", "iou"]].values.tolist() == [
+        ["Mass", "iba", "cross_fitted", 0.3],
+        ["Mass", "multilayer_iba", "cross_fitted", 0.6],
+        ["Mass", "multilayer_iba", "intersection", 0.3],
+    ]
+    rows = read_rows(folder)
+    assert rows.loc[rows["metric"] == "iou_intersection", "value"].tolist() == [0.1, 0.5]
+
+
+def test_table_2_has_the_intersection_of_each_detector_and_place(tmp_path):
+    boxes = {"multilayer_iba": localized(tmp_path / "iou", [0.6, 0.6])}
+    maps = {"multilayer_iba": explained(tmp_path / "maps", score=0.0)}
+    binary = UserFiles(tmp_path / "binary", "binary")
+    binary.path.mkdir()
+    both = [pd.DataFrame(NAMES).assign(place=place, iou=0.2) for place in ("box", "mask_true")]
+    pd.concat(both).replace({"box": "box_true"}).to_csv(binary.path / "samples.csv", index=False)
+    for path in (tmp_path / "iou").glob("*.npz"):
+        curves = np.load(path)["box"]
+        np.savez(path, mask_true=curves, box_true=curves)
+    folder = made(
+        tmp_path,
+        intersections={"detectors": binary},
+        detectors={"localization": boxes, "diagnostics": maps},
+    )
+    table = pd.read_csv(folder / "table2.csv")
+    assert list(table)[:4] == ["detector", "method", "region", "lungs"]
+    keys = table[["region", "rule", "primary"]].values.tolist()
+    assert keys == [
+        ["mask", "cross_fitted", False],
+        ["box", "cross_fitted", False],
+        ["box", "intersection", False],
+        ["mask", "intersection", True],
+    ]
+    assert set(table["score"]) == {0.5}

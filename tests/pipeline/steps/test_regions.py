@@ -1,0 +1,128 @@
+"""Regions on disk: which films have two or more, and what maps and priors hold of them."""
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from data.brixia_score import ZONES
+from evaluation.all_regions import all_regions
+from pipeline.steps.regions import LESIONS, AllRegions, LesionRegions, ZoneRegions
+from tests.pipeline.steps.running import given, run_step
+
+SIDE = 12
+
+
+def lay_out_samples(folder, **columns):
+    folder.mkdir()
+    samples = pd.DataFrame(columns)
+    samples.insert(0, "sample", range(len(samples)))
+    samples.assign(patient=range(len(samples))).to_csv(folder / "samples.csv", index=False)
+    return given(folder)
+
+
+def regions_of(folder):
+    return np.load(folder / "rows.npy").tolist(), np.load(folder / "regions.npy")
+
+
+@pytest.fixture
+def lesions(tmp_path):
+    """Three samples, of which the first and the last have two lesions."""
+    several, one = np.zeros((2, 2 * SIDE, 2 * SIDE), np.uint8)
+    several[4:8, 6:10], several[16:22, 12:18] = 1, 2
+    one[4:8, 6:10] = 1
+    folder = tmp_path / "films" / LESIONS
+    folder.mkdir(parents=True)
+    cv2.imwrite(str(folder / "a_Mass.png"), several)
+    cv2.imwrite(str(folder / "b_Mass.png"), one)
+    cv2.imwrite(str(folder / "b_Nodule.png"), several.T)
+    findings = ["Mass", "Mass", "Nodule"]
+    samples = lay_out_samples(
+        tmp_path / "samples", image=["a.png", "b.png", "b.png"], finding=findings
+    )
+    step = LesionRegions(given(tmp_path / "films"), samples, SIDE)
+    assert run_step(step, tmp_path / "regions") == ["2 samples have two regions or more"]
+    return several[::2, ::2]
+
+
+def test_films_with_several_lesions_of_the_finding_have_each_of_them(lesions, tmp_path):
+    rows, found = regions_of(tmp_path / "regions")
+    assert rows == [0, 2]
+    np.testing.assert_array_equal(found, [lesions, lesions.T])
+
+
+def test_phantoms_without_lesions_apart_say_so_and_have_no_regions(tmp_path):
+    (tmp_path / "films").mkdir()
+    samples = lay_out_samples(tmp_path / "samples", image=["a.png"], finding=["Mass"])
+    notes = run_step(LesionRegions(given(tmp_path / "films"), samples, SIDE), tmp_path / "run")
+    assert "do not tell one lesion from another" in notes[0]
+    assert regions_of(tmp_path / "run")[1].shape == (0, SIDE, SIDE)
+
+
+def test_zones_of_score_3_are_the_regions_of_their_detector(tmp_path):
+    scores = {"D3": [3, 0, 0, 3, 1, 2], "one": [3, 0, 0, 0, 0, 0], "D2": [3, 3, 2, 0, 0, 0]}
+    samples = lay_out_samples(
+        tmp_path / "samples",
+        image=["a.dcm", "b.dcm", "a.dcm", "absent.dcm"],
+        finding=["Detector3", "Detector3", "Detector2", "Detector3"],
+        **{
+            zone: [scores[row][number] for row in ("D3", "one", "D2", "D3")]
+            for number, zone in enumerate(ZONES)
+        },
+    )
+    rows, columns = np.indices((SIDE, SIDE))
+    labels = (1 + rows * 3 // SIDE + 3 * (columns * 2 // SIDE)).astype(np.uint8)
+    zones = tmp_path / "zones"
+    zones.mkdir()
+    np.save(zones / "labels.npy", np.stack([labels, labels]))
+    np.save(zones / "boxes.npy", np.zeros((2, 6, 4), int))
+    pd.DataFrame({"image": ["a.dcm", "b.dcm"]}).to_csv(zones / "films.csv", index=False)
+    run_step(ZoneRegions(samples, given(zones)), tmp_path / "run")
+    kept, found = regions_of(tmp_path / "run")
+    assert kept == [0]
+    np.testing.assert_array_equal(found[0], np.where(np.isin(labels, [1, 4]), labels, 0))
+
+
+@pytest.fixture
+def step(lesions, tmp_path):
+    shards = tmp_path / "maps" / "shards"
+    maps = np.random.default_rng(0).random((3, SIDE, SIDE), dtype=np.float32)
+    for number, part in enumerate((maps[:2], maps[2:])):
+        (shards / f"{number:05d}").mkdir(parents=True)
+        np.save(shards / f"{number:05d}" / "maps.npy", part)
+    truth = tmp_path / "truth"
+    truth.mkdir()
+    np.save(truth / "box.npy", np.stack([lesions > 0, lesions == 1, lesions.T > 0]))
+    (truth / "places.txt").write_text("box")
+    sources = {name: given(tmp_path / name) for name in ("samples", "regions", "truth", "maps")}
+    return AllRegions(**sources, place=None, prior=None), maps
+
+
+def test_maps_are_measured_on_the_samples_that_have_regions(step, tmp_path):
+    measure, maps = step
+    run_step(measure, tmp_path / "run")
+    frame = pd.read_csv(tmp_path / "run" / "samples.csv")
+    assert frame["sample"].tolist() == [0, 2]
+    assert frame["finding"].tolist() == ["Mass", "Nodule"]
+    expected = all_regions(maps[[0, 2]], regions_of(tmp_path / "regions")[1])
+    pd.testing.assert_frame_equal(frame[list(expected)], expected)
+
+
+def test_a_prior_learns_of_all_films_and_is_measured_on_the_same(step, tmp_path):
+    measure = AllRegions(
+        **{name: getattr(step[0], name) for name in ("samples", "regions", "truth")},
+        place="box", maps=None, prior="location_prior",
+    )  # fmt: skip
+    run_step(measure, tmp_path / "run")
+    frame = pd.read_csv(tmp_path / "run" / "samples.csv")
+    truth = np.load(tmp_path / "truth" / "box.npy").astype(np.float32)
+    others = np.stack([truth[1:].mean(axis=0), truth[:2].mean(axis=0)])
+    expected = all_regions(others, regions_of(tmp_path / "regions")[1])
+    pd.testing.assert_frame_equal(frame[list(expected)], expected)
+
+
+def test_without_any_region_there_is_no_row(step, tmp_path):
+    np.save(tmp_path / "regions" / "rows.npy", np.array([], dtype=np.intp))
+    np.save(tmp_path / "regions" / "regions.npy", np.zeros((0, SIDE, SIDE), np.uint8))
+    run_step(step[0], tmp_path / "run")
+    assert pd.read_csv(tmp_path / "run" / "samples.csv").empty
