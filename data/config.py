@@ -23,7 +23,10 @@ class PlantedShortcut(Enum):
 class PhantomConfig:
     """The embedded phantom films, written in the official NIH layout."""
 
-    version: str = "v3"  # name of the difficulty: data/phantom/difficulty.py; or v2
+    # name of the difficulty: data/phantom/difficulty.py
+    version: str = field(
+        default="v3", metadata={"one_of": ("v2", "v2-planted", "v3", "v3-planted")}
+    )
     # films in train_val_list.txt, at least
     num_train_val: int = field(default=1600, metadata={"least": 1})
     num_test: int = field(default=400, metadata={"least": 1})  # films in test_list.txt, at least
@@ -138,7 +141,8 @@ class CohenReader(Enum):
 class BrixiaPhantomConfig:
     """The embedded phantom films with zone scores, written in BrixIA's layout."""
 
-    version: str = "v2"  # name of the difficulty: data/phantom/scored_difficulty.py; or v1
+    # name of the difficulty: data/phantom/scored_difficulty.py
+    version: str = field(default="v2", metadata={"one_of": ("v1", "v2")})
     num_films: int = field(default=600, metadata={"least": 1})  # at least: whole patients are drawn
     side: int = 256  # of the film before the collimator cuts it to a rectangle
     seed: int = 1  # another than the NIH phantoms': no body stands in both sets

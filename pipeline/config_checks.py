@@ -1,7 +1,8 @@
 """What is wrong with a configuration whose types are right, found before any work starts.
 
 Each function yields (key, problem). Ranges stand beside the settings, as metadata of the fields:
-``least``, the smallest value, and ``between``, bounds that are not reached themselves.
+``least``, the smallest value, ``between``, bounds that are not reached themselves, and ``one_of``,
+the names that can be chosen.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -54,6 +55,8 @@ def field_problems(config: Any, above: str = "") -> Problems:
             yield key, f"at least {least}{null}, not {value:g}"
         elif value is not None and between is not None and not between[0] < value < between[1]:
             yield key, f"between {between[0]} and {between[1]}, exclusive, not {value:g}"
+        elif value not in each.metadata.get("one_of", (value,)):
+            yield key, f"one of {', '.join(each.metadata['one_of'])}, not {value}"
 
 
 def training_problems(train: ClassifierTrainConfig, init: str, logger: LoggerName) -> Problems:

@@ -7,16 +7,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data.config import PhantomConfig, PlantedShortcut
+from data.config import BrixiaPhantomConfig, PhantomConfig, PlantedShortcut
 from data.phantom import difficulty
 from data.phantom.cohort import cohort
 from data.phantom.difficulty import PINNED, difficulty_hash, difficulty_name
 from data.phantom.film import render_film
 from data.phantom.lesions import FINDINGS
 from data.phantom.markers import PLANTED_FINDING
-from data.phantom.scored_difficulty import SHAPING_SCORED
+from data.phantom.scored_difficulty import SCORED_PINNED, SHAPING_SCORED
 from evaluation.config import BootstrapConfig, ShortcutConfig
 from evaluation.shortcuts import shortcut_audit
+from pipeline.config_checks import field_problems
 
 PLANTED = PhantomConfig(version="v3-planted", planted_shortcut=PlantedShortcut.marker)
 NAMED = [
@@ -50,6 +51,20 @@ def test_every_name_is_pinned_and_another_is_refused() -> None:
     assert len(set(PINNED.values())) == len(PINNED)
     with pytest.raises(ValueError, match="v2, v2-planted, v3, v3-planted"):
         difficulty_name(PhantomConfig(version="v4"))
+
+
+@pytest.mark.parametrize(
+    ("config", "pinned"), [(PhantomConfig, PINNED), (BrixiaPhantomConfig, SCORED_PINNED)]
+)
+def test_a_configuration_can_choose_the_pinned_names_and_no_other(
+    config: type, pinned: dict[str, str]
+) -> None:
+    (version,) = [each for each in dataclasses.fields(config) if each.name == "version"]
+    assert set(version.metadata["one_of"]) == set(pinned)
+    assert not list(field_problems(config()))
+    ((key, problem),) = field_problems(config(version="v9"), "above.")
+    assert key == "above.version"
+    assert problem == f"one of {', '.join(version.metadata['one_of'])}, not v9"
 
 
 def test_what_sets_differ_in_counts() -> None:
