@@ -92,7 +92,11 @@ def _maps(config: PipelineConfig, task: Task, loss: str, methods: Sequence[str])
         return Explainer.of(method, attribution, task.score, config.dataset.side)
 
     shared: dict[str, Any] = {"model": model, "threads": config.threads}
-    learnt: dict[str, Any] = {"index": task.learnt.index, "pack": task.learnt.pack, "seed": config.seed}
+    learnt: dict[str, Any] = {
+        "index": task.learnt.index,
+        "pack": task.learnt.pack,
+        "seed": config.seed,
+    }
     explainers = {method: explainer(method) for method in methods}
     taps = tuple(sorted({tap for each in explainers.values() for tap in each.taps}))
     statistics: dict[str, Step] = {}

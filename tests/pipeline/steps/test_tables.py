@@ -34,6 +34,7 @@ def made(root: Path, **measured: dict[str, dict[str, UserFiles]]) -> Path:
         samples={task: samples for task in measured},
         datasets={task: f"films of {task}" for task in measured},
         loss_comparison=None,
+        operating_points={},
         severity=None,
         index=None,
         test_index=None,
