@@ -53,10 +53,10 @@ class StatisticsConfig:
 class OperatingPointsConfig:
     """How ``beta: auto`` is found: by bisection of log(beta) on films of the validation fold."""
 
-    num_films: int = field(default=12, metadata={"least": 1})
+    num_films: int = field(default=10, metadata={"least": 1})
     lowest: float = 0.01
     highest: float = 1000.0
-    rounds: int = field(default=6, metadata={"least": 1})  # betas that are tried
+    rounds: int = field(default=5, metadata={"least": 1})  # betas that are tried
 
 
 @dataclass(frozen=True)

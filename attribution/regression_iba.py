@@ -5,7 +5,8 @@ from collections.abc import Callable
 from torch import Tensor
 
 from attribution.base import regression_output
-from attribution.iba import BottleneckMethod, for_samples
+from attribution.iba import BottleneckMethod
+from attribution.mask_fit import for_samples
 from attribution.operating_point import KEEPS_SCORE, NEAR_SCORE
 
 

@@ -11,14 +11,8 @@ from torch.nn import functional as F
 from attribution.base import SCORES, generators
 from attribution.bottleneck import Bottleneck
 from attribution.config import IBAConfig, InverseIBAConfig, ModelLoss, Score, StatisticsConfig
-from attribution.iba import (
-    IBA,
-    InverseIBA,
-    Objective,
-    draw_normal,
-    mask_losses,
-    noise_parts,
-)
+from attribution.iba import IBA, InverseIBA
+from attribution.mask_fit import Objective, draw_normal, mask_losses, noise_parts
 from attribution.statistics import FeatureStatistics, estimate_statistics
 
 LOGIT = SCORES[Score.logit]
@@ -163,7 +157,7 @@ def test_noise_in_parts_gives_the_map_that_it_gives_at_once(
     model, images, statistics, monkeypatch, at_once, antithetic
 ):
     whole = explain(model, images, statistics, seeds=range(6), antithetic=antithetic).maps
-    monkeypatch.setattr("attribution.iba.TAIL_NEURONS", at_once * 6 * 8 * 10 * 8)
+    monkeypatch.setattr("attribution.mask_fit.TAIL_NEURONS", at_once * 6 * 8 * 10 * 8)
     parts = explain(model, images, statistics, seeds=range(6), antithetic=antithetic).maps
     torch.testing.assert_close(parts, whole, rtol=1e-3, atol=1e-5)
 

@@ -27,6 +27,7 @@ SETTINGS = (
     *UNTRAINED,
     "attribution.methods=[grad_cam,iba]",
     "attribution.batch_size=1",
+    "dataset.val_fraction=0.4",  # which shows what beta: auto is found on
     "attribution.iba.steps=2",
     "attribution.iba.noise_samples=2",
     "attribution.statistics.num_images=4",
@@ -240,8 +241,8 @@ def test_a_film_that_may_bear_text_makes_a_capture_that_says_so(outputs, tmp_pat
     [
         (("--target", "Covid"), "'Covid' is no label of this model: Atelectasis, Cardiomegaly"),
         (("--method", "ibba"), "'ibba' is not known; all, gradient"),
-        (("--method", "iba_block1"), "made no statistics findings block1; it made"),
-        (("--method", "regression_iba_rm"), "a regressor's are"),
+        (("--method", "iba_block1"), "has no beta of iba_block1, which is auto: a run with"),
+        (("--method", "regression_iba_rm"), "has no beta of regression_iba_rm"),
         (("--image", "absent.png"), "--image: not found"),
         (("--image", __file__), "not a PNG or JPEG"),
         (("--run", "/nowhere"), "/nowhere is no finished run"),

@@ -67,7 +67,7 @@ def test_a_setting_that_cannot_be_read_is_named_in_one_line(override, said):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("door", ["status", "housekeeping", "tools.calibrate", "tools.frontier"])
+@pytest.mark.parametrize("door", ["status", "housekeeping", "tools.frontier"])
 @pytest.mark.parametrize(
     ("override", "said"),
     [

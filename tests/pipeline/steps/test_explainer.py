@@ -73,11 +73,21 @@ def test_a_users_own_method_is_built_with_the_settings_that_its_key_holds(own_me
 
 def test_an_explainer_of_a_configuration_takes_the_method_and_its_layers_along():
     config = AttributionConfig(multilayer_iba=multilayer().settings)
-    explainer = Explainer.of("multilayer_iba", config, Score.logit)
+    explainer = Explainer.of("multilayer_iba", config, Score.logit, 224)
     assert explainer.layers == {"iba_block1": config.iba_block1, "iba": config.iba}
-    assert Explainer.of("iba", config, Score.output) == Explainer(
+    assert Explainer.of("iba", config, Score.output, 224) == Explainer(
         "iba", config.iba, {}, Score.output
     )
+
+
+@pytest.mark.parametrize(("side", "cells"), [(224, 1.0), (112, 0.5), (64, 64 / 224)])
+def test_sigma_is_a_length_and_scales_with_the_side(side, cells):
+    config = AttributionConfig(multilayer_iba=multilayer().settings)
+    joint = Explainer.of("multilayer_iba", config, Score.logit, side)
+    alone = Explainer.of("iba", config, Score.logit, side)
+    for settings in (*joint.layers.values(), alone.settings):
+        assert settings.sigma == pytest.approx(cells)
+    assert Explainer.of("grad_cam", config, Score.logit, side).settings == config.grad_cam
 
 
 def test_maps_of_other_settings_layers_or_scores_have_other_keys():

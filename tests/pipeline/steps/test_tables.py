@@ -42,6 +42,7 @@ def made(
         intersections=intersections or {},
         score=Score.logit,
         loss_comparison=None,
+        operating_points={},
         severity=None,
         index=None,
         test_index=None,
