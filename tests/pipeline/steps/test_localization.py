@@ -9,7 +9,8 @@ import pytest
 from evaluation.config import LocalizationMetricsConfig
 from evaluation.localization import BITS_PER_PIXEL, iou_curve, threshold_grid
 from evaluation.localization_metrics import localization_metrics
-from pipeline.steps.localization import LUNG_MASK, PRIORS, Localization, read_curves
+from evaluation.point_spread import at_point_spread, point_spread
+from pipeline.steps.localization import LUNG_MASK, PRIORS, Localization, OneSpread, read_curves
 from tests.pipeline.steps.running import given, run_step
 
 COUNT, SIDE = 9, 8
@@ -136,3 +137,25 @@ def test_a_map_that_is_not_finite_is_named_by_film_and_finding(inputs, tmp_path)
     np.save(sources["maps"].path / "shards" / "00001" / "maps.npy", maps[4:8])
     with pytest.raises(ValueError, match=r"4\.dcm Detector3"):
         run_step(step_of(sources), tmp_path / "run")
+
+
+@pytest.mark.parametrize("tap", ["block1", "block3"])
+def test_taps_are_compared_on_causal_pixels_at_the_spread_of_the_coarsest(inputs, tmp_path, tap):
+    sources, _, maps, truth = inputs
+    causal = truth["mask_predicted"]
+    np.save(sources["truth"].path / "causal.npy", causal)
+    (sources["truth"].path / "places.txt").write_text("causal")
+    taps = (("block1", 1.0), ("block3", 1.0))
+    step = OneSpread(**sources, tap=(tap, 1.0), taps=taps, side=SIDE)
+    run_step(step, tmp_path / "run")
+    rows = pd.read_csv(tmp_path / "run" / "samples.csv")
+    known = [n for n in range(COUNT) if n not in EMPTY["mask_predicted"]]
+    assert rows["sample"].tolist() == known
+    assert set(rows["place"]) == {"causal_one_spread"}
+    # sigma is in cells at 224 px
+    own, wanted = (point_spread(cell, SIDE / 224) for cell in (4 if tap == "block1" else 16, 16))
+    expected = localization_metrics(
+        at_point_spread(maps[known], own, wanted), causal[known], METRICS
+    )
+    metrics = ["average_precision", "mass_in_box"]
+    np.testing.assert_allclose(rows[metrics], expected[metrics], rtol=1e-6)

@@ -2,11 +2,16 @@
 
 import pickle
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
+import numpy as np
+import pandas as pd
 import pytest
+import torch
 
 from attribution.config import IBAConfig, Score, StatisticsConfig
 from evaluation.config import (
+    Baseline,
     EqualAreaConfig,
     InsertionDeletionConfig,
     ROADConfig,
@@ -14,8 +19,10 @@ from evaluation.config import (
 )
 from pipeline.step import UserFiles
 from pipeline.steps.explainer import Explainer
-from pipeline.steps.perturbation import EqualArea, InsertionDeletion, OwnMetric, Road
+from pipeline.steps.loaded_model import LoadedModel
+from pipeline.steps.perturbation import EndScores, EqualArea, InsertionDeletion, OwnMetric, Road
 from pipeline.steps.sanity import Sanity
+from tests.pipeline.steps.running import given, run_step
 
 FILES = {name: UserFiles(name, name) for name in ("model", "pack", "samples", "maps")}
 ENDS = UserFiles("ends", "ends")
@@ -71,6 +78,57 @@ def test_only_what_costs_much_is_measured_on_some_of_the_samples():
     assert InsertionDeletion(**FILES, ends=ENDS, config=limited, threads=1).max_samples == 5
     assert road(ROADConfig(max_samples=6)).max_samples == 6
     assert EqualArea(**FILES, config=EqualAreaConfig(), threads=1).max_samples is None
+
+
+@pytest.fixture
+def scored(tmp_path, monkeypatch):
+    """Three samples in shards of two, on a model whose score is a film's mean; how often it ran."""
+    films = torch.rand(3, 3, 8, 8, generator=torch.Generator().manual_seed(0)) + 0.5
+    runs = []
+
+    def probability(images, targets):
+        runs.append(len(images))
+        return images.mean((1, 2, 3))
+
+    loaded = SimpleNamespace(
+        films=SimpleNamespace(side=8),
+        images=lambda part: films[part["sample"].to_numpy()],
+        targets=lambda part: torch.tensor(part["target"].to_numpy()),
+        probability=probability,
+    )
+    monkeypatch.setattr(LoadedModel, "load", lambda *_: loaded)
+    samples = pd.DataFrame({"sample": range(3), "image": list("abc"), "patient": range(3)})
+    samples = samples.assign(finding="Mass", target=0, turn=[2, 0, 1])
+    (tmp_path / "samples").mkdir()
+    samples.to_csv(tmp_path / "samples" / "samples.csv", index=False)
+    shard = tmp_path / "maps" / "shards" / "00000"
+    shard.mkdir(parents=True)
+    np.save(shard / "maps.npy", np.random.default_rng(0).random((3, 8, 8), dtype=np.float32))
+    for name in ("model", "pack"):
+        (tmp_path / name).mkdir()
+    return films, runs, {name: given(tmp_path / name) for name in ("model", "pack", "samples")}
+
+
+def test_both_ends_of_the_curves_are_scored_once_and_not_for_each_method(scored, tmp_path):
+    films, runs, sources = scored
+    config = InsertionDeletionConfig(steps=4 * 224 // 8, max_samples=2, baselines=[Baseline.zero])
+    run_step(EndScores(**sources, config=config, threads=1), tmp_path / "ends")
+    assert sum(runs) == 2 * 2  # film and blank of the two samples that are measured
+    runs.clear()
+    step = InsertionDeletion(
+        **sources,
+        maps=given(tmp_path / "maps"),
+        ends=given(tmp_path / "ends"),
+        config=config,
+        threads=1,
+        shard=2,
+    )
+    run_step(step, tmp_path / "curves")
+    assert sum(runs) == 2 * 2 * 3  # two games, three states between the ends
+    rows = pd.read_csv(tmp_path / "curves" / "shards" / "00000" / "samples.csv")
+    assert rows["sample"].tolist() == [1, 2]
+    np.testing.assert_allclose(rows["score"], films[1:].mean((1, 2, 3)), rtol=1e-6)
+    np.testing.assert_allclose(rows["blank"], 0)
 
 
 def test_a_step_comes_to_a_worker_with_its_key():
