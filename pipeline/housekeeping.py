@@ -29,10 +29,7 @@ def references(store: Store, outputs: Path) -> Counter[Path]:
 
     A finished run refers to what its ``run.json`` names, another to what its ``plan.json`` does.
 
-    Raises
-    ------
-    ValueError
-        Where a record cannot be read.
+    Raises ValueError where a record cannot be read.
     """
     found: Counter[Path] = Counter()
     for name, folders, files in os.walk(outputs):

@@ -44,14 +44,8 @@ def train_in_processes(
     ``work`` is sent by pickle; ``on_progress`` gets the first one's progress. Each process has its
     share of the cores, ``threads`` to compute with, and on CUDA a GPU of its own.
 
-    Raises
-    ------
-    ValueError
-        Where there is no GPU for each.
-    RuntimeError
-        Where a process fails or dies. The others are ended.
-    FullDiskError
-        Where one found no room.
+    Raises ValueError where there is no GPU for each; RuntimeError where a process fails or dies
+    (the others are ended); FullDiskError where one found no room.
     """
     _check_devices(processes, machine)
     ranks: list[_Process] = []

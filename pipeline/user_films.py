@@ -27,11 +27,8 @@ def raw_films(
     ``key`` names the setting that the folder comes from; ``below``: folders in it that are
     searched for films; ``shown``: the part of a file's path that a message may show.
 
-    Raises
-    ------
-    ConfigError
-        Where the folder is absent or holds no film. It says which files were skipped, and gives
-        ``advice``.
+    Raises ConfigError where the folder is absent or holds no film. It says which files were
+    skipped, and gives ``advice``.
     """
     root = Path(folder)
     if not root.is_dir():

@@ -67,13 +67,8 @@ class Executor(Protocol):
     def run(self, job: Job, numbers: Iterable[int], done: Done) -> None:
         """Does every piece of ``numbers``.
 
-        Raises
-        ------
-        PiecesMissingError
-            Where pieces failed as often as they may; all others were done before, unless
-            ``max_failed`` stopped it.
-        FullDiskError
-            At the first piece that found no room.
+        Raises PiecesMissingError where pieces failed as often as they may (all others were done
+        before, unless ``max_failed`` stopped it), FullDiskError at the first that found no room.
         """
         ...
 
@@ -112,10 +107,7 @@ class Ledger:
     def settle(self, number: int, failure: Failure | None) -> None:
         """Notes what became of a piece; one that may be tried again waits behind all others.
 
-        Raises
-        ------
-        FullDiskError
-            Where the piece found no room: the others would not either.
+        Raises FullDiskError where the piece found no room: the others would not either.
         """
         if failure is None:
             self._done(number)

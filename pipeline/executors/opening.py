@@ -15,10 +15,7 @@ def open_executor(
     """``threads``: of each worker; ``folder``: for an engine's own files; ``imports``: modules
     that new workers have imported, where the engine can share them.
 
-    Raises
-    ------
-    ModuleNotFoundError
-        Where the engine's package is not installed; the message says how to.
+    Raises ModuleNotFoundError where the engine's package is not installed; the message says how to.
     """
     if config.name is ExecutorName.serial:
         return closing(SerialExecutor(config))

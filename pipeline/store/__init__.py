@@ -70,10 +70,8 @@ class Store:
         Files are compared with the manifest by digests that were remembered with size and
         modification time: see ``DigestCache``.
 
-        Raises
-        ------
-        BrokenArtifactError
-            Where the manifest cannot be read or a file is absent or differs from its digest.
+        Raises BrokenArtifactError where the manifest cannot be read or a file is absent or differs
+        from its digest.
         """
         folder = self.folder(step, key)
         if not folder.exists():
@@ -87,10 +85,7 @@ class Store:
     def check(self, folder: Path, manifest: dict[str, Any], reread: bool = False) -> None:
         """Compares every file with the manifest; ``reread`` reads them all again.
 
-        Raises
-        ------
-        BrokenArtifactError
-            Where a file is absent or differs from its digest.
+        Raises BrokenArtifactError where a file is absent or differs from its digest.
         """
         files = manifest["files"]
         try:
@@ -124,21 +119,15 @@ class Store:
         The lock's file stays when it is released: were it removed, a process that waits for it
         and one that comes later would hold two different locks.
 
-        Raises
-        ------
-        LockedError
-            Where another process holds it, unless told to wait.
+        Raises LockedError where another process holds it, unless told to wait.
         """
         path = self.folder(step, key).with_suffix(".lock")
-        lock = FileLock(path)  # makes the folder too
         try:
-            lock.acquire(timeout=-1 if wait else 0)
+            lock = FileLock(path).acquire(timeout=-1 if wait else 0)  # makes the folder too
         except Timeout as error:
             raise LockedError(f"{path} is held by another process") from error
-        try:
+        with lock:
             yield
-        finally:
-            lock.release()
 
     def workspace(self, step: str, key: str) -> Path:
         """The folder in which the artifact is made; what an interrupted run left is still there.
@@ -201,10 +190,7 @@ def _belongs(path: Path, workspace: Path) -> bool:
 def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of an artifact's folder.
 
-    Raises
-    ------
-    BrokenArtifactError
-        Where it is absent, cut short or something else.
+    Raises BrokenArtifactError where it is absent, cut short or something else.
     """
     path = folder / MANIFEST
     try:
