@@ -23,7 +23,7 @@ from data.phantom.vessels import vessels
 SHAPES_STREAM = 2_000_000  # added to the seed: above those of all NIH phantoms
 VAL_EVERY = 8  # patients whose number is a multiple of this are the validation fold
 MOST_KINDS = 3  # on a film
-CONTRAST = (0.13, 0.9)  # extra attenuation of a shape: from faint to clear
+CONTRAST = (0.35, 1.2)  # extra attenuation of a shape: from faint to clear
 DARK = 0.25  # of the shapes let more light through instead of less
 SOFT = 0.3  # of half a shape's size, over which its edge fades at most
 STEEP = 0.3  # slope of the window, relative to its steepest, where a shape can be seen
@@ -81,14 +81,14 @@ class Kind:
 
 
 KINDS = {
-    "disc": Kind(_disc, (8, 60)),
-    "ring": Kind(_ring, (20, 60)),
-    "square": Kind(_square, (16, 60)),
-    "triangle": Kind(_triangle, (18, 60)),
-    "bar": Kind(_bar, (24, 60)),
-    "cross": Kind(_cross, (24, 60)),
-    "stripes": Kind(_stripes, (30, 60)),
-    "blobs": Kind(_blobs, (26, 60)),
+    "disc": Kind(_disc, (20, 110)),
+    "ring": Kind(_ring, (40, 110)),
+    "square": Kind(_square, (32, 110)),
+    "triangle": Kind(_triangle, (36, 110)),
+    "bar": Kind(_bar, (45, 110)),
+    "cross": Kind(_cross, (45, 110)),
+    "stripes": Kind(_stripes, (50, 110)),
+    "blobs": Kind(_blobs, (45, 110)),
 }
 HALVES = ("left_half", "right_half")  # of the film: where the middle of a shape lies
 LABELS = (*KINDS, *HALVES, "AP")
