@@ -29,7 +29,7 @@ class LesionRegions(Step):
     side: int
 
     def run(self, work: Work) -> None:
-        from data.integrity import read_grey
+        from data.image_files import read_grey
         from data.packing import resize_mask
 
         samples, folder = read_samples(work[self.samples]), work[self.films] / LESIONS
