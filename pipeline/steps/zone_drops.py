@@ -112,5 +112,5 @@ class AgainstDrops(Step):
             means = read_zone_means(work[self.severity])
             columns = zone_agreement(means, drops, "drops")
             columns |= zone_agreement(means, scores, "scores")
-        frame = samples[NAMES].assign(**columns)
+        frame = samples[NAMES].assign(**columns).melt(id_vars=NAMES, var_name="metric")
         frame.to_csv(work.folder / "samples.csv", index=False)

@@ -68,7 +68,8 @@ def against(tmp_path, means=None):
         severity=None if means is None else given(tmp_path / "severity"),
     )
     run_step(step, tmp_path / "run")
-    return pd.read_csv(tmp_path / "run" / "samples.csv")
+    rows = pd.read_csv(tmp_path / "run" / "samples.csv")
+    return rows.pivot(index="sample", columns="metric", values="value").reset_index()
 
 
 def test_a_drop_is_what_the_zone_gave_the_score_and_0_for_a_healthy_one(drops, tmp_path):
