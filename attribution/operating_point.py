@@ -15,6 +15,8 @@ from torch import Tensor
 
 from attribution.config import OperatingPointsConfig
 
+_AS_NEAR = 0.05
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -41,6 +43,7 @@ class Tried(NamedTuple):
     bits: float
     score: float
     score_behind: float
+    limit: float
     excess: float  # of the rule's measure over its limit
     met: bool
     share_met: float  # of the films that keep the rule by themselves
@@ -72,12 +75,14 @@ def judge(beta: float, found: Behind, prevalence: Tensor, rule: Rule) -> Tried:
     """``prevalence`` (N,): of what is explained on each film, 0 for a regressor."""
     measures = rule.measure(found.score, found.behind)
     score, usual = found.score.quantile(0.5), prevalence.quantile(0.5)
-    excess = float(measures.quantile(0.5) - rule.limit(score, usual))
+    limit = rule.limit(score, usual)
+    excess = float(measures.quantile(0.5) - limit)
     return Tried(
         beta=beta,
         bits=float(found.bits.quantile(0.5)),
         score=float(score),
         score_behind=float(found.behind.quantile(0.5)),
+        limit=float(limit),
         excess=excess,
         met=excess <= 0,
         share_met=float((measures <= rule.limit(found.score, prevalence)).float().mean()),
@@ -105,8 +110,9 @@ def search(
 
 
 def chosen(tried: Sequence[Tried]) -> Tried:
-    """The largest beta that meets the rule; where none does, the one nearest to it."""
+    """The largest beta that meets the rule; where none does, the largest of those as near to it as
+    any: within ``_AS_NEAR`` of the limit, for smaller betas then buy bits and nothing else."""
+    nearest = min(each.excess for each in tried)
+    near = [each for each in tried if each.excess <= nearest + _AS_NEAR * abs(each.limit)]
     meeting = [each for each in tried if each.met]
-    if meeting:
-        return max(meeting, key=lambda each: each.beta)
-    return min(tried, key=lambda each: each.excess)
+    return max(meeting or near, key=lambda each: each.beta)

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from attribution.precision import without_autocast
+
 Centres = tuple[float, float]
 """(first, step) in pixels, of both axes."""
 
@@ -30,7 +32,8 @@ def placed(cells: Tensor, side: tuple[int, int], centres: Centres | None) -> Ten
         interpolation_matrix(size, number, centres).to(cells)
         for size, number in zip(side, cells.shape[1:], strict=True)
     )
-    return rows @ cells @ columns.T
+    with without_autocast(cells):
+        return rows @ cells @ columns.T
 
 
 def interpolation_matrix(size: int, cells: int, centres: Centres | None) -> Tensor:

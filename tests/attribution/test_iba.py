@@ -32,6 +32,9 @@ class SmallNet(nn.Module):
     def forward_to(self, tap, images):
         return self.head(images)
 
+    def forward_to_all(self, taps, images):
+        return {tap: self.forward_to(tap, images) for tap in taps}
+
     def forward_from(self, tap, feature_map):
         return self.classifier(self.rest(feature_map))
 

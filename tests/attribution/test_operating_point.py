@@ -91,8 +91,20 @@ def test_where_no_beta_keeps_the_rule_the_nearest_is_taken_and_said():
     found = chosen(tried)
     assert not found.met
     assert found.share_met == 0
-    assert found.excess == min(each.excess for each in tried) > 0
-    assert found.beta == min(each.beta for each in tried)
+    assert found.excess > 0
+    near = [each.beta for each in tried if each.excess <= tried[-1].excess + 0.05 * 0.72]
+    assert found.beta == max(near)
+
+
+def test_where_less_of_beta_buys_nothing_the_largest_of_the_nearest_is_taken():
+    def measure(beta):
+        left = 0.27 if beta <= 0.2 else 0.6
+        return Behind(torch.ones(5), torch.full((5,), 0.8), torch.full((5,), left))
+
+    tried = search(measure, NONE, LOSES_PROBABILITY, CONFIG)
+    found = chosen(tried)
+    assert not found.met
+    assert found.beta == max(each.beta for each in tried if each.beta <= 0.2)
 
 
 def test_where_every_beta_keeps_the_rule_the_largest_is_taken():

@@ -29,6 +29,7 @@ def measured(folder: Path, shards: bool = True, **columns: object) -> UserFiles:
 def made(
     root: Path,
     intersections: dict[str, UserFiles] | None = None,
+    operating_points: dict[str, dict[str, UserFiles]] | None = None,
     **measured: dict[str, dict[str, UserFiles]],
 ) -> Path:
     """The folder of the tables of ``measured``, by task."""
@@ -42,7 +43,7 @@ def made(
         intersections=intersections or {},
         score=Score.logit,
         loss_comparison=None,
-        operating_points={},
+        operating_points=operating_points or {},
         severity=None,
         index=None,
         test_index=None,
@@ -230,3 +231,26 @@ def test_table_2_has_the_intersection_of_each_detector_and_place(tmp_path):
         ["mask", "intersection", True],
     ]
     assert set(table["score"]) == {0.5}
+
+
+def test_operating_points_are_rows_of_their_models_and_absent_where_every_beta_is_given(tmp_path):
+    points = {}
+    for method, met in (("iba", "true"), ("inverse_iba", "false")):
+        folder = tmp_path / method
+        folder.mkdir()
+        (folder / "beta.json").write_text(
+            f'{{"method": "{method}", "tap": "block3", "beta": 0.5, "bits": 9.0, "score": 0.7,'
+            f' "score_behind": 0.65, "rule": "keeps", "met": {met}, "films": 4,'
+            ' "share_met": 0.75, "excess": -0.1}'
+        )
+        points[method] = UserFiles(folder, method)
+    found = pd.read_csv(
+        made(tmp_path, {"findings bce": points}, findings={}) / "operating_points.csv"
+    )
+    assert found["model"].tolist() == ["findings bce"] * 2
+    assert dict(zip(found["method"], found["met"], strict=True)) == {
+        "iba": True,
+        "inverse_iba": False,
+    }
+    (tmp_path / "none").mkdir()
+    assert not (made(tmp_path / "none", findings={}) / "operating_points.csv").exists()
