@@ -29,8 +29,8 @@ PLANTED = "-planted"  # behind the name of a set whose films bear the planted to
 PINNED = {
     "v2": "f121633628d10c396bdc10520475df7ea76205c6f7797ec8d42b6c1f24291724",
     "v2-planted": "299c3124fcf8f3da118015c7b1ceb96b802bddef4647a8a8b9196a22aef56294",
-    "v3": "f0989b0b164b86ba9a419d344dc46929a0e1a9d0b3bb517fa665b0e73a5063cb",
-    "v3-planted": "ba7da6fb26d22b5b73611302fd6677d48ba0ba241dd6d92f2b3d6ce89827b261",
+    "v3": "76de78b74ca7454d84681509df420b5484e606a4e677115ab0b58d513adc9b67",
+    "v3-planted": "40aeaeacd725d51634ff1fe86ca332c28d58b54d4ab053a875737c6cb43c2d42",
 }
 
 
@@ -67,17 +67,15 @@ DIFFICULTIES = {
             ("Pneumonia", 0.05),
             ("Pneumothorax", 0.06),
         ),
-        # Rounded, after how often NIH's labels stand together.
+        # Such that over all films, of which half are healthy, the odds ratios are about those of
+        # NIH's labels: 3.2, 4.9, 2.2, 2.2, 3.5 and 3.4.
         odds=(
-            ("Atelectasis", "Effusion", 3.0),
-            ("Atelectasis", "Infiltration", 1.6),
-            ("Atelectasis", "Pneumothorax", 1.5),
-            ("Cardiomegaly", "Effusion", 4.0),
-            ("Effusion", "Infiltration", 2.0),
-            ("Effusion", "Mass", 2.0),
-            ("Effusion", "Pneumothorax", 1.6),
-            ("Infiltration", "Pneumonia", 3.0),
-            ("Mass", "Nodule", 3.0),
+            ("Atelectasis", "Effusion", 1.6),
+            ("Cardiomegaly", "Effusion", 2.5),
+            ("Effusion", "Infiltration", 1.2),
+            ("Effusion", "Mass", 1.2),
+            ("Infiltration", "Pneumonia", 1.8),
+            ("Mass", "Nodule", 1.8),
         ),
         several=0.30,
         faint=0.5,

@@ -131,10 +131,7 @@ def enlargement(patient: Patient, visit: Visit) -> float:
 
 
 def effect(finding: str, scene: Scene, visit: Visit, place: str = "") -> Effect:
-    """Of any finding but Cardiomegaly, which changes the anatomy itself.
-
-    `place`: name of another place where the same patient might have it.
-    """
+    """Of any finding but Cardiomegaly, a change of anatomy; `place` names another of its places."""
     return _EFFECTS[finding](scene, Draw(scene.thorax.patient, visit, finding + place))
 
 

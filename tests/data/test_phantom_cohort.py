@@ -169,3 +169,23 @@ def test_findings_do_not_depend_on_view_or_age() -> None:
     spread = np.sqrt(np.var(ages[True]) / 500 * 2)
     assert abs(np.mean(ages[True]) - np.mean(ages[False])) < 4 * spread
     assert abs(np.mean(ap[True]) - np.mean(ap[False])) < 4 * np.sqrt(0.24 / 500 * 2)
+
+
+@pytest.mark.parametrize(
+    ("pair", "published"),
+    [
+        (("Atelectasis", "Effusion"), 3.2),
+        (("Cardiomegaly", "Effusion"), 4.9),
+        (("Effusion", "Infiltration"), 2.2),
+        (("Infiltration", "Pneumonia"), 3.5),
+        (("Mass", "Nodule"), 3.4),
+    ],
+)
+def test_over_all_films_findings_come_together_about_as_nihs_labels_do(
+    pair: tuple[str, str], published: float
+) -> None:
+    present, chance = findings_table(V3, ABNORMAL_FRACTION)
+    one, other = (present[:, FINDINGS.index(finding)] for finding in pair)
+    neither, both = chance @ (~one & ~other), chance @ (one & other)
+    ratio = both * neither / ((chance @ (one & ~other)) * (chance @ (other & ~one)))
+    assert ratio == pytest.approx(published, rel=0.2)

@@ -142,7 +142,9 @@ def test_no_histogram_view_age_visit_letter_or_tube_gives_a_class_away(audit: pd
 
 
 def test_an_enlarged_heart_is_seen_at_8x8_which_the_audit_finds(audit: pd.DataFrame) -> None:
-    assert audit.loc[("Cardiomegaly", "thumbnail8x8"), "ci_low"] > 0.65
+    row = audit.loc[("Cardiomegaly", "thumbnail8x8")]
+    assert row["exceeds"]
+    assert row["ci_low"] > 0.6  # of 35 films
 
 
 def test_the_planted_token_gives_its_class_away_and_no_other() -> None:
