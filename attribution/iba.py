@@ -249,8 +249,8 @@ class InverseIBA(IBA):
     lambda is the share that noise replaces, and the capacity that of Eq. 3 in lambda, as in the
     published code: the information removed, not that of Z, which all noise would make zero.
     ``bottleneck_score`` is the score once it is removed. beta: auto is the largest at which the
-    median probability behind is at most a tenth of that without the bottleneck, or the prevalence
-    of what is explained among the films learnt on, whichever is more.
+    median probability behind is at most a tenth of that without the bottleneck, or that of films
+    without what is explained, whichever is more.
     """
 
     inverse = True

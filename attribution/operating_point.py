@@ -25,7 +25,7 @@ class Rule:
 
     text: str
     measure: Callable[[Tensor, Tensor], Tensor]  # score (N,), score behind (N,) -> (N,)
-    limit: Callable[[Tensor, Tensor], Tensor]  # score, prevalence, each (N,) -> (N,)
+    limit: Callable[[Tensor, Tensor], Tensor]  # score, absent, each (N,) -> (N,)
 
 
 class Behind(NamedTuple):
@@ -52,29 +52,31 @@ class Tried(NamedTuple):
 KEEPS_PROBABILITY = Rule(
     "keeps 90 % of the probability",
     lambda score, behind: -behind,
-    lambda score, prevalence: -0.9 * score,
+    lambda score, absent: -0.9 * score,
 )
 LOSES_PROBABILITY = Rule(
-    "leaves at most a tenth of the probability, or the prevalence",
+    "leaves at most a tenth of the probability, or what films without the finding have",
     lambda score, behind: behind,
-    lambda score, prevalence: torch.maximum(score / 10, prevalence),
+    lambda score, absent: torch.maximum(score / 10, absent),
 )
 NEAR_SCORE = Rule(
     "keeps the score within 0.5",
     lambda score, behind: (behind - score).abs(),
-    lambda score, prevalence: torch.full_like(score, 0.5),
+    lambda score, absent: torch.full_like(score, 0.5),
 )
 KEEPS_SCORE = Rule(
     "keeps the score",
     lambda score, behind: -behind,
-    lambda score, prevalence: -score,
+    lambda score, absent: -score,
 )
 
 
-def judge(beta: float, found: Behind, prevalence: Tensor, rule: Rule) -> Tried:
-    """``prevalence`` (N,): of what is explained on each film, 0 for a regressor."""
+def judge(beta: float, found: Behind, absent: Tensor, rule: Rule) -> Tried:
+    """``absent`` (N,): the score of films that do not show what each film is explained for; 0 for
+    a regressor. It is the prevalence as the model says it: one trained with ``pos_weight`` answers
+    far more than the share of positives where it sees nothing."""
     measures = rule.measure(found.score, found.behind)
-    score, usual = found.score.quantile(0.5), prevalence.quantile(0.5)
+    score, usual = found.score.quantile(0.5), absent.quantile(0.5)
     limit = rule.limit(score, usual)
     excess = float(measures.quantile(0.5) - limit)
     return Tried(
@@ -85,13 +87,13 @@ def judge(beta: float, found: Behind, prevalence: Tensor, rule: Rule) -> Tried:
         limit=float(limit),
         excess=excess,
         met=excess <= 0,
-        share_met=float((measures <= rule.limit(found.score, prevalence)).float().mean()),
+        share_met=float((measures <= rule.limit(found.score, absent)).float().mean()),
     )
 
 
 def search(
     measure: Callable[[float], Behind],
-    prevalence: Tensor,
+    absent: Tensor,
     rule: Rule,
     config: OperatingPointsConfig,
 ) -> list[Tried]:
@@ -104,7 +106,7 @@ def search(
     for _ in range(config.rounds):
         middle = (low + high) / 2
         beta = float(f"{math.exp(middle):.3g}")
-        tried.append(judge(beta, measure(beta), prevalence, rule))
+        tried.append(judge(beta, measure(beta), absent, rule))
         low, high = (middle, high) if tried[-1].met else (low, middle)
     return tried
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # torch is imported when a step runs
 
 TRIED = "tried.csv"
 _AT_ONCE = 8  # films in one forward pass
+_WITHOUT = 64  # films that tell what a model says where a finding is absent
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,8 @@ class OperatingPoint(Step):
             work.progress(done, self.config.rounds)
             return found
 
-        prevalence = torch.tensor(films["prevalence"].to_numpy(np.float32))
-        tried = search(measured, prevalence, rule, self.config)
+        absent = torch.tensor(films["absent"].to_numpy(np.float32))
+        tried = search(measured, absent, rule, self.config)
         best = chosen(tried)
         pd.DataFrame(tried).sort_values("beta").to_csv(work.folder / TRIED, index=False)
         about = {"method": self.explainer.method, "tap": tap, "rule": rule.text}
@@ -88,25 +89,22 @@ class OperatingPoint(Step):
             )
 
     def _films(self, index: Path, loaded: "LoadedModel") -> pd.DataFrame:
-        """Columns image, target, seed, prevalence."""
-        from pipeline.steps.packed_films import readable_images
-
+        """Columns image, target, seed, absent."""
         fold = validation_films(index, loaded.films, self.seed)
         if not self.labels:
-            films = fold.head(self.config.num_films).assign(finding="severity", prevalence=0.0)
+            films = fold.head(self.config.num_films).assign(finding="severity", absent=0.0)
             films["target"] = films["score"].astype(float)
         else:
-            images = readable_images(index, loaded.films)
-            trained = images.loc[images["fold"] == "train", list(self.labels)]
             films = predicted_positives(fold, self.labels, self.config.num_films, loaded)
-            films["prevalence"] = (trained == 1).mean()[films["finding"]].to_numpy()
+            absent = medians_without(fold.head(_WITHOUT), self.labels, loaded)
+            films["absent"] = absent[films["target"]]
         if films.empty:
             raise ValueError(
                 "beta is auto, but the validation fold shows nothing that is explained: give a"
                 f" number as attribution.{self.explainer.method}.beta"
             )
         seeds = sample_seeds(self.seed, films["image"], films["finding"])
-        columns = ["image", "target", "prevalence"]
+        columns = ["image", "target", "absent"]
         return films[columns].assign(seed=seeds).reset_index(drop=True)
 
 
@@ -126,8 +124,6 @@ def predicted_positives(
     many positives of the ``fold``, in its order, the half whose probability is highest. A rule
     about a prediction that is kept or lost needs films on which there is one."""
     drawn = 2 * -(-num_films // len(labels))
-    import torch
-
     rows = pd.concat(
         [
             fold[fold[label] == 1].head(drawn)[["image"]].assign(finding=label, target=number)
@@ -137,18 +133,38 @@ def predicted_positives(
     )
     if rows.empty:
         return rows
-    parts = [rows.iloc[start : start + _AT_ONCE] for start in range(0, len(rows), _AT_ONCE)]
-    with torch.no_grad():
-        probability = np.concatenate(
-            [
-                loaded.probability(loaded.images(part), loaded.targets(part)).cpu().numpy()
-                for part in parts
-            ]
-        )
+    probability = np.take_along_axis(
+        _outputs(rows, loaded), rows[["target"]].to_numpy(), axis=1
+    ).squeeze(1)
     by_label = rows.assign(probability=probability).groupby("target")["probability"]
     rows["turn"] = by_label.rank(method="first", ascending=False)
     surest = rows[rows["turn"] <= -(-by_label.transform("size") // 2)]
     return surest.sort_values(["turn", "target"]).head(num_films)
+
+
+def medians_without(
+    films: pd.DataFrame, labels: Sequence[str], loaded: "LoadedModel"
+) -> np.ndarray:
+    """Median probability (C,) of each of ``labels`` over those of ``films`` without it; 0 where all
+    show it."""
+    probabilities = _outputs(films, loaded)
+    without = (films[list(labels)] == 0).to_numpy()
+    return np.array(
+        [
+            np.median(found[shown]) if shown.any() else 0.0
+            for found, shown in zip(probabilities.T, without.T, strict=True)
+        ]
+    )
+
+
+def _outputs(films: pd.DataFrame, loaded: "LoadedModel") -> np.ndarray:
+    """Probabilities of all outputs (n, C)."""
+    import torch
+
+    parts = [films.iloc[start : start + _AT_ONCE] for start in range(0, len(films), _AT_ONCE)]
+    with torch.no_grad():
+        logits = torch.cat([loaded.frozen(loaded.images(part)) for part in parts])
+    return logits.sigmoid().cpu().numpy()
 
 
 def behind_bottleneck(

@@ -51,10 +51,10 @@ def test_iba_takes_the_largest_beta_that_keeps_nine_tenths_and_a_step_more_does_
 
 
 @pytest.mark.parametrize(
-    ("prevalence", "share"), [(0.0, 0.1), (0.04, 0.1), (0.2, 0.25)]
-)  # a tenth of .8 is .08, so that a prevalence counts above it
-def test_inverse_iba_leaves_a_tenth_or_the_prevalence_whichever_is_more(prevalence, share):
-    films = torch.full((5,), prevalence)
+    ("absent", "share"), [(0.0, 0.1), (0.04, 0.1), (0.2, 0.25)]
+)  # a tenth of .8 is .08, so that what films without it have counts above it
+def test_inverse_iba_leaves_a_tenth_or_what_films_without_have_whichever_is_more(absent, share):
+    films = torch.full((5,), absent)
     found = chosen(search(rising(5.0), films, LOSES_PROBABILITY, CONFIG))
     # beta / (beta + scale) = share
     exact = 5 * share / (1 - share)
