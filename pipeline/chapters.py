@@ -7,7 +7,7 @@ from models.config import Loss
 
 _MODELS = (
     "pretrain",
-    *(loss.value for loss in Loss),
+    *(f"{loss.value}{when}" for loss in Loss for when in ("_small", "")),
     *(f"detector_{loss.value}" for loss in Loss),
     "severity",
 )

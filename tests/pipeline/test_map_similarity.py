@@ -30,4 +30,4 @@ def test_maps_of_other_samples_are_not_compared(tmp_path):
 
 def test_a_folder_that_is_no_run_is_an_error_with_a_reason(tmp_path, capsys):
     assert main([str(tmp_path), "findings", "iba", "inverse_iba"]) == 1
-    assert "is no finished run" in capsys.readouterr().err
+    assert "is no finished run" in capsys.readouterr().out

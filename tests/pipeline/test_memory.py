@@ -109,7 +109,7 @@ def scored_films(root, count):
         np.save(shard / "maps.npy", rng.random((32, SIDE, SIDE), dtype=np.float32))
     np.save(folders["truth"] / "box.npy", np.broadcast_to(labels > 3, (count, SIDE, SIDE)))
     (folders["truth"] / "places.txt").write_text("box")
-    sizes = len(set_sizes(8, SIDE))
+    sizes = len(set_sizes(CURVES, SIDE))
     for start in range(0, count, 2):
         shard = folders["changes"] / "shards" / f"{start // 2:05d}"
         shard.mkdir(parents=True)
@@ -118,7 +118,7 @@ def scored_films(root, count):
 
 
 METRICS = LocalizationMetricsConfig()
-CURVES = SensitivityNConfig(points=8, masks=4)
+CURVES = SensitivityNConfig(masks=4)
 
 
 def localization(samples: UserFiles, truth: UserFiles, maps: UserFiles | None) -> Localization:

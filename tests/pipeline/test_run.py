@@ -103,7 +103,8 @@ def test_a_run_leaves_tables_figures_report_and_record(outputs):
 def test_table1_has_every_method_and_baseline_and_follows_from_its_samples(outputs):
     tables = first_run(outputs) / "tables"
     table = pd.read_csv(tables / "table1.csv", na_values=["n/a"])
-    assert set(table["rule"]) == {"cross_fitted", "cross_fitted_bits", "fixed", "box_area"}
+    rules = {"cross_fitted", "cross_fitted_bits", "fixed", "box_area", "intersection"}
+    assert set(table["rule"]) == rules
     table = table[table["primary"]]
     samples = pd.read_csv(tables / "table1_samples.csv")
     priors = ["whole_image", "location_prior", "class_prior"]

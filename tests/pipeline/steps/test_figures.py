@@ -9,9 +9,9 @@ import pytest
 
 from attribution.config import Score
 from data.brixia_score import ZONES
-from data.packing import pack
 from pipeline.steps.figures import Figures
 from pipeline.steps.scored_figures import ScoredFigures
+from tests.packing import pack
 from tests.pipeline.steps.running import given, run_step
 
 SIDE, COUNT = 16, 5

@@ -245,7 +245,8 @@ def test_operating_points_are_rows_of_their_models_and_absent_where_every_beta_i
         )
         points[method] = UserFiles(folder, method)
     found = pd.read_csv(
-        made(tmp_path, {"findings bce": points}, findings={}) / "operating_points.csv"
+        made(tmp_path, operating_points={"findings bce": points}, findings={})
+        / "operating_points.csv"
     )
     assert found["model"].tolist() == ["findings bce"] * 2
     assert dict(zip(found["method"], found["met"], strict=True)) == {
