@@ -21,7 +21,7 @@ from evaluation.config import (
     LocalizationMetricsConfig,
     SensitivityNConfig,
 )
-from evaluation.insertion_deletion import insertion_deletion
+from evaluation.insertion_deletion import end_scores, insertion_deletion
 from evaluation.sensitivity_n import set_sizes
 from pipeline.executors.config import ExecutorConfig
 from pipeline.executors.serial import SerialExecutor
@@ -65,7 +65,8 @@ def explain_and_measure(model, folder, count):
         targets = torch.zeros(len(images), dtype=torch.int64)
         seeds = range(rows.start, rows.stop)
         maps = explain(model, images, targets, score=SCORES[Score.logit], seeds=seeds).maps
-        found = insertion_deletion(score, images, targets, maps, Baseline.blur, curves)
+        ends = end_scores(score, images, targets, curves)
+        found = insertion_deletion(score, images, targets, maps, ends, Baseline.blur, curves)
         np.save(shard / "maps.npy", maps.numpy())
         np.save(shard / "insertion.npy", found.insertion)
 
@@ -91,7 +92,7 @@ def scored_films(root, count):
     samples = pd.DataFrame({"sample": range(count), "image": names, "patient": range(count)})
     severe = np.full(len(ZONES), 3)
     samples["finding"] = next(name for name in DETECTORS if zones_of(name, severe).any())
-    samples["score"] = severe.sum()
+    samples["score"], samples["seed"] = severe.sum(), range(count)
     samples = samples.assign(**dict.fromkeys(ZONES, 3), x=100, y=100, w=300, h=300)
     folders = {name: root / name for name in ("select", "zones", "truth", "maps", "changes")}
     for folder in folders.values():
