@@ -41,7 +41,7 @@ _SCORED_CHAPTER = "brixia"  # of the detectors and the regressor; all others are
 _DEVIATIONS = "Where the paper, the published code and this project differ: docs/deviations.md."
 _SECONDS = (
     "Seconds of wall time, from start to end of the process that finished the result, whichever run"
-    " it was: of work in several processes not their sum, after a resume the last sitting alone."
+    " it was: of work in several processes not their sum, after a resume the last process alone."
 )
 _UNMET = (
     f"{DAGGER} No beta meets this method's rule on validation films (table Operating points): its"
