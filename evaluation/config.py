@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 
+REFERENCE_SIDE = 224  # px: lengths in settings, a bottleneck's sigma too, are those at this side
+
 
 class Metric(StrEnum):
     """What maps are measured by: the choices of ``evaluation.metrics``."""

@@ -8,9 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from evaluation.config import Baseline, CurveRule, InsertionDeletionConfig
+from evaluation.config import REFERENCE_SIDE, Baseline, CurveRule, InsertionDeletionConfig
 from evaluation.perturbation import (
-    REFERENCE_SIDE,
     Scorer,
     baseline_images,
     check_images,

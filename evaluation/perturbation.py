@@ -6,9 +6,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2.functional import gaussian_blur
 
-from evaluation.config import Baseline, BlurConfig
-
-REFERENCE_SIDE = 224  # lengths in settings are pixels at this side
+from evaluation.config import REFERENCE_SIDE, Baseline, BlurConfig
 
 Scorer = Callable[[Tensor, Tensor], Tensor]
 """(images (n, 3, H, W), targets (n,)) -> scores (n,): the target's sigmoid, or a regression's raw

@@ -12,10 +12,9 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from evaluation.config import SensitivityNConfig, SetSizes
+from evaluation.config import REFERENCE_SIDE, SensitivityNConfig, SetSizes
 from evaluation.localization import check_finite
 from evaluation.perturbation import (
-    REFERENCE_SIDE,
     Scorer,
     baseline_images,
     check_images,

@@ -17,9 +17,6 @@ TAPS = ("block1", "block2", "block3")
 FINAL = "final"
 """relu(norm5), the last feature map: 1024x7x7 at 224 px."""
 
-CELL = {"block1": 4, "block2": 8, "block3": 16, FINAL: 32}
-"""Pixels from one cell of a feature map to the next."""
-
 _MODULE_OF_TAP = {"block1": "denseblock1", "block2": "denseblock2", "block3": "denseblock3"}
 _CELL = {"block1": 4, "block2": 8, "block3": 16, FINAL: 32}  # pixels from one cell to the next
 IMAGENET_MEAN = (0.485, 0.456, 0.406)

@@ -21,7 +21,7 @@ from attribution.config import (
     BottleneckConfig,
 )
 from data.config import OWN_COHORTS, DatasetConfig, LungSource, ScoredFilms, TestFilms
-from evaluation.config import CurveRule, EvaluationConfig, Metric, SetSizes
+from evaluation.config import REFERENCE_SIDE, CurveRule, EvaluationConfig, Metric, SetSizes
 from evaluation.own_metrics import OWN_METRICS
 from models.config import (
     LOGGER_PACKAGES,
@@ -128,14 +128,14 @@ def evaluation_problems(config: EvaluationConfig, data: DatasetConfig) -> Proble
             f"{data.side} is no multiple of 32, so that the network's last cells would be cut off:"
             f" take {below} or {below + 32}",
         )
-    if config.insertion_deletion.rule is CurveRule.published_code and data.side != 224:
+    if config.insertion_deletion.rule is CurveRule.published_code and data.side != REFERENCE_SIDE:
         yield (
             "dataset.side",
             f"{data.side}: the published code's curves are defined at 224 px"
             " (evaluation.insertion_deletion.rule=full scales)",
         )
     masks = config.sensitivity_n
-    if masks.sizes is SetSizes.published_code and data.side != 224:
+    if masks.sizes is SetSizes.published_code and data.side != REFERENCE_SIDE:
         yield (
             "dataset.side",
             f"{data.side}: the published code's set sizes are defined at 224 px"

@@ -76,12 +76,11 @@ def truth(config: PipelineConfig, explained: ExplainedTask) -> ByMethod:
 
 def one_spread(config: PipelineConfig, explained: ExplainedTask) -> ByMethod:
     """As ``truth``, of IBA at each of its taps, all at the point-spread of the coarsest."""
-    task, settings = explained.task, config.attribution
+    task = explained.task
     taps = {
-        method: (each.tap, each.sigma)
-        for method in explained.maps
-        if isinstance(each := getattr(settings, method), IBAConfig)
-        and not isinstance(each, InverseIBAConfig)
+        method: (each.settings.tap, each.settings.sigma)
+        for method, each in explained.explainers.items()
+        if isinstance(each.settings, IBAConfig) and not isinstance(each.settings, InverseIBAConfig)
     }
     if task.causal is None or not taps:
         return {}
@@ -92,7 +91,6 @@ def one_spread(config: PipelineConfig, explained: ExplainedTask) -> ByMethod:
             maps=explained.maps[method],
             tap=tap,
             taps=tuple(taps.values()),
-            side=config.dataset.side,
             label=f"{task.name} {method}",
         )
         for method, tap in taps.items()

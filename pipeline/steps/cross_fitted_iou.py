@@ -125,9 +125,11 @@ def scores_behind(diagnostics: pd.DataFrame, score: Score) -> pd.DataFrame:
     score, score_behind. A bottleneck says the mean of its noise samples in the unit of ``score``,
     of which the probability is taken then.
     """
+    from scipy.special import expit
+
     named = {"score": "score", "bottleneck_score": "score_behind"}
     rows = diagnostics[diagnostics["metric"].isin(named)]
-    values = rows["value"] if score is Score.sigmoid else 1 / (1 + np.exp(-rows["value"]))
+    values = rows["value"] if score is Score.sigmoid else expit(rows["value"])
     rows = rows.assign(value=values, metric=rows["metric"].map(named))
     wide = rows.pivot(index=["method", "sample"], columns="metric", values="value")
     return wide.reindex(columns=list(named.values())).reset_index()

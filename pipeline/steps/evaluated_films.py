@@ -47,13 +47,15 @@ class EvaluatedFilms:
     ) -> "EvaluatedFilms":
         """Of finished steps. ``prediction``: a classifier's; ``iou``: where the samples of Table 1
         or 2 may lie; ``causal``: a PhantomTruth's."""
+        from scipy.special import expit
+
         frame = read_samples(samples)
         probabilities = None
         if prediction is not None:
             names, logits = read_outputs(prediction)
             rows = pd.Series(np.arange(len(names)), index=names)[frame["image"]].to_numpy()
             scores = logits[rows, frame["target"].to_numpy()].astype(np.float64)
-            probabilities = 1 / (1 + np.exp(-scores))
+            probabilities = expit(scores)
         ious = pd.DataFrame({"method": [], "sample": [], "iou": []})
         if iou is not None and iou.exists():
             ious = pd.read_csv(iou, na_values=["n/a"])
@@ -123,7 +125,9 @@ class EvaluatedFilms:
         return [(self._behind(score),) for score in told["bottleneck_score"]]
 
     def _behind(self, score: float) -> str:
+        from scipy.special import expit
+
         if self.score is Score.output:
             return f"severity behind: {score:.1f}"
-        probability = 1 / (1 + np.exp(-score)) if self.score is Score.logit else score
+        probability = expit(score) if self.score is Score.logit else score
         return f"probability behind: {probability:.2f}"

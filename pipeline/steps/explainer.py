@@ -13,6 +13,7 @@ from attribution.config import (
     Score,
     required_taps,
 )
+from evaluation.config import REFERENCE_SIDE
 from pipeline.step import Inputs, Source
 
 if TYPE_CHECKING:  # torch is imported when a step runs
@@ -21,7 +22,6 @@ if TYPE_CHECKING:  # torch is imported when a step runs
 
 BETA = "beta.json"
 """The file that an operating point leaves."""
-PUBLISHED_SIDE = 224  # px, at which sigma is what the settings say
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,6 @@ def found_beta(folder: Path) -> float:
 
 def _at_side(settings: Any, side: int) -> Any:
     """sigma is a length: a cell of the feature map is the same number of pixels at any side."""
-    if isinstance(settings, BottleneckConfig) and side != PUBLISHED_SIDE:
-        return replace(settings, sigma=settings.sigma * side / PUBLISHED_SIDE)
+    if isinstance(settings, BottleneckConfig) and side != REFERENCE_SIDE:
+        return replace(settings, sigma=settings.sigma * side / REFERENCE_SIDE)
     return settings

@@ -146,8 +146,7 @@ def read_curves(folder: Path, name: str = "curves") -> dict[str, np.ndarray]:
 @dataclass(frozen=True)
 class OneSpread(Step):
     """One tap's maps against what truly changes a phantom, smoothed to the point-spread of the
-    coarsest of the ``taps`` that are compared. Each has the sigma of its bottleneck, in cells at
-    224 px."""
+    coarsest of the ``taps`` that are compared. Each has the sigma of its bottleneck, in cells."""
 
     version: ClassVar = 1
     code: ClassVar = ("evaluation/point_spread.py", "evaluation/localization_metrics.py")
@@ -156,18 +155,16 @@ class OneSpread(Step):
     maps: Source
     tap: tuple[str, float]
     taps: tuple[tuple[str, float], ...]
-    side: int
 
     def run(self, work: Work) -> None:
         from evaluation.localization_metrics import RankedHits, mass_inside
-        from evaluation.perturbation import REFERENCE_SIDE
         from evaluation.point_spread import at_point_spread, point_spread
-        from models.densenet import CELL
+        from models.densenet import DenseNet121
 
         samples, truth = read_samples(work[self.samples]), read_truth(work[self.truth])[CAUSAL]
         spreads = {
-            tap: point_spread(CELL[tap[0]], tap[1] * self.side / REFERENCE_SIDE)
-            for tap in self.taps
+            (tap, sigma): point_spread(DenseNet121.cell_centres(tap)[1], sigma)
+            for tap, sigma in self.taps
         }
         own, wanted = spreads[self.tap], max(spreads.values())
         values = []

@@ -1,7 +1,6 @@
 """Regions: the lesions or zones of one kind on a film, and whether maps mark all of them."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -14,8 +13,7 @@ from pipeline.steps.samples import NAMES, read_samples, sample_names
 from pipeline.steps.truth import read_truth
 from pipeline.steps.zones import read_zones
 
-LESIONS = "lesions"  # folder of rendered phantoms: <stem>_<finding>.png, k in the k-th lesion
-DETECTOR, SCORE = "Detector3", 3  # the zones that look alike to the detector of the highest score
+DETECTOR_OF_THREES, THREE = "Detector3", 3  # whose zones look alike to it
 
 
 @dataclass(frozen=True)
@@ -31,6 +29,7 @@ class LesionRegions(Step):
     def run(self, work: Work) -> None:
         from data.image_files import read_grey
         from data.packing import resize_mask
+        from data.phantom.nih_layout import LESIONS, mask_name
 
         samples, folder = read_samples(work[self.samples]), work[self.films] / LESIONS
         rows: list[int] = []
@@ -41,7 +40,7 @@ class LesionRegions(Step):
         for row, (image, finding) in enumerate(
             zip(samples["image"], samples["finding"], strict=True)
         ):
-            lesions = read_grey(folder / f"{Path(image).stem}_{finding}.png")
+            lesions = read_grey(folder / mask_name(image, finding))
             found = np.zeros((self.side, self.side), np.uint8)
             for number in range(1, int(lesions.max()) + 1):
                 found[resize_mask(lesions == number, self.side)] = number
@@ -61,11 +60,11 @@ class ZoneRegions(Step):
 
     def run(self, work: Work) -> None:
         samples, zones = read_samples(work[self.samples]), read_zones(work[self.zones])
-        rows = np.flatnonzero(samples["finding"] == DETECTOR).tolist()
+        rows = np.flatnonzero(samples["finding"] == DETECTOR_OF_THREES).tolist()
         regions = []
         for row in rows:
             labels = zones.of([samples["image"].iloc[row]])[0]
-            shown = np.flatnonzero(samples.loc[row, list(ZONES)].to_numpy() == SCORE) + 1
+            shown = np.flatnonzero(samples.loc[row, list(ZONES)].to_numpy() == THREE) + 1
             regions.append(np.where(np.isin(labels, shown), labels, 0))
         _write(work, rows, regions, zones.labels.shape[1])
 

@@ -13,12 +13,12 @@ from pipeline.step import Source, Step, Work
 from pipeline.steps.evaluated_films import EvaluatedFilms
 from pipeline.steps.gallery import DRAWN_BY, Gallery, read_table
 from pipeline.steps.prediction import read_outputs
+from pipeline.steps.regions import DETECTOR_OF_THREES, THREE
 from pipeline.steps.zones import FilmZones, read_zones
 
 if TYPE_CHECKING:
     from evaluation.overlays import Example, ScoredZones
 
-DETECTOR_OF_THREES = "Detector3"
 FIG3A_METHOD = "regression_iba_dv"  # paper
 FIG3A_METRIC = "pcc_lungs"  # without the background, which any map of lungs has right
 
@@ -73,7 +73,7 @@ class ScoredFigures(Step):
         def row(position: int) -> "Example":
             example = evaluated.examples([position], FIG1_METHODS)[0]
             sample = evaluated.samples.iloc[position]
-            return fig1_row([replace(example, zones=_scored_zones(zones, sample, marked=3))])
+            return fig1_row([replace(example, zones=_scored_zones(zones, sample, marked=THREE))])
 
         of_threes = _mixed(evaluated.samples, zones)
         of_threes &= (evaluated.samples["finding"] == DETECTOR_OF_THREES).to_numpy()

@@ -15,7 +15,6 @@ from pipeline.steps.samples import NAMES, read_samples
 from pipeline.steps.severity import read_zone_means
 from pipeline.steps.zones import read_zones
 
-WITHOUT = "without"  # folder of rendered phantoms: <stem>_<zone>.dcm, the film with it healthy
 MODEL = "model"
 """What stands for a method where the model itself is measured."""
 
@@ -39,6 +38,8 @@ class ZoneDrops(Step):
     shard: int = 8  # samples
 
     def run(self, work: Work) -> None:
+        from data.phantom.brixia_layout import WITHOUT
+
         if not (work[self.films] / WITHOUT).is_dir():
             work.note("these phantoms have no film with a zone made healthy: no zone drops")
             return
@@ -47,19 +48,20 @@ class ZoneDrops(Step):
     def prepare(self, inputs: Inputs) -> Compute:
         import torch
 
+        from data.phantom.brixia_layout import without_path
         from models.densenet import normalise
         from pipeline.steps.loaded_model import LoadedModel
 
         loaded = LoadedModel.load(
             inputs[self.model], inputs[self.pack], inputs.machine, self.threads
         )
-        samples, folder = read_samples(inputs[self.samples]), inputs[self.films] / WITHOUT
+        samples, films_below = read_samples(inputs[self.samples]), inputs[self.films]
 
         def drops(sample: pd.DataFrame) -> np.ndarray:
             """(6,), of one sample; a film and its counterfactuals are one batch."""
             row = sample.iloc[0]
             ill = np.flatnonzero(row[list(ZONES)].to_numpy() > 0)
-            paths = [folder / f"{Path(row['image']).stem}_{ZONES[zone]}.dcm" for zone in ill]
+            paths = [films_below / without_path(row["image"], int(zone)) for zone in ill]
             healthy = [self.cohort.read_square(path, self.side)[0] for path in paths]
             films = np.stack([loaded.films.load([row["image"]])[0], *healthy])
             images = normalise(torch.from_numpy(films).to(loaded.device))

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from attribution.methods import METHODS
-from evaluation.perturbation import REFERENCE_SIDE
+from evaluation.config import REFERENCE_SIDE
 from pipeline.tools.bench_evaluators import EVALUATORS, PUBLISHED_CURVES
 from pipeline.tools.bench_subjects import METHOD_OF_ROW, Bench, Contender, random_films
 from pipeline.tools.bench_training import steps_alone, trained_epoch

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pandas as pd
+
 from pipeline.executors.config import ExecutorConfig
 from pipeline.executors.serial import SerialExecutor
 from pipeline.step import Machine, Step, UserFiles, Work
@@ -23,3 +25,12 @@ def run_step(step: Step, folder: Path) -> list[str]:
 def given(folder: Path, key: str = "") -> UserFiles:
     """A folder in the place of a step that would have written it."""
     return UserFiles(folder, key or folder.name)
+
+
+def lay_out_samples(folder: Path, **columns: object) -> UserFiles:
+    """Samples of these columns, each of a patient of its own, as a finished step leaves them."""
+    folder.mkdir()
+    samples = pd.DataFrame(columns)
+    samples.insert(0, "sample", range(len(samples)))
+    samples.assign(patient=range(len(samples))).to_csv(folder / "samples.csv", index=False)
+    return given(folder)

@@ -145,15 +145,15 @@ def test_taps_are_compared_on_causal_pixels_at_the_spread_of_the_coarsest(inputs
     causal = truth["mask_predicted"]
     np.save(sources["truth"].path / "causal.npy", causal)
     (sources["truth"].path / "places.txt").write_text("causal")
-    taps = (("block1", 1.0), ("block3", 1.0))
-    step = OneSpread(**sources, tap=(tap, 1.0), taps=taps, side=SIDE)
+    sigma = SIDE / 224  # as the bottleneck of films of this side has it
+    taps = (("block1", sigma), ("block3", sigma))
+    step = OneSpread(**sources, tap=(tap, sigma), taps=taps)
     run_step(step, tmp_path / "run")
     rows = pd.read_csv(tmp_path / "run" / "samples.csv")
     known = [n for n in range(COUNT) if n not in EMPTY["mask_predicted"]]
     assert rows["sample"].tolist() == known
     assert set(rows["place"]) == {"causal_one_spread"}
-    # sigma is in cells at 224 px
-    own, wanted = (point_spread(cell, SIDE / 224) for cell in (4 if tap == "block1" else 16, 16))
+    own, wanted = (point_spread(cell, sigma) for cell in (4 if tap == "block1" else 16, 16))
     expected = localization_metrics(
         at_point_spread(maps[known], own, wanted), causal[known], METRICS
     )

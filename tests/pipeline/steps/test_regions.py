@@ -6,19 +6,12 @@ import pandas as pd
 import pytest
 
 from data.brixia_score import ZONES
+from data.phantom.nih_layout import LESIONS
 from evaluation.all_regions import all_regions
-from pipeline.steps.regions import LESIONS, AllRegions, LesionRegions, ZoneRegions
-from tests.pipeline.steps.running import given, run_step
+from pipeline.steps.regions import AllRegions, LesionRegions, ZoneRegions
+from tests.pipeline.steps.running import given, lay_out_samples, run_step
 
 SIDE = 12
-
-
-def lay_out_samples(folder, **columns):
-    folder.mkdir()
-    samples = pd.DataFrame(columns)
-    samples.insert(0, "sample", range(len(samples)))
-    samples.assign(patient=range(len(samples))).to_csv(folder / "samples.csv", index=False)
-    return given(folder)
 
 
 def regions_of(folder):

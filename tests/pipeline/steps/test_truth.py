@@ -11,17 +11,9 @@ from data.phantom.nih_layout import CHANGES, PLANTED, mask_name
 from evaluation.config import BoxRounding
 from evaluation.localization import box_masks
 from pipeline.steps.truth import BoxTruth, PhantomTruth, ZoneTruth, read_lungs_of, read_truth
-from tests.pipeline.steps.running import given, run_step
+from tests.pipeline.steps.running import given, lay_out_samples, run_step
 
 SIDE = 12
-
-
-def lay_out_samples(folder, **columns):
-    folder.mkdir()
-    samples = pd.DataFrame(columns)
-    samples.insert(0, "sample", range(len(samples)))
-    samples.assign(patient=range(len(samples))).to_csv(folder / "samples.csv", index=False)
-    return given(folder)
 
 
 def lay_out_zones(folder, images):

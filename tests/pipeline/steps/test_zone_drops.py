@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from data.brixia_score import ZONES
+from data.phantom.brixia_layout import WITHOUT
 from evaluation.correlation import zone_agreement, zone_groups
 from pipeline.executors.base import PiecesMissingError
 from pipeline.steps.loaded_model import LoadedModel
-from pipeline.steps.zone_drops import WITHOUT, AgainstDrops, ZoneDrops
+from pipeline.steps.zone_drops import AgainstDrops, ZoneDrops
 from tests.pipeline.steps.running import given, run_step
 
 SCORES = np.array([[0, 1, 2, 3, 0, 0], [3, 3, 0, 1, 2, 1], [0, 0, 0, 0, 0, 2]])
