@@ -125,7 +125,7 @@ def sensitivity_n_figure(table: pd.DataFrame) -> Figure:
         axes.set_xscale("log")
         # By hand: matplotlib finds no limits where every correlation is undefined.
         axes.set_xlim(0.8 * fractions[0], 1.25 * fractions[-1])
-        axes.xaxis.set_major_formatter(lambda share, _: f"{share:g}")  # mathtext is off
+        axes.xaxis.set_major_formatter(lambda share, _: f"{share:.2g}")  # mathtext is off
         if len(fractions) <= _TICKS:
             axes.set_xticks(fractions)
             axes.set_xticks([], minor=True)

@@ -25,7 +25,7 @@ class Figures(Step):
     call them. ``causal``: what the findings change, of phantoms; ``score``: what was explained.
     """
 
-    version: ClassVar = 7
+    version: ClassVar = 8
     code: ClassVar = DRAWN_BY
     films: Source | None
     pack: Source

@@ -30,7 +30,7 @@ class ScoredFigures(Step):
     ``score``: of the detectors, that was explained.
     """
 
-    version: ClassVar = 5
+    version: ClassVar = 6
     code: ClassVar = DRAWN_BY
     tables: Source
     trainings: Mapping[str, Source]
