@@ -1,11 +1,12 @@
 """How often verdicts err and how often they are found, by drawing a run's patients anew.
 
-Every simulated run draws as many patients as the run had, with replacement, the same for all claims;
-their differences, less the mean, are a population in which nothing differs. Shifted by each part's
-stated effect they are one in which every claim is true.
+Every simulated run draws as many patients as the run had, with replacement, the same for all
+claims; their differences, less the mean, are a population in which nothing differs. Shifted by each
+part's stated effect they are one in which every claim is true.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,8 +14,8 @@ from numpy.typing import NDArray
 
 from evaluation.claims import CLAIMS
 from evaluation.config import ClaimsConfig
-from evaluation.paired_tests import Verdict, decide, patient_estimate, rule
-from evaluation.verdicts import Judged, claim_power, measured_claims, turned
+from evaluation.paired_tests import Estimate, Verdict, decide, patient_estimate, rule
+from evaluation.verdicts import Judged, claim_power, measured_claims
 
 
 def simulate(
@@ -31,7 +32,7 @@ def simulate(
     """
     patients = sorted({p for parts in claims.values() for each in parts for p in _patients(each)})
     tallies = {
-        number: [_tally(each, patients) for each in parts] for number, parts in claims.items()
+        number: [_Tally.of(each, patients) for each in parts] for number, parts in claims.items()
     }
     generator = np.random.default_rng(seed)
     found = []
@@ -39,7 +40,7 @@ def simulate(
         drawn = generator.multinomial(len(patients), [1 / len(patients)] * len(patients))
         decisions = []
         for number, parts in claims.items():
-            estimates = [patient_estimate(*tally, drawn[at]) for *tally, at in tallies[number]]
+            estimates = [each.drawn(drawn) for each in tallies[number]]
             if true:
                 shifts = [each.part.effect for each in parts]
                 estimates = [
@@ -106,12 +107,20 @@ def _patients(judged: Judged) -> list[str]:
     return judged.samples["patient"].astype(str).tolist()
 
 
-def _tally(
-    judged: Judged, patients: Sequence[str]
-) -> tuple[NDArray[np.float64], NDArray[np.intp], NDArray[np.intp]]:
-    """Sum of centred differences and number of samples of each patient, and where he stands among
-    all ``patients``."""
-    difference = turned(judged.samples, judged.part)
-    own, index = np.unique(_patients(judged), return_inverse=True)
-    sums = np.bincount(index, weights=difference - difference.mean())
-    return sums, np.bincount(index), np.searchsorted(patients, own)
+class _Tally(NamedTuple):
+    """Of each patient of a part: the sum of his centred differences, his number of samples, and
+    where he stands among all patients."""
+
+    sums: NDArray[np.float64]
+    sizes: NDArray[np.intp]
+    places: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, judged: Judged, patients: Sequence[str]) -> "_Tally":
+        difference = (judged.samples["better"] - judged.samples["worse"]).to_numpy()
+        own, index = np.unique(_patients(judged), return_inverse=True)
+        sums = np.bincount(index, weights=difference - difference.mean()).astype(np.float64)
+        return cls(sums, np.bincount(index), np.searchsorted(patients, own))
+
+    def drawn(self, counts: NDArray[np.intp]) -> Estimate:
+        return patient_estimate(self.sums, self.sizes, counts[self.places])

@@ -91,6 +91,7 @@ _DELETION = Part(
     place="blur", higher=False,
 )  # fmt: skip
 _TABLE1 = Part(FINDINGS, "table1", ("iou",), "multilayer_iba", "iba", 0.03, 0.04, 0.09)
+_RIVALS1 = replace(_TABLE1, effect=0.06, spread=0.12)
 _TABLE2 = Part(DETECTORS, "table2", ("iou",), "inverse_iba", "iba", 0.03, 0.04, 0.075)
 _RIVALS2 = replace(_TABLE2, effect=0.08, spread=0.14)
 _ORDER = Part(
@@ -130,7 +131,8 @@ CLAIMS = (
     ),
     Claim(
         4, "Multi-layer IBA localises findings best", "Table 1", "mean IoU with the boxes",
-        _against(_TABLE1, *_RIVALS, "iba", "inverse_iba"), _against(_TABLE1, *_TAPS, "class_prior"),
+        (*_against(_RIVALS1, *_RIVALS), *_against(_TABLE1, "iba", "inverse_iba")),
+        _against(_TABLE1, *_TAPS, "class_prior"),
         "0.189 against 0.114 of the next",
     ),
     Claim(

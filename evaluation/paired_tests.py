@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize, special, stats
+from scipy import optimize, special
 
 from evaluation.bootstrap import patient_index
 
@@ -47,6 +47,11 @@ class Estimate(NamedTuple):
         """One-sided p of a difference below ``limit``."""
         return self._tail(limit - self.value)
 
+    @property
+    def p(self) -> float:
+        """Two-sided, of any difference."""
+        return min(1.0, 2 * min(self.p_above(), self.p_below()))
+
     def interval(self, confidence: float) -> tuple[float, float]:
         if self.n_patients < 2:
             return np.nan, np.nan
@@ -74,24 +79,27 @@ class Decision(NamedTuple):
         return min(1.0, 2 * min(self.holds, self.fails))
 
 
-def estimate(differences: ArrayLike, patients: ArrayLike) -> Estimate:
-    """Mean of ``differences`` (N,) and its jackknife error over ``patients`` (N,).
+def paired_difference(a: ArrayLike, b: ArrayLike, patients: ArrayLike) -> Estimate:
+    """Mean of a - b (N,), two values of each sample, and its jackknife error over patients (N,).
 
-    ValueError for a value that is not finite or for none.
+    Pairs with a NaN are left out; ``n`` counts the others. ValueError for an infinite value.
     """
-    values = np.asarray(differences, dtype=np.float64)
-    if not len(values) or not np.isfinite(values).all():
-        raise ValueError(
-            f"{len(values)} differences, of which some are not finite or none is there"
-        )
-    index, _ = patient_index(patients)
-    return patient_estimate(np.bincount(index, weights=values), np.bincount(index))
+    one, other = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    if np.isinf(one).any() or np.isinf(other).any():
+        raise ValueError("a value of a pair is infinite")
+    values = one - other
+    known = ~np.isnan(values)
+    if not known.any():
+        return Estimate(np.nan, np.nan, 0, 0)
+    index, _ = patient_index(np.asarray(patients)[known])
+    sums = np.bincount(index, weights=values[known]).astype(np.float64)
+    return patient_estimate(sums, np.bincount(index))
 
 
 def patient_estimate(
     sums: NDArray[np.float64], sizes: NDArray[np.integer], drawn: NDArray[np.integer] | None = None
 ) -> Estimate:
-    """As ``estimate``, of each patient's sum of differences (P,) and number of samples (P,).
+    """As ``paired_difference``, of each patient's sum of differences and number of samples (P,).
 
     ``drawn`` (P,): how often each patient counts, each time as another patient.
     """
@@ -172,7 +180,7 @@ def power(effect: float, spread: float, patients: float, alpha: float) -> float:
     if patients < 2:
         return 0.0
     critical = special.stdtrit(patients - 1, 1 - alpha / 2)
-    return float(stats.nct.sf(critical, patients - 1, effect * np.sqrt(patients) / spread))
+    return float(1 - special.nctdtr(patients - 1, effect * np.sqrt(patients) / spread, critical))
 
 
 def patients_for(effect: float, spread: float, alpha: float) -> int:

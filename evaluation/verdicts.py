@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from evaluation.claims import CLAIMS, FURTHER, Claim, Part
 from evaluation.config import ClaimsConfig
@@ -17,7 +16,7 @@ from evaluation.paired_tests import (
     Estimate,
     Verdict,
     decide,
-    estimate,
+    paired_difference,
     patients_for,
     power,
     rule,
@@ -68,10 +67,10 @@ def pairs(rows: pd.DataFrame, part: Part) -> pd.DataFrame:
     return sides.dropna().reset_index()
 
 
-def turned(found: pd.DataFrame, part: Part) -> NDArray[np.float64]:
-    """The differences of ``pairs``, positive where the paper is right."""
-    difference = (found["better"] - found["worse"]).to_numpy(dtype=np.float64)
-    return difference if part.higher else -difference
+def turned(found: pd.DataFrame, part: Part) -> Estimate:
+    """The difference of ``pairs``, positive where the paper is right."""
+    high, low = ("better", "worse") if part.higher else ("worse", "better")
+    return paired_difference(found[high], found[low], found["patient"])
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ class Judged:
         samples = pairs(rows, part)
         if samples.empty:
             return None
-        return cls(part, samples, estimate(turned(samples, part), samples["patient"]))
+        return cls(part, samples, turned(samples, part))
 
     @property
     def weakness(self) -> float:
@@ -256,14 +255,13 @@ def details(
         groups = [("all", whole)]
         if whole.samples["finding"].nunique() > 1:
             groups += [
-                (str(finding), Judged(part, group, estimate(turned(group, part), group["patient"])))
+                (str(finding), Judged(part, group, turned(group, part)))
                 for finding, group in whole.samples.groupby("finding")
             ]
         for where, judged in groups:
             line = {"number": number, "part": part.name, "where": where}
             line |= {"metric": " and ".join(part.metrics), **comparison(judged, config)}
-            one_sided = min(judged.estimate.p_above(), judged.estimate.p_below())
-            lines.append(line | {"p": min(1.0, 2 * one_sided)})
+            lines.append(line | {"p": judged.estimate.p})
     return pd.DataFrame(lines, columns=list(DETAIL_COLUMNS))
 
 

@@ -32,7 +32,7 @@ SETTINGS = (
     "evaluation.metrics=[localization]",
     "evaluation.max_images=12",
     "evaluation.bootstrap.resamples=20",
-    "evaluation.claims.resamples=20",
+    "evaluation.claims.simulations=20",
     "threads=1",
 )
 PICTURE = re.compile(r'src="data:image/png;base64,([^"]+)"')
