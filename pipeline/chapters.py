@@ -42,7 +42,7 @@ TABLES = {  # name -> title, caption
         " The difference is positive where the claim is right; holds and fails are significant"
         " after Holm's adjustment over the family; fewer than 30 patients decide nothing.",
     ),
-    "claims_details": (
+    "claims_left_out": (
         "Claims not judged",
         "What this run did not measure.",
     ),
