@@ -21,7 +21,7 @@ NAMES = ["sample", "image", "patient", "finding"]
 class BoxSamples(Step):
     """The (film, finding, box) samples of the test fold. ``labels``: the model's outputs."""
 
-    version: ClassVar = 3
+    version: ClassVar = 4
     code: ClassVar = ("evaluation/sampling.py",)
     index: Source
     pack: Source
@@ -54,7 +54,7 @@ class LabelSamples(Step):
     """The (film, finding) pairs of the test fold in which a label says that the finding is there:
     for films without boxes. ``labels``: the model's outputs."""
 
-    version: ClassVar = 1
+    version: ClassVar = 2
     code: ClassVar = ("evaluation/sampling.py",)
     index: Source
     pack: Source
@@ -77,7 +77,7 @@ class DetectorSamples(Step):
     """The (film, detector) pairs of the test fold in which a zone shows what the detector looks
     for."""
 
-    version: ClassVar = 3
+    version: ClassVar = 4
     code: ClassVar = ("evaluation/sampling.py", "data/brixia_score.py")
     index: Source
     pack: Source
@@ -95,7 +95,7 @@ class DetectorSamples(Step):
 class SeveritySamples(Step):
     """Films of the test fold; the target is their true global score."""
 
-    version: ClassVar = 2
+    version: ClassVar = 3
     code: ClassVar = ("evaluation/sampling.py", "data/brixia_score.py")
     index: Source
     pack: Source
