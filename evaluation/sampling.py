@@ -35,13 +35,8 @@ def select_samples(
     Raises
     ------
     ValueError
-        Where there is no box, or a box of a finding that the network has no output for.
+        For a box of a finding that the network has no output for.
     """
-    if boxes.empty:
-        raise ValueError(
-            "there is nothing to explain: no readable test film has a box (of NIH's films: in"
-            " BBox_List_2017.csv), a label or a zone score of what is asked for"
-        )
     unknown = sorted(set(boxes["finding"]) - set(labels))
     if unknown:
         raise ValueError(f"the network has no output for the boxed findings {', '.join(unknown)}")

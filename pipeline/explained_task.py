@@ -72,6 +72,16 @@ def explained_task(config: PipelineConfig, task: Task) -> ExplainedTask:
     )
 
 
+def on_other_samples(explained: ExplainedTask, task: Task) -> ExplainedTask:
+    """``task``, whose models ``explained`` has: only the maps of its samples are made anew."""
+    maps: dict[str, Step] = {}
+    for method in task.methods:
+        own = explained.maps[method]
+        assert isinstance(own, Maps)  # which Multi-layer IBA's are not: they have no samples
+        maps[method] = replace(own, samples=task.samples, label=f"{task.name} {method}")
+    return replace(explained, task=task, maps=maps, classified={}, operating_points={}, compared={})
+
+
 class _OfModel(NamedTuple):
     """By method or tap."""
 

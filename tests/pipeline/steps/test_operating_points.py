@@ -214,10 +214,10 @@ def test_every_model_tap_and_method_has_an_operating_point_of_its_own(tmp_path):
     }
     assert len({step.key for step in points.values()}) == len(points)
     assert len({step.title for step in points.values()}) == len(points)
-    for explained in plan.tasks.values():
+    for name, explained in plan.tasks.items():
         for method, maps in explained.maps.items():
             if isinstance(maps, Maps) and "iba" in method:
-                own = explained.operating_points[explained.task.primary][method]
+                own = points[explained.task.models_of or name, explained.task.primary, method]
                 assert maps.explainer.operating_points == {method: own}
                 assert maps.inputs[f"explainer.operating_points.{method}"] is own
 
