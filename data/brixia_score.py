@@ -17,6 +17,7 @@ DETECTORS = {  # published code: whether any zone has one of these scores; not e
     "Detector2": (2,),
     "Detector3": (3,),
 }
+DETECTOR_OF_THREES, THREE = "Detector3", 3  # whose zones look alike to it
 SIX_DIGITS = re.compile(r"[0-3]{6}", re.ASCII)
 
 

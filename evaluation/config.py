@@ -219,6 +219,8 @@ class EvaluationConfig:
     findings: list[str] | None = None  # whose boxes are explained and evaluated; null: all
     # samples taken at most, spread evenly over findings
     max_images: int | None = field(default=None, metadata={"least": 2})
+    # of all_regions, on phantoms: samples with several lesions of a finding, taken at most
+    max_several_lesions: int | None = field(default=None, metadata={"least": 2})
     bootstrap: BootstrapConfig = field(default_factory=BootstrapConfig)
     shortcuts: ShortcutConfig = field(default_factory=ShortcutConfig)
     localization: LocalizationConfig = field(default_factory=LocalizationConfig)

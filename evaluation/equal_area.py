@@ -21,12 +21,18 @@ from evaluation.perturbation import (
 
 
 def equal_area_changes(
-    score: Scorer, images: Tensor, targets: Tensor, maps: Tensor, config: EqualAreaConfig
+    score: Scorer,
+    images: Tensor,
+    targets: Tensor,
+    film: NDArray[np.floating],
+    maps: Tensor,
+    config: EqualAreaConfig,
 ) -> NDArray[np.float64]:
     """Score of the film less its score without the highest-ranked pixels, float64 (N, F).
 
     A column for each of ``config.fractions``; of H W pixels, fraction f removes round(f H W).
-    ValueError for a fraction outside (0, 1].
+    ``film`` (N,): the score of each of ``images``, which no map needs again. ValueError for a
+    fraction outside (0, 1].
     """
     check_images(images, targets, maps)
     fractions = torch.tensor(config.fractions, dtype=torch.float64)
@@ -36,7 +42,7 @@ def equal_area_changes(
         )
     device, num = images.device, len(images)
     ranks = pixel_ranks(maps.to(device))
-    counts = torch.cat([torch.zeros(1), (fractions * ranks.shape[1]).round()]).long().to(device)
+    counts = (fractions * ranks.shape[1]).round().long().to(device)
     rows = torch.arange(num, device=device).repeat_interleave(len(counts))
     count = counts.repeat(num)[:, None]
     scores = replaced_scores(
@@ -48,8 +54,7 @@ def equal_area_changes(
         lambda part: ranks[rows[part]] < count[part],
         config.batch_size,
     )
-    scores = scores.view(num, len(counts))
-    return (scores[:, :1] - scores[:, 1:]).numpy()
+    return np.asarray(film, np.float64)[:, None] - scores.view(num, len(counts)).numpy()
 
 
 def equal_area_samples(

@@ -101,6 +101,8 @@ class ClassifierTrainConfig(TrainConfig):
     small_epochs: int = field(default=0, metadata={"least": 0})
     pretrain_side: int = field(default=112, metadata={"least": 32})
     pretrain_learning_rate: float = 1e-3  # of both
+    # null: the run's seed. A sweep over seeds that gives one shares the pre-training.
+    pretrain_seed: int | None = field(default=None, metadata={"least": 0})
 
 
 def partition_problems(config: TrainConfig, processes: int) -> Iterator[tuple[str, str]]:

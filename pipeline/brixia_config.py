@@ -50,9 +50,11 @@ class BrixiaStudyConfig:
             "random",
         ]
     )
-    # Which of evaluation.metrics are measured for each, beside IoU with zones, and PCC.
+    # What is measured of each, beside IoU with zones, and PCC.
     detector_metrics: list[str] = field(default_factory=lambda: list(DETECTOR_METRICS))
     severity_metrics: list[str] = field(default_factory=lambda: list(SEVERITY_METRICS))
     # (film, detector) pairs, spread evenly over the detectors; two patients for each of three
     max_samples: int | None = field(default=None, metadata={"least": 6})
+    # of all_regions: films with several zones of score 3, taken at most
+    max_several_threes: int | None = field(default=None, metadata={"least": 2})
     max_severity_films: int | None = field(default=None, metadata={"least": 2})

@@ -146,7 +146,8 @@ def evaluation_problems(config: EvaluationConfig, data: DatasetConfig) -> Proble
     taken = sorted(set(OWN_METRICS) & set(Metric))
     if taken:
         yield "evaluation.metrics", f"{', '.join(taken)} is a metric of the project"
-    yield from _name_problems("evaluation.metrics", config.metrics, (*Metric, *OWN_METRICS))
+    of_findings = [metric for metric in Metric if metric is not Metric.zone_drops]
+    yield from _name_problems("evaluation.metrics", config.metrics, (*of_findings, *OWN_METRICS))
 
 
 def executor_choice_problems(

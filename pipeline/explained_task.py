@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+from attribution.config import Score
 from pipeline.config import PipelineConfig
 from pipeline.step import Step
 from pipeline.steps.explainer import Explainer
 from pipeline.steps.maps import JoinedMaps, Maps, Statistics
-from pipeline.steps.operating_points import OperatingPoint
+from pipeline.steps.operating_points import OperatingPoint, OperatingPointFilms
 from pipeline.steps.prediction import Classification, Prediction
 from pipeline.task import Task
 
@@ -71,6 +72,16 @@ def explained_task(config: PipelineConfig, task: Task) -> ExplainedTask:
     )
 
 
+def on_other_samples(explained: ExplainedTask, task: Task) -> ExplainedTask:
+    """``task``, whose models ``explained`` has: only the maps of its samples are made anew."""
+    maps: dict[str, Step] = {}
+    for method in task.methods:
+        own = explained.maps[method]
+        assert isinstance(own, Maps)  # which Multi-layer IBA's are not: they have no samples
+        maps[method] = replace(own, samples=task.samples, label=f"{task.name} {method}")
+    return replace(explained, task=task, maps=maps, classified={}, operating_points={}, compared={})
+
+
 class _OfModel(NamedTuple):
     """By method or tap."""
 
@@ -105,16 +116,24 @@ def _maps(config: PipelineConfig, task: Task, loss: str, methods: Sequence[str])
             taps=taps, config=attribution.statistics, label=label(""), **shared, **learnt
         )
         statistics = dict.fromkeys(taps, step)
+    validation = OperatingPointFilms(
+        labels=task.labels if task.classifies else (),
+        num_films=attribution.operating_points.num_films,
+        label=label(""),
+        **shared,
+        **learnt,
+    )
     points: dict[str, Step] = {
         method: OperatingPoint(
+            pack=task.learnt.pack,
+            films=validation,
             explainer=explainer(method),
             statistics=statistics[explainer(method).taps[0]],
-            labels=task.labels if task.classifies else (),
+            score=Score.sigmoid if task.classifies else Score.output,
             config=attribution.operating_points,
             batch_size=attribution.batch_size,
             label=label(method),
             **shared,
-            **learnt,
         )
         for method in sorted({name for each in explainers.values() for name in each.to_find})
     }

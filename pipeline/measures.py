@@ -26,26 +26,32 @@ def measured_by(config: PipelineConfig, explained: ExplainedTask) -> dict[str, B
     return found
 
 
-def _perturbation(
-    step: Callable[..., Step], name: str
-) -> Callable[[PipelineConfig, ExplainedTask], ByMethod]:
-    """A metric that removes pixels and predicts again; its settings have its name."""
+def _equal_area(config: PipelineConfig, explained: ExplainedTask) -> ByMethod:
+    return {
+        method: EqualArea(
+            **_model(explained),
+            maps=maps,
+            prediction=explained.predictions[explained.task.primary],
+            config=config.evaluation.equal_area,
+            threads=config.threads,
+            label=f"{explained.task.name} {method}",
+        )
+        for method, maps in explained.maps.items()
+    }
 
-    def build(config: PipelineConfig, explained: ExplainedTask) -> ByMethod:
-        settings = getattr(config.evaluation, name)
-        chosen = getattr(settings, "methods", explained.maps)
-        return {
-            method: step(
-                **_model(explained),
-                maps=maps,
-                config=settings,
-                threads=config.threads,
-                label=f"{explained.task.name} {method}",
-            )
-            for method, maps in _chosen(explained, chosen)
-        }
 
-    return build
+def _road(config: PipelineConfig, explained: ExplainedTask) -> ByMethod:
+    settings = config.evaluation.road
+    return {
+        method: Road(
+            **_model(explained),
+            maps=maps,
+            config=settings,
+            threads=config.threads,
+            label=f"{explained.task.name} {method}",
+        )
+        for method, maps in _chosen(explained, settings.methods)
+    }
 
 
 def _insertion_deletion(config: PipelineConfig, explained: ExplainedTask) -> ByMethod:
@@ -132,9 +138,9 @@ METRICS: Mapping[str, Callable[[PipelineConfig, ExplainedTask], ByMethod]] = {
     Metric.truth: truth_measures.truth,
     Metric.insertion_deletion: _insertion_deletion,
     Metric.sensitivity_n: _sensitivity_n,
-    Metric.equal_area: _perturbation(EqualArea, Metric.equal_area),
+    Metric.equal_area: _equal_area,
     Metric.sanity: _sanity,
-    Metric.road: _perturbation(Road, Metric.road),
+    Metric.road: _road,
     Metric.one_spread: truth_measures.one_spread,
     Metric.all_regions: truth_measures.all_regions,
     Metric.zone_drops: truth_measures.zone_drops,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from data.config import TestFilms
 from pipeline.config import PipelineConfig
-from pipeline.explained_task import ExplainedTask, explained_task
+from pipeline.explained_task import ExplainedTask, explained_task, on_other_samples
 from pipeline.keys import DigestCache
 from pipeline.measures import measured_by
 from pipeline.step import Step
@@ -15,7 +15,7 @@ from pipeline.steps.localization import LossComparison
 from pipeline.steps.scored_figures import ScoredFigures
 from pipeline.steps.shortcuts import Shortcuts
 from pipeline.steps.tables import Tables
-from pipeline.task import DETECTORS, FINDINGS, SEVERITY
+from pipeline.task import DETECTORS, FINDINGS, LESIONS, SEVERITY
 from pipeline.tasks import TABLE3_METHOD, paper_tasks
 from pipeline.truth_measures import intersection
 
@@ -52,7 +52,10 @@ def plan_run(config: PipelineConfig, digests: DigestCache) -> Plan:
     """Builds the graph. Reads nothing but the digests of the user's own files."""
     tasks, measured = {}, {}
     for name, task in paper_tasks(config, digests).items():
-        tasks[name] = explained_task(config, task)
+        if task.models_of is None:
+            tasks[name] = explained_task(config, task)
+        else:
+            tasks[name] = on_other_samples(tasks[task.models_of], task)
         measured[name] = measured_by(config, tasks[name])
     tables = _tables(config, tasks, measured)
     claims = _claims(config, tasks, tables)
@@ -149,7 +152,7 @@ def _claims(config: PipelineConfig, tasks: Mapping[str, ExplainedTask], tables: 
 def _figures(
     config: PipelineConfig, tasks: Mapping[str, ExplainedTask], tables: Step
 ) -> list[Step]:
-    findings, report = tasks[FINDINGS], config.report
+    findings, lesions, report = tasks[FINDINGS], tasks.get(LESIONS), config.report
     films = findings.task.test
     figures: list[Step] = [
         Figures(
@@ -160,6 +163,9 @@ def _figures(
             samples=findings.task.samples,
             causal=findings.task.causal,
             maps=findings.maps,
+            lesion_samples=lesions.task.samples if lesions else None,
+            lesion_causal=lesions.task.causal if lesions else None,
+            lesion_maps=lesions.maps if lesions else {},
             score=findings.task.score,
             tables=tables,
             dataset=films.dataset,

@@ -1,6 +1,5 @@
 """Detectors and severity: fine-tuned from the classifier on films with zone scores."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from attribution.config import Score
@@ -18,17 +17,27 @@ from pipeline.steps.fine_tuning import FineTuneDetectors, FineTuneSeverity, Froz
 from pipeline.steps.localization import LUNG_MASK
 from pipeline.steps.lung_network import LungNetwork
 from pipeline.steps.lungs import GivenLungs, PredictedLungs
-from pipeline.steps.samples import DetectorSamples, SeveritySamples
+from pipeline.steps.samples import DetectorSamples, SeveritySamples, ThreesSamples
 from pipeline.steps.severity import SEVERITY_PRIORS
 from pipeline.steps.training import one_training
 from pipeline.steps.truth import ZoneTruth
 from pipeline.steps.zones import Zones
-from pipeline.task import DETECTORS, SEVERITY, Films, Task, films_of, pack_of
+from pipeline.task import (
+    DETECTORS,
+    SEVERITY,
+    THREES,
+    Films,
+    Task,
+    films_of,
+    on_several_regions,
+    pack_of,
+)
 from pipeline.user_films import brixia_films, cohen_films, lung_films
 
 
 def scored_tasks(config: PipelineConfig, findings: Task, digests: DigestCache) -> dict[str, Task]:
-    """Detectors and severity, fine-tuned from the classifier that is explained."""
+    """Detectors and severity, fine-tuned from the classifier that is explained, and the detectors
+    on films with several zones of score 3."""
     settings, seed = config.brixia, config.seed
     learnt, lung_pack = _scored_films(config, settings.source, digests)
     test, test_lung_pack = learnt, lung_pack
@@ -61,49 +70,45 @@ def scored_tasks(config: PipelineConfig, findings: Task, digests: DigestCache) -
     films: dict[str, Any] = {"index": test.index, "pack": test.pack, "seed": seed}
     detected = DetectorSamples(max_samples=settings.max_samples, label=DETECTORS, **films)
     scored = SeveritySamples(max_samples=settings.max_severity_films, label=SEVERITY, **films)
-    truth = ZoneTruth(detected, zones, label=DETECTORS)
-    paper_lungs = next(iter(zones))
-    return {
-        DETECTORS: Task(
-            name=DETECTORS,
-            learnt=learnt,
-            test=test,
-            labels=detector_labels,
-            models=detectors,
-            primary=settings.detector.primary.value,
-            score=config.attribution.score,
-            samples=detected,
-            methods=tuple(config.attribution.methods),
-            metrics=_metrics(config, "localization", settings.detector_metrics),
-            priors=(*PRIORS, LUNG_MASK),
-            truth=truth,
-            places=(f"mask_{paper_lungs}",),
-            zones=zones,
-            trainings={f"detector_{loss}": step for loss, step in detectors.items()},
-        ),
-        SEVERITY: Task(
-            name=SEVERITY,
-            learnt=learnt,
-            test=test,
-            labels=("score",),
-            models={SEVERITY: regressor},
-            primary=SEVERITY,
-            score=Score.output,
-            samples=scored,
-            methods=tuple(settings.regression_methods),
-            metrics=_metrics(config, "severity", settings.severity_metrics),
-            classifies=False,
-            priors=SEVERITY_PRIORS,
-            zones=zones,
-            trainings={SEVERITY: regressor},
-        ),
-    }
-
-
-def _metrics(config: PipelineConfig, own: str, chosen: Sequence[str]) -> tuple[str, ...]:
-    """A task's own metric, then those of ``evaluation.metrics`` that are chosen for the task."""
-    others = (name for name in config.evaluation.metrics if name in chosen and name != own)
-    return (own, *others)
+    detection = Task(
+        name=DETECTORS,
+        learnt=learnt,
+        test=test,
+        labels=detector_labels,
+        models=detectors,
+        primary=settings.detector.primary.value,
+        score=config.attribution.score,
+        samples=detected,
+        methods=tuple(config.attribution.methods),
+        metrics=("localization", *(m for m in settings.detector_metrics if m != "all_regions")),
+        priors=(*PRIORS, LUNG_MASK),
+        truth=ZoneTruth(detected, zones, label=DETECTORS),
+        places=(f"mask_{next(iter(zones))}",),
+        zones=zones,
+        trainings={f"detector_{loss}": step for loss, step in detectors.items()},
+    )
+    regression = Task(
+        name=SEVERITY,
+        learnt=learnt,
+        test=test,
+        labels=("score",),
+        models={SEVERITY: regressor},
+        primary=SEVERITY,
+        score=Score.output,
+        samples=scored,
+        methods=tuple(settings.regression_methods),
+        metrics=("severity", *settings.severity_metrics),
+        classifies=False,
+        priors=SEVERITY_PRIORS,
+        zones=zones,
+        trainings={SEVERITY: regressor},
+    )
+    threes = {}
+    if "all_regions" in settings.detector_metrics:
+        shown = ThreesSamples(max_samples=settings.max_several_threes, **films)
+        several = ZoneTruth(shown, zones, label=THREES)
+        threes = on_several_regions(detection, THREES, shown, several)
+    return {DETECTORS: detection, SEVERITY: regression, **threes}
 
 
 def _scored_films(

@@ -1,15 +1,18 @@
 """What a task is: models of one kind, their films, and what is explained and measured."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from attribution.config import Score
 from data.cohorts import Cohort
+from evaluation.config import Metric
 from pipeline.config import PipelineConfig
 from pipeline.step import Source, Step
 from pipeline.steps.films import Index, Pack
 
 FINDINGS, DETECTORS, SEVERITY = "findings", "detectors", "severity"
+LESIONS, THREES = "lesions", "threes"  # films with several lesions, or several zones of score 3
+REGION_METHODS = ("iba", "inverse_iba")  # paper, 2.1: which mark some regions, and all
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,26 @@ class Task:
     causal: Step | None = None  # masks of what truly changes a phantom
     zones: Mapping[str, Step] | None = None  # of the test films, the paper's first
     trainings: Mapping[str, Step] = field(default_factory=dict)  # by name, for their curves
+    models_of: str | None = None  # the task whose models these are; None: its own
+
+
+def on_several_regions(
+    task: Task, name: str, samples: Step, truth: Step, causal: Step | None = None
+) -> dict[str, Task]:
+    """The task of that ``name``: the models of ``task`` on ``samples`` that show several regions.
+    None where it has neither of the methods that are compared there."""
+    methods = tuple(method for method in task.methods if method in REGION_METHODS)
+    several = replace(
+        task,
+        name=name,
+        samples=samples,
+        methods=methods,
+        metrics=(Metric.all_regions,),
+        truth=truth,
+        causal=causal,
+        models_of=task.name,
+    )
+    return {name: several} if methods else {}
 
 
 def films_of(

@@ -1,4 +1,4 @@
-"""The paper's three tasks, as data: the plan knows none of them by name."""
+"""The paper's three tasks, as data, and their models on films with several lesions or zones."""
 
 from typing import Any
 
@@ -6,6 +6,7 @@ from data.cohorts import Cohort, NIHCohort, ShapesCohort
 from data.config import OWN_COHORTS, ScoredFilms
 from data.config import Source as FilmSource
 from data.nih import FINDINGS as FINDING_LABELS
+from evaluation.config import Metric
 from evaluation.priors import PRIORS
 from models.config import Loss
 from pipeline.config import PipelineConfig
@@ -13,10 +14,18 @@ from pipeline.keys import DigestCache
 from pipeline.scored_tasks import scored_tasks
 from pipeline.step import Source, Step
 from pipeline.steps.films import Index, Render
-from pipeline.steps.samples import BoxSamples, LabelSamples
+from pipeline.steps.samples import BoxSamples, LabelSamples, LesionSamples
 from pipeline.steps.training import Train, initial_weights, one_training, small_training
 from pipeline.steps.truth import BoxTruth, PhantomTruth
-from pipeline.task import FINDINGS, Films, Task, films_of, pack_of
+from pipeline.task import (
+    FINDINGS,
+    LESIONS,
+    Films,
+    Task,
+    films_of,
+    on_several_regions,
+    pack_of,
+)
 from pipeline.user_films import nih_films, own_films
 
 TABLE3_METHOD = "inverse_iba"  # paper: what Table 3 compares the losses by
@@ -25,9 +34,10 @@ TABLE3_METHOD = "inverse_iba"  # paper: what Table 3 compares the losses by
 def paper_tasks(config: PipelineConfig, digests: DigestCache) -> dict[str, Task]:
     """The tasks of a configuration by name. Reads nothing but digests of the user's files."""
     findings = _findings(config, digests)
+    tasks = {FINDINGS: findings, **_lesions(config, findings)}
     if config.brixia.source is ScoredFilms.none:
-        return {FINDINGS: findings}
-    return {FINDINGS: findings, **scored_tasks(config, findings, digests)}
+        return tasks
+    return {**tasks, **scored_tasks(config, findings, digests)}
 
 
 def _findings(config: PipelineConfig, digests: DigestCache) -> Task:
@@ -44,7 +54,8 @@ def _findings(config: PipelineConfig, digests: DigestCache) -> Task:
     )
     models, before = _classifiers(config, films, cohort, labels)
     phantoms = films.phantoms
-    unknown = {
+    left_out = {
+        Metric.all_regions,  # on samples of its own
         *(() if phantoms else ("truth", "one_spread")),  # real films do not come with their truth
         *(() if boxed else ("localization",)),
     }
@@ -59,7 +70,7 @@ def _findings(config: PipelineConfig, digests: DigestCache) -> Task:
         score=config.attribution.score,
         samples=samples,
         methods=tuple(config.attribution.methods),
-        metrics=tuple(name for name in evaluation.metrics if name not in unknown),
+        metrics=tuple(name for name in evaluation.metrics if name not in left_out),
         compared=tuple(name for name in config.attribution.methods if name == TABLE3_METHOD),
         priors=tuple(PRIORS),
         truth=BoxTruth(samples, side, rounding, label=FINDINGS) if boxed else None,
@@ -67,6 +78,25 @@ def _findings(config: PipelineConfig, digests: DigestCache) -> Task:
         causal=PhantomTruth(phantoms, samples, side, label=FINDINGS) if phantoms else None,
         trainings={**before, **models},
     )
+
+
+def _lesions(config: PipelineConfig, findings: Task) -> dict[str, Task]:
+    """Of phantoms: films with several lesions of a finding."""
+    films, side, evaluation = findings.test, config.dataset.side, config.evaluation
+    if films.phantoms is None or Metric.all_regions not in evaluation.metrics:
+        return {}
+    samples = LesionSamples(
+        films=films.phantoms,
+        index=films.index,
+        pack=films.pack,
+        labels=findings.labels,
+        findings=None if evaluation.findings is None else tuple(evaluation.findings),
+        max_samples=evaluation.max_several_lesions,
+        seed=config.seed,
+    )
+    truth = BoxTruth(samples, side, evaluation.localization.box_rounding, label=LESIONS)
+    causal = PhantomTruth(films.phantoms, samples, side, label=LESIONS)
+    return on_several_regions(findings, LESIONS, samples, truth, causal)
 
 
 def _labelled_films(
@@ -103,6 +133,7 @@ def _classifiers(
     if train.pretrain_epochs:
         shapes, drawn = ShapesCohort(), Render(config.dataset.shapes, label="shapes")
         index = Index(films=drawn, cohort=shapes, label="shapes")
+        seed = config.seed if train.pretrain_seed is None else train.pretrain_seed
         start = before["pretrain"] = Train(
             recipe=small_training(train, Loss.bce, train.pretrain_epochs),
             labels=shapes.labels,
@@ -110,7 +141,7 @@ def _classifiers(
             index=index,
             pack=pack_of(config, drawn, index, shapes, side),
             label="pretraining",
-            **shared,
+            **{**shared, "seed": seed},
         )
     shared |= {"labels": labels, "index": films.index}
     models: dict[str, Step] = {}

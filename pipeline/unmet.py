@@ -10,7 +10,7 @@ import pandas as pd
 
 from evaluation.method_names import method_label
 from pipeline.config import PipelineConfig
-from pipeline.task import DETECTORS, FINDINGS, SEVERITY
+from pipeline.task import DETECTORS, FINDINGS, LESIONS, SEVERITY, THREES
 from pipeline.tasks import TABLE3_METHOD
 
 TABLE = "operating_points"
@@ -30,9 +30,13 @@ class Unmet:
     @classmethod
     def read(cls, tables: Path, config: PipelineConfig, datasets: Mapping[str, str]) -> "Unmet":
         """From the folder of a run's tables; a run whose betas were given has no such pair."""
+        classifier = f"{FINDINGS} {config.train.primary.value}"
+        detectors = f"{DETECTORS} {config.brixia.detector.primary.value}"
         explained = {
-            FINDINGS: f"{FINDINGS} {config.train.primary.value}",
-            DETECTORS: f"{DETECTORS} {config.brixia.detector.primary.value}",
+            FINDINGS: classifier,
+            LESIONS: classifier,
+            DETECTORS: detectors,
+            THREES: detectors,
             SEVERITY: SEVERITY,
         }
         pairs: set[tuple[str, str]] = set()

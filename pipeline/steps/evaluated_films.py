@@ -11,7 +11,7 @@ import pandas as pd
 from attribution.config import Score
 from pipeline.shards import read_shard_tables
 from pipeline.steps.maps import map_reader
-from pipeline.steps.prediction import read_outputs
+from pipeline.steps.prediction import read_probabilities
 from pipeline.steps.samples import read_samples
 from pipeline.steps.truth import read_truth
 
@@ -47,15 +47,8 @@ class EvaluatedFilms:
     ) -> "EvaluatedFilms":
         """Of finished steps. ``prediction``: a classifier's; ``iou``: where the samples of Table 1
         or 2 may lie; ``causal``: a PhantomTruth's."""
-        from scipy.special import expit
-
         frame = read_samples(samples)
-        probabilities = None
-        if prediction is not None:
-            names, logits = read_outputs(prediction)
-            rows = pd.Series(np.arange(len(names)), index=names)[frame["image"]].to_numpy()
-            scores = logits[rows, frame["target"].to_numpy()].astype(np.float64)
-            probabilities = expit(scores)
+        probabilities = None if prediction is None else read_probabilities(prediction, frame)
         ious = pd.DataFrame({"method": [], "sample": [], "iou": []})
         if iou is not None and iou.exists():
             ious = pd.read_csv(iou, na_values=["n/a"])

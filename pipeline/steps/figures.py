@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -23,9 +24,10 @@ class Figures(Step):
 
     ``films``: where they are phantoms, of which a contact sheet is made. ``dataset``: what tables
     call them. ``causal``: what the findings change, of phantoms; ``score``: what was explained.
+    The ``lesion_`` inputs are of the samples with several lesions, where there are any.
     """
 
-    version: ClassVar = 8
+    version: ClassVar = 9
     code: ClassVar = DRAWN_BY
     films: Source | None
     pack: Source
@@ -34,6 +36,9 @@ class Figures(Step):
     samples: Source
     causal: Source | None
     maps: Mapping[str, Source]
+    lesion_samples: Source | None
+    lesion_causal: Source | None
+    lesion_maps: Mapping[str, Source]
     score: Score
     tables: Source
     dataset: str
@@ -62,16 +67,8 @@ class Figures(Step):
         from evaluation.examples import EXAMPLE_RULE, choose_examples
         from evaluation.method_grid import method_grid
 
-        evaluated = EvaluatedFilms.read(
-            work[self.samples],
-            work[self.pack],
-            {method: work[maps] for method, maps in self.maps.items()},
-            hash_ids=self.hash_ids,
-            score=self.score,
-            prediction=work[self.prediction],
-            iou=work[self.tables] / "table1_samples.csv",
-            causal=None if self.causal is None else work[self.causal],
-        )
+        iou = work[self.tables] / "table1_samples.csv"
+        evaluated = self._evaluated(work, self.samples, self.maps, self.causal, iou)
         chosen = choose_examples(
             evaluated.samples, evaluated.predicted, self.examples_per_finding
         ).tolist()
@@ -80,8 +77,27 @@ class Figures(Step):
         grid = method_grid(examples)
         gallery.add("examples", grid, alt, EXAMPLE_RULE, films=True, methods=self.maps)
         self._both_sides(work, gallery, evaluated)
-        self._all_lesions(work, gallery, evaluated)
+        self._all_lesions(work, gallery)
         self._finer(work, gallery, evaluated)
+
+    def _evaluated(
+        self,
+        work: Work,
+        samples: Source,
+        maps: Mapping[str, Source],
+        causal: Source | None,
+        iou: Path | None = None,
+    ) -> EvaluatedFilms:
+        return EvaluatedFilms.read(
+            work[samples],
+            work[self.pack],
+            {method: work[source] for method, source in maps.items()},
+            hash_ids=self.hash_ids,
+            score=self.score,
+            prediction=work[self.prediction],
+            iou=iou,
+            causal=None if causal is None else work[causal],
+        )
 
     def _both_sides(self, work: Work, gallery: Gallery, evaluated: EvaluatedFilms) -> None:
         """Fig. 1 of the films with boxes."""
@@ -113,16 +129,22 @@ class Figures(Step):
             row=row,
         )
 
-    def _all_lesions(self, work: Work, gallery: Gallery, evaluated: EvaluatedFilms) -> None:
+    def _all_lesions(self, work: Work, gallery: Gallery) -> None:
         """Fig. 1 of phantoms with several lesions of a finding, which the causal outlines show."""
         from evaluation.paper_pictures import FIG1_METHOD, FIG1_METHODS
 
         measured = read_table(work[self.tables], "all_regions_samples")
-        if measured is None or any(method not in self.maps for method in FIG1_METHODS):
+        if self.lesion_samples is None or measured is None:
             return  # of phantoms alone
+        if any(method not in self.lesion_maps for method in FIG1_METHODS):
+            return
         if "task" in measured:
-            measured = measured[measured["task"] == "findings"]
+            measured = measured[measured["task"] == "lesions"]
         of_least = measured[measured["metric"] == LEAST_RECALL]
+        if of_least.empty:
+            work.note("no fig1_lesions: no test film has several lesions of a finding")
+            return
+        evaluated = self._evaluated(work, self.lesion_samples, self.lesion_maps, self.lesion_causal)
         recalls = of_least.pivot(index="sample", columns="method", values="value")
         recalls = recalls.reindex(index=evaluated.samples["sample"], columns=FIG1_METHODS)
 

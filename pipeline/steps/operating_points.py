@@ -22,30 +22,69 @@ if TYPE_CHECKING:  # torch is imported when a step runs
     from data.packing import PackedFilms
     from pipeline.steps.loaded_model import LoadedModel
 
-TRIED = "tried.csv"
+FILMS, TRIED = "films.csv", "tried.csv"
 _AT_ONCE = 8  # films in one forward pass
 _WITHOUT = 64  # films that tell what a model says where a finding is absent
 
 
 @dataclass(frozen=True)
-class OperatingPoint(Step):
-    """``beta.json``, the largest beta at which the method's rule holds, and ``tried.csv``, every
-    beta that was tried.
+class OperatingPointFilms(Step):
+    """``films.csv``: the validation films on which one model's operating points are found, with
+    image, target, seed, and absent, the score where the finding is not there.
 
     ``index`` and ``pack`` are of the films learnt on; ``labels`` of the outputs, none of a
-    regressor. The score is a probability, or the regressor's own.
+    regressor.
+    """
+
+    version: ClassVar = 1
+    code: ClassVar = ("models/densenet.py", "models/frozen_densenet.py")
+    model: Source
+    index: Source
+    pack: Source
+    labels: tuple[str, ...]
+    num_films: int
+    seed: int
+    threads: int
+
+    def run(self, work: Work) -> None:
+        from pipeline.steps.loaded_model import LoadedModel
+
+        loaded = LoadedModel.load(work[self.model], work[self.pack], work.machine, self.threads)
+        fold = validation_films(work[self.index], loaded.films, self.seed)
+        if not self.labels:
+            films = fold.head(self.num_films).assign(finding="severity", absent=0.0)
+            films["target"] = films["score"].astype(float)
+        else:
+            films = predicted_positives(fold, self.labels, self.num_films, loaded)
+            absent = medians_without(fold.head(_WITHOUT), self.labels, loaded)
+            films["absent"] = absent[films["target"]]
+        if films.empty:
+            raise ValueError(
+                "beta is auto, but the validation fold shows nothing that is explained: give a"
+                " number as attribution.<method>.beta"
+            )
+        films["seed"] = sample_seeds(self.seed, films["image"], films["finding"])
+        columns = ["image", "target", "absent", "seed"]
+        films[columns].to_csv(work.folder / FILMS, index=False)
+
+
+@dataclass(frozen=True)
+class OperatingPoint(Step):
+    """``beta.json``, the largest beta at which the method's rule holds on ``films``, and
+    ``tried.csv``, every beta that was tried.
+
+    ``score``: that the rule is about, a probability, or the regressor's own.
     """
 
     version: ClassVar = 1
     code: ClassVar = ("attribution", "models/densenet.py", "models/frozen_densenet.py")
     model: Source
-    index: Source
     pack: Source
+    films: Source
     explainer: Explainer
     statistics: Source
-    labels: tuple[str, ...]
+    score: Score
     config: OperatingPointsConfig
-    seed: int
     batch_size: int
     threads: int
 
@@ -56,16 +95,15 @@ class OperatingPoint(Step):
         from pipeline.steps.loaded_model import LoadedModel
 
         loaded = LoadedModel.load(work[self.model], work[self.pack], work.machine, self.threads)
-        films = self._films(work[self.index], loaded)
+        films = pd.read_csv(work[self.films] / FILMS, dtype={"image": str})
         (tap,) = self.explainer.taps
         statistics = read_statistics(work, {tap: self.statistics})
-        score = Score.sigmoid if self.labels else Score.output
 
         def method(beta: float) -> "BottleneckMethod":
             return self.explainer.at({self.explainer.method: beta}).build(statistics)  # type: ignore[return-value]
 
         rule = method(self.config.lowest).rule
-        measure = behind_bottleneck(loaded, films, tap, method, score, self.batch_size)
+        measure = behind_bottleneck(loaded, films, tap, method, self.score, self.batch_size)
         done = 0
 
         def measured(beta: float) -> "Behind":
@@ -87,25 +125,6 @@ class OperatingPoint(Step):
                 f" {self.config.highest:g} {rule.text}; the nearest is {best.beta:g}, which leaves"
                 f" {best.score_behind:.3g} of {best.score:.3g}"
             )
-
-    def _films(self, index: Path, loaded: "LoadedModel") -> pd.DataFrame:
-        """Columns image, target, seed, absent."""
-        fold = validation_films(index, loaded.films, self.seed)
-        if not self.labels:
-            films = fold.head(self.config.num_films).assign(finding="severity", absent=0.0)
-            films["target"] = films["score"].astype(float)
-        else:
-            films = predicted_positives(fold, self.labels, self.config.num_films, loaded)
-            absent = medians_without(fold.head(_WITHOUT), self.labels, loaded)
-            films["absent"] = absent[films["target"]]
-        if films.empty:
-            raise ValueError(
-                "beta is auto, but the validation fold shows nothing that is explained: give a"
-                f" number as attribution.{self.explainer.method}.beta"
-            )
-        seeds = sample_seeds(self.seed, films["image"], films["finding"])
-        columns = ["image", "target", "absent"]
-        return films[columns].assign(seed=seeds).reset_index(drop=True)
 
 
 def validation_films(index: Path, films: "PackedFilms", seed: int) -> pd.DataFrame:

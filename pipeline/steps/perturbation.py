@@ -11,6 +11,7 @@ from evaluation.config import EqualAreaConfig, InsertionDeletionConfig, ROADConf
 from pipeline.shards import Compute, run_shards
 from pipeline.step import Inputs, Source, Step, Work
 from pipeline.steps.maps import map_reader
+from pipeline.steps.prediction import read_probabilities
 from pipeline.steps.samples import NAMES, read_samples
 
 if TYPE_CHECKING:  # torch is imported when a step runs
@@ -164,16 +165,25 @@ class InsertionDeletion(Perturbation):
 
 @dataclass(frozen=True, kw_only=True)
 class EqualArea(Perturbation):
-    """How far the score falls when each map takes away the same number of pixels."""
+    """How far the score falls when each map takes away the same number of pixels.
 
-    version: ClassVar = 4
+    ``prediction``: of the model, for the test films as they are.
+    """
+
+    version: ClassVar = 5
     code: ClassVar = (
         "evaluation/equal_area.py",
         "evaluation/perturbation.py",
         "models/frozen_densenet.py",
     )
+    prediction: Source
     config: EqualAreaConfig
     shard: int = 16
+
+    def also_known(self, inputs: Inputs) -> pd.DataFrame:
+        samples = read_samples(inputs[self.samples])
+        film = read_probabilities(inputs[self.prediction], samples)
+        return samples[["sample"]].assign(film=film)
 
     def measure(
         self, loaded: "LoadedModel", part: pd.DataFrame, maps: "Tensor", folder: Path
@@ -181,7 +191,8 @@ class EqualArea(Perturbation):
         from evaluation.equal_area import equal_area_changes, equal_area_samples
 
         images, targets = loaded.images(part), loaded.targets(part)
-        changes = equal_area_changes(loaded.probability, images, targets, maps, self.config)
+        film = part["film"].to_numpy()
+        changes = equal_area_changes(loaded.probability, images, targets, film, maps, self.config)
         return equal_area_samples(part[NAMES], changes, self.config)
 
 

@@ -69,6 +69,16 @@ def read_outputs(folder: Path) -> tuple[list[str], np.ndarray]:
     return names, np.concatenate(shards)
 
 
+def read_probabilities(folder: Path, samples: pd.DataFrame) -> np.ndarray:
+    """Probability float64 (n,) of each sample's target, of a classifier's finished prediction."""
+    from scipy.special import expit
+
+    names, logits = read_outputs(folder)
+    rows = pd.Series(np.arange(len(names)), index=names)[samples["image"]].to_numpy()
+    scores: np.ndarray = expit(logits[rows, samples["target"].to_numpy()].astype(np.float64))
+    return scores
+
+
 @dataclass(frozen=True)
 class Classification(Step):
     """AUC and average precision of a classifier on the test fold.

@@ -6,19 +6,17 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
-from data.brixia_score import ZONES
+from data.brixia_score import THREE, ZONES
 from pipeline.step import Source, Step, Work
 from pipeline.steps.localization import map_batches
 from pipeline.steps.samples import NAMES, read_samples, sample_names
 from pipeline.steps.truth import read_truth
 from pipeline.steps.zones import read_zones
 
-DETECTOR_OF_THREES, THREE = "Detector3", 3  # whose zones look alike to it
-
 
 @dataclass(frozen=True)
 class LesionRegions(Step):
-    """The lesions of the sample's finding on phantom films that hold two or more of them."""
+    """The lesions of each sample's finding on its film, of phantoms."""
 
     version: ClassVar = 1
     code: ClassVar = ("data/packing.py",)
@@ -32,26 +30,19 @@ class LesionRegions(Step):
         from data.phantom.nih_layout import LESIONS, mask_name
 
         samples, folder = read_samples(work[self.samples]), work[self.films] / LESIONS
-        rows: list[int] = []
-        regions: list[np.ndarray] = []
-        if not folder.is_dir():
-            work.note("these phantoms do not tell one lesion from another: no regions of theirs")
-            samples = samples[:0]
-        for row, (image, finding) in enumerate(
-            zip(samples["image"], samples["finding"], strict=True)
-        ):
+        regions = []
+        for image, finding in zip(samples["image"], samples["finding"], strict=True):
             lesions = read_grey(folder / mask_name(image, finding))
             found = np.zeros((self.side, self.side), np.uint8)
             for number in range(1, int(lesions.max()) + 1):
                 found[resize_mask(lesions == number, self.side)] = number
-            rows.append(row)
             regions.append(found)
-        _write(work, rows, regions, self.side)
+        _write(work, regions, self.side)
 
 
 @dataclass(frozen=True)
 class ZoneRegions(Step):
-    """The zones of score 3 on films that hold two or more of them, of the detector of score 3."""
+    """The zones of score 3 on each sample's film."""
 
     version: ClassVar = 1
     code: ClassVar = ("data/brixia_score.py",)
@@ -60,13 +51,13 @@ class ZoneRegions(Step):
 
     def run(self, work: Work) -> None:
         samples, zones = read_samples(work[self.samples]), read_zones(work[self.zones])
-        rows = np.flatnonzero(samples["finding"] == DETECTOR_OF_THREES).tolist()
         regions = []
-        for row in rows:
-            labels = zones.of([samples["image"].iloc[row]])[0]
-            shown = np.flatnonzero(samples.loc[row, list(ZONES)].to_numpy() == THREE) + 1
-            regions.append(np.where(np.isin(labels, shown), labels, 0))
-        _write(work, rows, regions, zones.labels.shape[1])
+        for image, scores in zip(samples["image"], samples[list(ZONES)].to_numpy(), strict=True):
+            labels = zones.of([image])[0]
+            regions.append(
+                np.where(np.isin(labels, np.flatnonzero(scores == THREE) + 1), labels, 0)
+            )
+        _write(work, regions, zones.labels.shape[1])
 
 
 @dataclass(frozen=True)
@@ -107,12 +98,12 @@ class AllRegions(Step):
         pd.concat(frames).to_csv(work.folder / "samples.csv", index=False)
 
 
-def _write(work: Work, rows: list[int], regions: list[np.ndarray], side: int) -> None:
-    """Keeps the films of two regions or more: their rows of the samples (M,), and numbers of
-    regions uint8 (M, side, side)."""
-    several = [len(np.unique(found[found > 0])) > 1 for found in regions]
-    kept = [found for found, use in zip(regions, several, strict=True) if use]
+def _write(work: Work, regions: list[np.ndarray], side: int) -> None:
+    """Keeps the samples with two regions or more: their rows (M,), and numbers of regions uint8
+    (M, side, side). A film without zones has none, and a small lesion may be lost at ``side``."""
+    rows = [row for row, found in enumerate(regions) if len(np.unique(found[found > 0])) > 1]
+    kept = [regions[row] for row in rows]
     stacked = np.stack(kept) if kept else np.zeros((0, side, side))
-    np.save(work.folder / "rows.npy", np.array(rows, dtype=np.intp)[several])
+    np.save(work.folder / "rows.npy", np.array(rows, dtype=np.intp))
     np.save(work.folder / "regions.npy", stacked.astype(np.uint8))
     work.note(f"{len(kept):,} samples have two regions or more")

@@ -5,14 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
 import pandas as pd
 
-from data.brixia_score import DETECTORS, ZONES
+from data.brixia_score import DETECTOR_OF_THREES, DETECTORS, THREE, ZONES
 from pipeline.keys import sample_seeds
 from pipeline.step import Source, Step, Work
 
 SEVERITY = "severity"
 """What stands for a finding where a regressor's score is explained."""
+_BOX = ("x", "y", "w", "h")
 NAMES = ["sample", "image", "patient", "finding"]
 """The columns of ``read_samples`` that every per-sample row begins with."""
 
@@ -21,7 +23,7 @@ NAMES = ["sample", "image", "patient", "finding"]
 class BoxSamples(Step):
     """The (film, finding, box) samples of the test fold. ``labels``: the model's outputs."""
 
-    version: ClassVar = 3
+    version: ClassVar = 4
     code: ClassVar = ("evaluation/sampling.py",)
     index: Source
     pack: Source
@@ -31,22 +33,38 @@ class BoxSamples(Step):
     seed: int
 
     def run(self, work: Work) -> None:
-        from data.packing import PackedFilms
-
-        boxes = pd.read_csv(work[self.index] / "boxes.csv", dtype={"image": str})
-        test = boxes[boxes["fold"] == "test"]
-        readable = test[test["image"].isin(PackedFilms(work[self.pack]).table["image"])]
-        if self.findings is not None:
-            readable = readable[readable["finding"].isin(self.findings)]
-        samples = _draw(readable, self.labels, self.max_samples, self.seed, ("x", "y", "w", "h"))
-        samples.to_csv(work.folder / "samples.csv", index=False)
-        work.note(
-            f"{len(samples):,} of {len(boxes):,} boxes are evaluated, on"
-            f" {samples['image'].nunique():,} films of {samples['patient'].nunique():,} patients"
-        )
-        if len(test) < len(boxes):
-            outside = len(boxes) - len(test)
+        boxes = _test_boxes(work[self.index], work[self.pack], self.findings)
+        _write(work, boxes, _draw(boxes, self.labels, self.max_samples, self.seed, _BOX))
+        folds = pd.read_csv(work[self.index] / "boxes.csv", usecols=["fold"])["fold"]
+        if outside := int((folds != "test").sum()):
             work.note(f"{outside:,} boxes lie on films outside the test fold: left out")
+
+
+@dataclass(frozen=True)
+class LesionSamples(Step):
+    """Of phantoms, the (film, finding, box) samples of the test fold whose film has two or more
+    lesions of the finding; there may be none. ``films``: the phantoms."""
+
+    version: ClassVar = 1
+    code: ClassVar = ("evaluation/sampling.py",)
+    films: Source
+    index: Source
+    pack: Source
+    labels: tuple[str, ...]
+    findings: tuple[str, ...] | None
+    max_samples: int | None
+    seed: int
+
+    def run(self, work: Work) -> None:
+        from data.image_files import read_grey
+        from data.phantom.nih_layout import LESIONS, mask_name
+
+        boxes = _test_boxes(work[self.index], work[self.pack], self.findings)
+        lesions = work[self.films] / LESIONS
+        pairs = zip(boxes["image"], boxes["finding"], strict=True)
+        several = [read_grey(lesions / mask_name(*pair)).max() > 1 for pair in pairs]
+        boxes = boxes[np.array(several, dtype=bool)]
+        _write(work, boxes, _draw_any(boxes, self.labels, self.max_samples, self.seed, _BOX))
 
 
 @dataclass(frozen=True)
@@ -54,7 +72,7 @@ class LabelSamples(Step):
     """The (film, finding) pairs of the test fold in which a label says that the finding is there:
     for films without boxes. ``labels``: the model's outputs."""
 
-    version: ClassVar = 1
+    version: ClassVar = 2
     code: ClassVar = ("evaluation/sampling.py",)
     index: Source
     pack: Source
@@ -77,7 +95,7 @@ class DetectorSamples(Step):
     """The (film, detector) pairs of the test fold in which a zone shows what the detector looks
     for."""
 
-    version: ClassVar = 3
+    version: ClassVar = 4
     code: ClassVar = ("evaluation/sampling.py", "data/brixia_score.py")
     index: Source
     pack: Source
@@ -92,10 +110,30 @@ class DetectorSamples(Step):
 
 
 @dataclass(frozen=True)
+class ThreesSamples(Step):
+    """The films of the test fold with two or more zones of score 3, for the detector of that score;
+    there may be none."""
+
+    version: ClassVar = 1
+    code: ClassVar = ("evaluation/sampling.py", "data/brixia_score.py")
+    index: Source
+    pack: Source
+    max_samples: int | None
+    seed: int
+
+    def run(self, work: Work) -> None:
+        films = _test_films(work[self.index], work[self.pack])
+        films = films[(films[list(ZONES)] == THREE).sum(axis=1) > 1]
+        shown = films.assign(finding=DETECTOR_OF_THREES)
+        truth = (*ZONES, "score")
+        _write(work, shown, _draw_any(shown, list(DETECTORS), self.max_samples, self.seed, truth))
+
+
+@dataclass(frozen=True)
 class SeveritySamples(Step):
     """Films of the test fold; the target is their true global score."""
 
-    version: ClassVar = 2
+    version: ClassVar = 3
     code: ClassVar = ("evaluation/sampling.py", "data/brixia_score.py")
     index: Source
     pack: Source
@@ -118,6 +156,17 @@ def sample_names(samples: pd.DataFrame) -> list[str]:
     """What errors call these samples."""
     pairs = zip(samples["image"], samples["finding"], strict=True)
     return [f"{image} {finding}" for image, finding in pairs]
+
+
+def _test_boxes(index: Path, pack: Path, findings: tuple[str, ...] | None) -> pd.DataFrame:
+    """Of readable films. ``findings``: None for all."""
+    from data.packing import PackedFilms
+
+    boxes = pd.read_csv(index / "boxes.csv", dtype={"image": str})
+    wanted = boxes["image"].isin(PackedFilms(pack).table["image"]) & (boxes["fold"] == "test")
+    if findings is not None:
+        wanted &= boxes["finding"].isin(findings)
+    return boxes[wanted]
 
 
 def _test_films(index: Path, pack: Path) -> pd.DataFrame:
@@ -144,6 +193,22 @@ def _draw(
     seed: int,
     truth: tuple[str, ...],
 ) -> pd.DataFrame:
+    if rows.empty:
+        raise ValueError(
+            "there is nothing to explain: no readable test film has a box (of NIH's films: in"
+            " BBox_List_2017.csv), a label or a zone score of what is asked for"
+        )
+    return _draw_any(rows, labels, max_samples, seed, truth)
+
+
+def _draw_any(
+    rows: pd.DataFrame,
+    labels: Sequence[str],
+    max_samples: int | None,
+    seed: int,
+    truth: tuple[str, ...],
+) -> pd.DataFrame:
+    """No sample where there are no rows."""
     from evaluation.sampling import select_samples
 
     # The same samples whatever the seed, so that runs of several seeds compare on them.

@@ -8,12 +8,11 @@ import numpy as np
 import pandas as pd
 
 from attribution.config import Score
-from data.brixia_score import ZONES
+from data.brixia_score import DETECTOR_OF_THREES, THREE, ZONES
 from pipeline.step import Source, Step, Work
 from pipeline.steps.evaluated_films import EvaluatedFilms
 from pipeline.steps.gallery import DRAWN_BY, Gallery, read_table
 from pipeline.steps.prediction import read_outputs
-from pipeline.steps.regions import DETECTOR_OF_THREES, THREE
 from pipeline.steps.zones import FilmZones, read_zones
 
 if TYPE_CHECKING:

@@ -61,7 +61,7 @@ class ZoneTruth(Step):
         samples = read_samples(work[self.samples])
         scores = samples[list(ZONES)].to_numpy()
         pairs = zip(samples["finding"], scores, strict=True)
-        shown = np.stack([zones_of(detector, row) for detector, row in pairs])
+        shown = np.array([zones_of(*pair) for pair in pairs]).reshape(-1, len(ZONES))
 
         def region_masks(zones: FilmZones, region: str) -> Masks:
             return lambda rows: zones.union(rows["image"].tolist(), shown[rows.index], region)
@@ -76,7 +76,7 @@ class ZoneTruth(Step):
             places |= {f"{region}_{which}": region_masks(zones, region) for region in REGIONS}
             lungs[_lungs(which)] = lung_masks(zones)
         found = _write(work, samples, places, lungs)
-        if not all(found.values()):
+        if len(samples) and not all(found.values()):
             raise ValueError(
                 "no sample has a zone to be compared with: see the lungs' problems.csv"
             )
@@ -150,13 +150,16 @@ def _write(
     places: Mapping[str, Masks],
     others: Mapping[str, Masks] | None = None,
 ) -> dict[str, bool]:
-    """Writes a file for each of ``places`` and ``others``; whether any mask of it has a pixel."""
+    """Writes a file for each of ``places`` and ``others``; whether any mask of it has a pixel.
+    Without samples a file is bool (0, 0, 0)."""
     found = {}
     files = {**places, **(others or {})}
     for done, (name, masks) in enumerate(files.items()):
         found[name] = False
         # Not through a memory map, which a full disk would kill with a signal.
         with (work.folder / f"{name}.npy").open("wb") as file:
+            if samples.empty:
+                np.save(file, np.zeros((0, 0, 0), dtype=bool))
             for start in range(0, len(samples), _ROWS):
                 part = masks(samples.iloc[start : start + _ROWS])
                 if not start:

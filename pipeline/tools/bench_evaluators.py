@@ -113,9 +113,9 @@ def _sensitivity_n(bench: Bench) -> Contender:
 
 def _equal_area(bench: Bench) -> Contender:
     def run(score: Any) -> NDArray[np.floating]:
-        return equal_area_changes(
-            score, bench.images, bench.targets, _maps(bench), EqualAreaConfig()
-        )
+        images, targets = bench.images, bench.targets
+        film = score(images, targets).cpu().numpy()
+        return equal_area_changes(score, images, targets, film, _maps(bench), EqualAreaConfig())
 
     return bench.evaluator("equal_area", run)
 

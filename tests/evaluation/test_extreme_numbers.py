@@ -71,7 +71,7 @@ def of_map(heat: np.ndarray, film: torch.Tensor) -> dict[str, object]:
         "localization": localization_metrics(heat, TRUTH, LocalizationMetricsConfig()).to_numpy(),
         "weaker": weaker_share(heat, TRUTH, ~TRUTH),
         "curves": np.r_[curves.insertion[0], curves.deletion[0]],
-        "equal area": equal_area_changes(score, film, TARGET, maps, EqualAreaConfig()),
+        "equal area": equal_area_changes(score, film, TARGET, [0.5], maps, EqualAreaConfig()),
         "road": np.r_[road(score, film, TARGET, maps, [0], ROADConfig(fractions=[0.5]))],
         "sensitivity": sensitivity_n(heat, changes, [0], SENSITIVITY),
         "ssim": ssim(heat, heat, 7),
@@ -127,7 +127,7 @@ def test_a_map_at_the_edge_has_defined_metrics_without_a_warning(name: str, film
         lambda heat: input_independence(heat.__getitem__, [0], [0]),
         lambda heat: pcc_samples(pd.DataFrame({"sample": [0]}), heat, ZONES, SCORES),
         lambda heat: equal_area_changes(
-            score, FILMS["noise"], TARGET, torch.from_numpy(heat), EqualAreaConfig()
+            score, FILMS["noise"], TARGET, [0.5], torch.from_numpy(heat), EqualAreaConfig()
         ),
         lambda heat: road(
             score, FILMS["noise"], TARGET, torch.from_numpy(heat), [0], ROADConfig(fractions=[0.5])
@@ -147,7 +147,7 @@ def test_a_model_that_answers_no_number_is_an_error_that_names_the_sample(value:
     maps = torch.from_numpy(MAPS["one pixel"])
     config = ROADConfig(fractions=[0.5])
     for metric in (
-        lambda: equal_area_changes(broken, FILMS["noise"], TARGET, maps, EqualAreaConfig()),
+        lambda: equal_area_changes(broken, FILMS["noise"], TARGET, [0.5], maps, EqualAreaConfig()),
         lambda: road(broken, FILMS["noise"], TARGET, maps, [0], config),
         lambda: output_changes(broken, FILMS["noise"], TARGET, [0], SENSITIVITY),
         lambda: end_scores(broken, FILMS["noise"], TARGET, STEPS),

@@ -124,6 +124,28 @@ def test_both_losses_start_from_one_pretraining(tmp_path):
     assert not {"index findings", "pack findings", "box_samples findings"} & touched
 
 
+def test_a_sweep_over_seeds_trains_each_pair_anew_after_one_pretraining(tmp_path):
+    first, other, demo = (
+        keys(tmp_path, *overrides)
+        for overrides in (["experiment=seeds"], ["experiment=seeds", "seed=1"], [])
+    )
+    trainings = {title for title in first if title.startswith("train ")}
+    assert len(trainings) == 5
+    assert {title: first[title] for title in trainings} == {
+        title: demo[title] for title in trainings
+    }
+    same = {title for title in first if first[title] == other[title]}
+    assert trainings & same == {"train pretraining"}
+    made_once = ("render", "index", "pack", "train pretraining")
+    assert {title for title in first if title.startswith(made_once)} == same
+    # Of what is explained and measured, what the comparison of the losses needs.
+    assert {title for title in first if title.startswith("maps")} == {
+        *("maps findings inverse_iba", "maps findings inverse_iba bce")
+    }
+    assert "loss_comparison" in first
+    assert not [title for title in first if title.startswith(("sanity", "insertion", "zone"))]
+
+
 @pytest.mark.parametrize(
     ("override", "first"),
     [
@@ -176,3 +198,57 @@ def test_without_scored_films_the_plan_is_the_nih_half(tmp_path):
     both = keys(tmp_path)
     same = {title for title in titles if both[title] == titles[title]}
     assert titles.keys() - same == {"tables", "claims", "figures findings"}
+
+
+def test_films_with_several_regions_are_explained_by_what_their_task_has_already(tmp_path):
+    whole, without = (
+        keys(
+            tmp_path, f"evaluation.metrics={of_findings}", f"brixia.detector_metrics={of_detectors}"
+        )
+        for of_findings, of_detectors in (
+            ("[localization,all_regions]", "[all_regions]"),
+            ("[localization]", "[]"),
+        )
+    )
+    added = {title for title in whole if title not in without}
+    regions = {
+        f"all_regions {task} {method}"
+        for task, own in (("lesions", ()), ("threes", ("lung_mask",)))
+        for method in ("iba", "inverse_iba", "whole_image", "location_prior", "class_prior", *own)
+    }
+    assert added == {
+        *(
+            f"maps {task} {method}"
+            for task in ("lesions", "threes")
+            for method in ("iba", "inverse_iba")
+        ),
+        *("lesion_samples", "lesion_regions lesions", "box_truth lesions", "phantom_truth lesions"),
+        *("threes_samples", "zone_regions threes", "zone_truth threes"),
+        *regions,
+    }
+    changed_too = {title for title in without if without[title] != whole[title]}
+    assert changed_too == {"tables", "claims", "figures findings", "scored_figures"}
+
+
+def test_each_task_has_the_metrics_that_are_chosen_for_it(tmp_path):
+    of_findings = keys(tmp_path, "evaluation.metrics=[localization]")
+    assert "sensitivity_n severity random" in of_findings
+    assert "sensitivity_n findings random" not in of_findings
+    assert "insertion_deletion detectors random" in of_findings
+    of_regressor = keys(
+        tmp_path, "evaluation.metrics=[sensitivity_n]", "brixia.severity_metrics=[]"
+    )
+    assert "sensitivity_n findings random" in of_regressor
+    assert "severity_maps random" in of_regressor
+    assert not [
+        title for title in of_regressor if title.startswith(("sensitivity_n sev", "zone_d"))
+    ]
+
+
+def test_each_maximum_of_samples_is_of_one_task(tmp_path):
+    for setting, own in (
+        ("evaluation.max_several_lesions", "lesion_samples"),
+        ("brixia.max_several_threes", "threes_samples"),
+    ):
+        touched = changed(tmp_path, f"{setting}=5")
+        assert {title for title in touched if "samples" in title} == {own}

@@ -20,6 +20,7 @@ TINY = (
     "train.epochs=1",
     "train.batch_size=8",
     "evaluation.max_images=12",
+    "evaluation.max_several_lesions=3",
     "evaluation.bootstrap.resamples=50",
     "evaluation.claims.simulations=20",
     "evaluation.insertion_deletion.max_samples=3",

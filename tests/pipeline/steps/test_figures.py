@@ -57,6 +57,9 @@ def figures(root: Path) -> Figures:
         samples=given(root / "samples"),
         causal=given(root / "causal"),
         maps={name: given(root / name) for name in ("iba", "inverse_iba", "multilayer_iba")},
+        lesion_samples=given(root / "samples"),
+        lesion_causal=given(root / "causal"),
+        lesion_maps={name: given(root / name) for name in ("iba", "inverse_iba")},
         score=Score.logit,
         tables=given(root / "tables"),
         dataset="nih_phantoms",
@@ -119,8 +122,8 @@ def test_films_with_several_lesions_are_shown_by_the_recall_of_the_least_lesion(
         for sample, recall in enumerate(recalls)
         for metric in ("least_recall", "evenness")
     ]
-    table = pd.DataFrame(rows).assign(task="findings")
-    other = table.assign(task="detectors", value=0.9)
+    table = pd.DataFrame(rows).assign(task="lesions")
+    other = table.assign(task="threes", value=0.9)
     pd.concat([table, other]).to_csv(boxed / "tables" / "all_regions_samples.csv", index=False)
     notes = run_step(figures(boxed), boxed / "figures")
     drawn = record(boxed / "figures")["fig1_lesions"]

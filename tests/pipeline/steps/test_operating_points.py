@@ -27,6 +27,7 @@ from pipeline.steps.maps import Maps, Statistics
 from pipeline.steps.operating_points import (
     TRIED,
     OperatingPoint,
+    OperatingPointFilms,
     operating_points_table,
     predicted_positives,
     validation_films,
@@ -36,7 +37,7 @@ from pipeline.store import Store
 from tests.pipeline.steps.films import LABELS, write_films
 from tests.pipeline.steps.running import given, run_step
 
-SETTINGS = OperatingPointsConfig(num_films=4, rounds=2)
+SETTINGS = OperatingPointsConfig(rounds=2)
 FEW = IBAConfig(beta="auto", steps=2, noise_samples=2, antithetic=True)
 
 
@@ -68,24 +69,28 @@ def folders(tmp_path_factory):
     return found
 
 
-def step(folders, explainer, model="classifier", labels=LABELS, config=SETTINGS):
-    return OperatingPoint(
-        model=given(folders[model]),
-        index=given(folders["index"]),
-        pack=given(folders["pack"]),
+def find(folders, explainer, folder, model="classifier", labels=LABELS):
+    """Makes an operating point, and before it its films; what the two noted."""
+    model_and_pack = {"model": given(folders[model]), "pack": given(folders["pack"]), "threads": 1}
+    films = OperatingPointFilms(
+        index=given(folders["index"]), labels=labels, num_films=4, seed=0, **model_and_pack
+    )
+    notes = run_step(films, folder.parent / "point films")
+    point = OperatingPoint(
+        films=given(folder.parent / "point films"),
         explainer=explainer,
         statistics=given(folders[f"{model} statistics"]),
-        labels=labels,
-        config=config,
-        seed=0,
+        score=Score.sigmoid if labels else Score.output,
+        config=SETTINGS,
         batch_size=2,
-        threads=1,
+        **model_and_pack,
     )
+    return notes + run_step(point, folder)
 
 
 def test_it_writes_the_beta_with_all_that_were_tried(folders, tmp_path):
     explainer = Explainer("iba", FEW, {}, Score.logit)
-    run_step(step(folders, explainer), tmp_path / "point")
+    find(folders, explainer, tmp_path / "point")
     about = json.loads((tmp_path / "point" / BETA).read_text())
     tried = pd.read_csv(tmp_path / "point" / TRIED)
     assert len(tried) == SETTINGS.rounds
@@ -102,7 +107,7 @@ def test_it_writes_the_beta_with_all_that_were_tried(folders, tmp_path):
 def test_a_regressor_is_measured_by_its_score_on_films_of_any_score(folders, tmp_path):
     settings = replace(AttributionConfig().regression_iba_dv, beta="auto", steps=2, noise_samples=2)
     explainer = Explainer("regression_iba_dv", settings, {}, Score.output)
-    notes = run_step(step(folders, explainer, "regressor", labels=()), tmp_path / "point")
+    notes = find(folders, explainer, tmp_path / "point", "regressor", labels=())
     about = json.loads((tmp_path / "point" / BETA).read_text())
     assert about["films"] == 2
     assert about["rule"] == "keeps the score within 0.5"
@@ -116,7 +121,7 @@ def test_a_rule_that_no_beta_meets_is_noted_and_no_error(folders, tmp_path):
     images.to_csv(tmp_path / "index" / "images.csv", index=False)
     explainer = Explainer("inverse_iba", FEW, {}, Score.logit)
     rare = {**folders, "index": tmp_path / "index"}
-    notes = run_step(step(rare, explainer), tmp_path / "point")
+    notes = find(rare, explainer, tmp_path / "point")
     # An untrained network says about a half, whatever it sees: nothing takes that away.
     assert not json.loads((tmp_path / "point" / BETA).read_text())["met"]
     assert "inverse_iba: no beta between 0.01 and 1000 leaves at most a tenth" in notes[0]
@@ -147,8 +152,8 @@ def test_a_fold_without_positives_asks_for_a_number(folders, tmp_path):
     images.to_csv(tmp_path / "index" / "images.csv", index=False)
     of_nobody = {**folders, "index": tmp_path / "index"}
     explainer = Explainer("iba", FEW, {}, Score.logit)
-    with pytest.raises(ValueError, match=r"give a number as attribution\.iba\.beta"):
-        run_step(step(of_nobody, explainer), tmp_path / "point")
+    with pytest.raises(ValueError, match=r"give a number as attribution\.<method>\.beta"):
+        find(of_nobody, explainer, tmp_path / "point")
 
 
 def test_maps_are_made_at_the_beta_that_was_found(folders, tmp_path):
@@ -209,12 +214,21 @@ def test_every_model_tap_and_method_has_an_operating_point_of_its_own(tmp_path):
     }
     assert len({step.key for step in points.values()}) == len(points)
     assert len({step.title for step in points.values()}) == len(points)
-    for explained in plan.tasks.values():
+    for name, explained in plan.tasks.items():
         for method, maps in explained.maps.items():
             if isinstance(maps, Maps) and "iba" in method:
-                own = explained.operating_points[explained.task.primary][method]
+                own = points[explained.task.models_of or name, explained.task.primary, method]
                 assert maps.explainer.operating_points == {method: own}
                 assert maps.inputs[f"explainer.operating_points.{method}"] is own
+
+
+def test_the_films_of_operating_points_are_chosen_once_for_each_model(tmp_path):
+    _, plan = planned(tmp_path)
+    for explained in plan.tasks.values():
+        for points in explained.operating_points.values():
+            assert len({point.inputs["films"].key for point in points.values()}) == 1
+    films = [step for step in plan.order if isinstance(step, OperatingPointFilms)]
+    assert {step.label for step in films} == {"findings", "findings bce", "detectors", "severity"}
 
 
 def test_multilayer_iba_takes_the_operating_points_of_its_layers(tmp_path):

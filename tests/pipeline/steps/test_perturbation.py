@@ -47,6 +47,11 @@ def sanity(config):
     )
 
 
+def equal_area():
+    prediction = UserFiles("prediction", "prediction")
+    return EqualArea(**FILES, prediction=prediction, config=EqualAreaConfig(), threads=1)
+
+
 def road(config):
     return Road(**FILES, config=config, threads=1)
 
@@ -63,7 +68,7 @@ def test_the_other_methods_that_are_measured_are_in_no_key(step, config):
 def test_each_step_has_its_settings_batches_and_threads_in_its_key():
     steps = [
         InsertionDeletion(**FILES, ends=ENDS, config=InsertionDeletionConfig(), threads=1),
-        EqualArea(**FILES, config=EqualAreaConfig(), threads=1),
+        equal_area(),
         road(ROADConfig()),
         OwnMetric(**FILES, metric="kept", settings=KeptConfig(), threads=1),
         OwnMetric(**FILES, metric="kept", settings=KeptConfig(0.2), threads=1),
@@ -77,7 +82,7 @@ def test_only_what_costs_much_is_measured_on_some_of_the_samples():
     limited = InsertionDeletionConfig(max_samples=5)
     assert InsertionDeletion(**FILES, ends=ENDS, config=limited, threads=1).max_samples == 5
     assert road(ROADConfig(max_samples=6)).max_samples == 6
-    assert EqualArea(**FILES, config=EqualAreaConfig(), threads=1).max_samples is None
+    assert equal_area().max_samples is None
 
 
 @pytest.fixture
@@ -129,6 +134,26 @@ def test_both_ends_of_the_curves_are_scored_once_and_not_for_each_method(scored,
     assert rows["sample"].tolist() == [1, 2]
     np.testing.assert_allclose(rows["score"], films[1:].mean((1, 2, 3)), rtol=1e-6)
     np.testing.assert_allclose(rows["blank"], 0)
+
+
+def test_equal_area_takes_the_films_score_from_the_prediction(scored, tmp_path):
+    _, runs, sources = scored
+    shard = tmp_path / "prediction" / "shards" / "0"
+    shard.mkdir(parents=True)
+    (tmp_path / "prediction" / "images.txt").write_text("c\nb\na")
+    np.save(shard / "logits.npy", np.array([[3.0, 9], [2, 9], [1, 9]], np.float32))
+    config = EqualAreaConfig(fractions=[1.0], baseline=Baseline.zero)
+    step = EqualArea(
+        **sources,
+        maps=given(tmp_path / "maps"),
+        prediction=given(tmp_path / "prediction"),
+        config=config,
+        threads=1,
+    )
+    run_step(step, tmp_path / "run")
+    assert sum(runs) == 3  # without all pixels, and never as it is
+    rows = pd.read_csv(tmp_path / "run" / "shards" / "00000" / "samples.csv")
+    np.testing.assert_allclose(rows["value"], 1 / (1 + np.exp([-1.0, -2, -3])), rtol=1e-6)
 
 
 def test_a_step_comes_to_a_worker_with_its_key():

@@ -44,24 +44,14 @@ def test_films_with_several_lesions_of_the_finding_have_each_of_them(lesions, tm
     np.testing.assert_array_equal(found, [lesions, lesions.T])
 
 
-def test_phantoms_without_lesions_apart_say_so_and_have_no_regions(tmp_path):
-    (tmp_path / "films").mkdir()
-    samples = lay_out_samples(tmp_path / "samples", image=["a.png"], finding=["Mass"])
-    notes = run_step(LesionRegions(given(tmp_path / "films"), samples, SIDE), tmp_path / "run")
-    assert "do not tell one lesion from another" in notes[0]
-    assert regions_of(tmp_path / "run")[1].shape == (0, SIDE, SIDE)
-
-
-def test_zones_of_score_3_are_the_regions_of_their_detector(tmp_path):
-    scores = {"D3": [3, 0, 0, 3, 1, 2], "one": [3, 0, 0, 0, 0, 0], "D2": [3, 3, 2, 0, 0, 0]}
+def test_zones_of_score_3_are_regions_on_films_whose_zones_are_known(tmp_path):
+    several, one = [3, 0, 0, 3, 1, 2], [3, 0, 0, 0, 0, 0]
+    scores = np.transpose([several, one, several])
     samples = lay_out_samples(
         tmp_path / "samples",
-        image=["a.dcm", "b.dcm", "a.dcm", "absent.dcm"],
-        finding=["Detector3", "Detector3", "Detector2", "Detector3"],
-        **{
-            zone: [scores[row][number] for row in ("D3", "one", "D2", "D3")]
-            for number, zone in enumerate(ZONES)
-        },
+        image=["a.dcm", "b.dcm", "absent.dcm"],
+        finding="Detector3",
+        **dict(zip(ZONES, scores, strict=True)),
     )
     rows, columns = np.indices((SIDE, SIDE))
     labels = (1 + rows * 3 // SIDE + 3 * (columns * 2 // SIDE)).astype(np.uint8)
