@@ -40,6 +40,7 @@ def _perturbation(
                 maps=maps,
                 config=settings,
                 threads=config.threads,
+                precision=config.evaluation.precision,
                 label=f"{explained.task.name} {method}",
             )
             for method, maps in _chosen(explained, chosen)
@@ -50,7 +51,13 @@ def _perturbation(
 
 def _insertion_deletion(config: PipelineConfig, explained: ExplainedTask) -> ByMethod:
     settings, name = config.evaluation.insertion_deletion, explained.task.name
-    ends = EndScores(**_model(explained), config=settings, threads=config.threads, label=name)
+    ends = EndScores(
+        **_model(explained),
+        config=settings,
+        threads=config.threads,
+        precision=config.evaluation.precision,
+        label=name,
+    )
     return {
         method: InsertionDeletion(
             **_model(explained),
@@ -58,6 +65,7 @@ def _insertion_deletion(config: PipelineConfig, explained: ExplainedTask) -> ByM
             ends=ends,
             config=settings,
             threads=config.threads,
+            precision=config.evaluation.precision,
             label=f"{name} {method}",
         )
         for method, maps in explained.maps.items()
@@ -68,7 +76,11 @@ def _insertion_deletion(config: PipelineConfig, explained: ExplainedTask) -> ByM
 def _sensitivity_n(config: PipelineConfig, explained: ExplainedTask) -> ByMethod:
     settings, name = config.evaluation.sensitivity_n, explained.task.name
     changes = OutputChanges(
-        **_model(explained), config=settings, threads=config.threads, label=name
+        **_model(explained),
+        config=settings,
+        threads=config.threads,
+        precision=config.evaluation.precision,
+        label=name,
     )
     return {
         method: SensitivityN(
@@ -111,6 +123,7 @@ def _own(config: PipelineConfig, explained: ExplainedTask, metric: str) -> ByMet
             metric=metric,
             settings=OWN_METRICS[metric].settings,
             threads=config.threads,
+            precision=config.evaluation.precision,
             label=f"{metric} {explained.task.name} {method}",
         )
         for method, maps in explained.maps.items()
