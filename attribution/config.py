@@ -4,6 +4,8 @@ from dataclasses import dataclass, field, is_dataclass
 from enum import Enum
 from typing import Any, get_type_hints
 
+from models.config import FrozenPrecision
+
 
 class Score(Enum):
     """The scalar per image that gradients are taken of."""
@@ -176,6 +178,8 @@ class AttributionConfig:
 
     methods: list[str] = field(default_factory=lambda: ["gradient", "grad_cam", "random", "iba"])
     score: Score = Score.logit  # published code
+    # published code; of the network behind a bottleneck, where all but a few of the passes are
+    precision: FrozenPrecision = FrozenPrecision.float32
     # images in one micro-batch; part of a shard's key
     batch_size: int = field(default=4, metadata={"least": 1})
     shard_size: int = field(default=32, metadata={"least": 1})  # samples in one shard

@@ -9,7 +9,7 @@ import numpy as np
 
 LOW_SEVERITY = 6  # ours: the lowest third of 0 ... 18 is a low target
 FINDINGS, DETECTORS, SEVERITY = ("findings",), ("detectors",), ("severity",)
-REGIONS = ("lesions", "zones")  # films with several lesions, or several zones of score 3
+REGIONS = ("lesions", "threes")  # films with several lesions, or several zones of score 3
 
 
 @dataclass(frozen=True)

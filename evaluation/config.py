@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 
+from models.config import FrozenPrecision
+
 REFERENCE_SIDE = 224  # px: lengths in settings, a bottleneck's sigma too, are those at this side
 
 
@@ -216,6 +218,9 @@ class ShortcutConfig:
 @dataclass(frozen=True)
 class EvaluationConfig:
     metrics: list[str] = field(default_factory=lambda: ["localization"])
+    # published code; of the network where insertion/deletion, Sensitivity-N, equal area, ROAD or a
+    # metric of the user's own asks for scores
+    precision: FrozenPrecision = FrozenPrecision.float32
     findings: list[str] | None = None  # whose boxes are explained and evaluated; null: all
     # samples taken at most, spread evenly over findings
     max_images: int | None = field(default=None, metadata={"least": 2})

@@ -37,6 +37,14 @@ class Precision(Enum):
     bf16_mixed = "bf16_mixed"  # matrix products and convolutions in bfloat16
 
 
+class FrozenPrecision(Enum):
+    """Of a trained network's products and convolutions where maps are fitted or scores asked for;
+    weights are cast once, and every sum over its outputs is float32 in any case."""
+
+    float32 = "float32"
+    bf16 = "bf16"  # refused where the processor is no faster in it
+
+
 class BatchNorm(Enum):
     """What batch norms normalise by while a network is trained."""
 

@@ -10,6 +10,10 @@ Rearranged are, without a change of the function:
 
 Feature maps are (N, H, W, C) inside, and channels-last (N, C, H, W) at the taps. It computes in the
 type of its weights, whatever autocast says: its backward pass writes into buffers of that type.
+
+In bfloat16 the weights are cast once, after they were folded. Matrix products and convolutions
+round their results, not their sums. The last average and the classifier stay in the model's own
+type: a logit in bfloat16 would hide small changes of the score.
 """
 
 import copy
@@ -169,30 +173,35 @@ class FrozenDenseNet(nn.Module):
 
     A copy: later changes of ``model`` do not reach it. Gradients are those in the images or in a
     feature map, once; its modules are not the network's layers, so LRP cannot walk through it.
+    ``dtype``: of the dense blocks, with what lies before and between them; the model's own if not
+    given.
     """
 
     concurrent = True  # a forward remembers nothing: threads may call it at the same time
     cell_centres = staticmethod(DenseNet121.cell_centres)
 
-    def __init__(self, model: DenseNet121) -> None:
+    def __init__(self, model: DenseNet121, dtype: torch.dtype | None = None) -> None:
         super().__init__()
         features = model.features
+        own = features.conv0.weight.dtype
         with torch.no_grad():
             stem = Affine.of(features.norm0)
-            self._stem = (
+            enter = (
                 (features.conv0.weight * stem.scale[:, None, None, None]).contiguous(
                     memory_format=torch.channels_last
                 ),
                 stem.shift,
             )
-            self._blocks = [
+            blocks = [
                 [_Layer.of(layer) for layer in features.get_submodule(f"denseblock{k}").children()]
                 for k in range(1, 5)
             ]
             transitions = [features.get_submodule(f"transition{k}") for k in range(1, 4)]
-            self._transitions = [
+            between = [
                 (Affine.of(each.norm), each.conv.weight[:, :, 0, 0].clone()) for each in transitions
             ]
+            cast = _cast((enter, blocks, between), dtype or own)
+            self._stem, self._blocks, self._transitions = cast
             self._final = Affine.of(features.norm5)
         self._classifier = copy.deepcopy(model.classifier).eval().requires_grad_(False)
 
@@ -214,13 +223,14 @@ class FrozenDenseNet(nn.Module):
         for number in range(min(last, 4)):
             rows = found[number + 1] = self._block(number, rows)
         if last == _position(FINAL):
-            found[last] = _PooledActivation.apply(rows, self._final, (1, 1))
+            found[last] = self._pooled(rows, (1, 1))
         return {tap: found[_position(tap)].permute(0, 3, 1, 2) for tap in taps}
 
     @_without_autocast
     def forward_from(self, tap: str, feature_map: Tensor) -> Tensor:
         """Logits (N, C) from the feature map at ``tap``; runs only what follows it."""
-        rows = feature_map.to(self._stem[0].dtype).permute(0, 2, 3, 1).contiguous()
+        dtype = (self._final.scale if tap == FINAL else self._stem[0]).dtype
+        rows = feature_map.to(dtype).permute(0, 2, 3, 1).contiguous()
         if tap == FINAL:
             return self._classifier(rows.mean((1, 2)))
         return self._tail(_position(tap), rows)
@@ -241,8 +251,18 @@ class FrozenDenseNet(nn.Module):
     def _tail(self, done: int, rows: Tensor) -> Tensor:
         for number in range(done, 4):
             rows = self._block(number, rows)
-        pooled = _PooledActivation.apply(rows, self._final, tuple(rows.shape[1:3]))
-        return self._classifier(pooled.flatten(1))
+        return self._classifier(self._pooled(rows, tuple(rows.shape[1:3])).flatten(1))
+
+    def _pooled(self, rows: Tensor, window: tuple[int, ...]) -> Any:
+        return _PooledActivation.apply(rows.to(self._final.scale.dtype), self._final, window)
+
+
+def _cast(weights: Any, dtype: torch.dtype) -> Any:
+    """The same tuples and lists with their tensors in ``dtype``."""
+    if isinstance(weights, Tensor):
+        return weights.to(dtype)
+    parts = [_cast(each, dtype) for each in weights]
+    return type(weights)(*parts) if hasattr(weights, "_fields") else type(weights)(parts)
 
 
 def _position(tap: str) -> int:

@@ -170,10 +170,10 @@ def explain_film(
 
     from attribution.methods import NEEDS_LAYERS
     from attribution.statistics import FeatureStatistics
+    from models.bfloat16 import explained_network
     from models.checkpoints import load_checkpoint
     from models.densenet import normalise
     from models.device import resolve_device
-    from models.frozen_densenet import FrozenDenseNet
 
     torch.set_num_threads(run.config.threads)
     model, about = load_checkpoint(weights)
@@ -181,7 +181,8 @@ def explain_film(
     if target not in (None, *labels):
         raise ValueError(f"--target: {target!r} is no label of this model: {', '.join(labels)}")
     device = resolve_device("auto")
-    frozen = FrozenDenseNet(model.to(device))
+    model.to(device)
+    frozen = {each: explained_network(model, each) for each in {e.precision for e in explainers}}
     images = normalise(torch.from_numpy(pixels.copy())[None].to(device))
     with torch.no_grad():
         predicted = model(images).sigmoid()[0].cpu().tolist()
@@ -193,7 +194,7 @@ def explain_film(
     with progress_bar("explain") as progress:
         for done, each in enumerate(explainers, 1):
             attributions[each.method] = each.build(statistics)(
-                model if each.method in NEEDS_LAYERS else frozen,
+                model if each.method in NEEDS_LAYERS else frozen[each.precision],
                 images,
                 torch.tensor([labels.index(target)], device=device),
                 score=each.score_function,

@@ -34,6 +34,7 @@ def _equal_area(config: PipelineConfig, explained: ExplainedTask) -> ByMethod:
             prediction=explained.predictions[explained.task.primary],
             config=config.evaluation.equal_area,
             threads=config.threads,
+            precision=config.evaluation.precision,
             label=f"{explained.task.name} {method}",
         )
         for method, maps in explained.maps.items()
@@ -48,6 +49,7 @@ def _road(config: PipelineConfig, explained: ExplainedTask) -> ByMethod:
             maps=maps,
             config=settings,
             threads=config.threads,
+            precision=config.evaluation.precision,
             label=f"{explained.task.name} {method}",
         )
         for method, maps in _chosen(explained, settings.methods)
@@ -56,7 +58,13 @@ def _road(config: PipelineConfig, explained: ExplainedTask) -> ByMethod:
 
 def _insertion_deletion(config: PipelineConfig, explained: ExplainedTask) -> ByMethod:
     settings, name = config.evaluation.insertion_deletion, explained.task.name
-    ends = EndScores(**_model(explained), config=settings, threads=config.threads, label=name)
+    ends = EndScores(
+        **_model(explained),
+        config=settings,
+        threads=config.threads,
+        precision=config.evaluation.precision,
+        label=name,
+    )
     return {
         method: InsertionDeletion(
             **_model(explained),
@@ -64,6 +72,7 @@ def _insertion_deletion(config: PipelineConfig, explained: ExplainedTask) -> ByM
             ends=ends,
             config=settings,
             threads=config.threads,
+            precision=config.evaluation.precision,
             label=f"{name} {method}",
         )
         for method, maps in explained.maps.items()
@@ -74,7 +83,11 @@ def _insertion_deletion(config: PipelineConfig, explained: ExplainedTask) -> ByM
 def _sensitivity_n(config: PipelineConfig, explained: ExplainedTask) -> ByMethod:
     settings, name = config.evaluation.sensitivity_n, explained.task.name
     changes = OutputChanges(
-        **_model(explained), config=settings, threads=config.threads, label=name
+        **_model(explained),
+        config=settings,
+        threads=config.threads,
+        precision=config.evaluation.precision,
+        label=name,
     )
     return {
         method: SensitivityN(
@@ -117,6 +130,7 @@ def _own(config: PipelineConfig, explained: ExplainedTask, metric: str) -> ByMet
             metric=metric,
             settings=OWN_METRICS[metric].settings,
             threads=config.threads,
+            precision=config.evaluation.precision,
             label=f"{metric} {explained.task.name} {method}",
         )
         for method, maps in explained.maps.items()

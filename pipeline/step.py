@@ -2,7 +2,8 @@
 
 What can change a result is a field: a plain value, a settings dataclass, another step, or files of
 the user's. ``run`` sees nothing else, so nothing can be forgotten in the key. A field that changes
-no result is made by ``unkeyed``, which is the only way out of the key.
+no result is made by ``unkeyed``, one that came later by ``added``: there is no other way out of the
+key.
 """
 
 import re
@@ -26,6 +27,12 @@ Progress = Callable[[int, int], None]
 def unkeyed(**how: Any) -> Any:
     """A dataclass field that changes no result, such as a number of loader workers."""
     return field(**how, metadata={"keyed": False})
+
+
+def added(default: Any) -> Any:
+    """A dataclass field that came when results were stored already. At ``default``, which computes
+    as before, it is in no key, so that they are still found."""
+    return field(default=default, metadata={"unkeyed_at": default})
 
 
 @dataclass(frozen=True)
@@ -150,10 +157,11 @@ _IS_INPUT = object()
 
 
 def _keyed(value: Any) -> list[tuple[str, Any]]:
+    found = [(each, getattr(value, each.name)) for each in fields(value)]
     return [
-        (each.name, getattr(value, each.name))
-        for each in fields(value)
-        if each.metadata.get("keyed", True)
+        (each.name, now)
+        for each, now in found
+        if each.metadata.get("keyed", True) and now != each.metadata.get("unkeyed_at", _IS_INPUT)
     ]
 
 

@@ -14,7 +14,8 @@ from attribution.config import (
     required_taps,
 )
 from evaluation.config import REFERENCE_SIDE
-from pipeline.step import Inputs, Source
+from models.config import FrozenPrecision
+from pipeline.step import Inputs, Source, added
 
 if TYPE_CHECKING:  # torch is imported when a step runs
     from attribution.base import AttributionMethod, ScoreFunction
@@ -30,7 +31,7 @@ class Explainer:
 
     ``settings``: the method's own dataclass; ``layers``: of Multi-layer IBA the settings of its
     layers by name, else empty. ``operating_points``: the steps that find the betas that are auto,
-    by method or layer.
+    by method or layer. ``precision``: of the network behind the bottlenecks, where there are any.
     """
 
     method: str
@@ -38,6 +39,7 @@ class Explainer:
     layers: Mapping[str, Any]
     score: Score
     operating_points: Mapping[str, Source] = field(default_factory=dict)
+    precision: FrozenPrecision = added(FrozenPrecision.float32)
 
     @classmethod
     def of(cls, method: str, config: AttributionConfig, score: Score, side: int) -> "Explainer":
@@ -47,7 +49,8 @@ class Explainer:
             layer: _at_side(getattr(config, layer), side)
             for layer in getattr(settings, "layers", ())
         }
-        return cls(method, _at_side(settings, side), layers, score)
+        found = cls(method, _at_side(settings, side), layers, score)
+        return replace(found, precision=config.precision) if found.taps else found
 
     @property
     def taps(self) -> tuple[str, ...]:

@@ -12,7 +12,9 @@ from attribution.base import SCORES
 from attribution.config import Score
 from attribution.methods import NEEDS_LAYERS
 from data.packing import PackedFilms
+from models.bfloat16 import check_precision, explained_network
 from models.checkpoints import load_checkpoint
+from models.config import FrozenPrecision
 from models.densenet import DenseNet121, SeverityRegressor, normalise
 from models.device import resolve_device
 from models.frozen_densenet import FrozenDenseNet
@@ -30,23 +32,41 @@ def start_torch(machine: Machine, threads: int) -> torch.device:
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model in evaluation mode and packed films."""
+    """A model in evaluation mode and packed films.
+
+    ``precision``: of ``probability``, and of ``frozen`` behind a tap.
+    """
 
     model: DenseNet121
     films: PackedFilms
     device: torch.device
+    precision: FrozenPrecision = FrozenPrecision.float32
 
     @classmethod
-    def load(cls, training: Path, pack: Path, machine: Machine, threads: int) -> "LoadedModel":
-        """``training``, ``pack``: the folders of these steps."""
+    def load(
+        cls,
+        training: Path,
+        pack: Path,
+        machine: Machine,
+        threads: int,
+        precision: FrozenPrecision = FrozenPrecision.float32,
+    ) -> "LoadedModel":
+        """``training``, ``pack``: the folders of these steps. ValueError where the device is no
+        faster in the ``precision``."""
         device = start_torch(machine, threads)
+        check_precision(precision, device)
         model, _ = load_checkpoint(training / WEIGHTS)
-        return cls(model.to(device).eval(), PackedFilms(pack), device)
+        return cls(model.to(device).eval(), PackedFilms(pack), device, precision)
 
     @cached_property
     def frozen(self) -> FrozenDenseNet:
         """The model with the same outputs up to rounding, faster."""
-        return FrozenDenseNet(self.model)
+        return explained_network(self.model, self.precision)
+
+    @cached_property
+    def _scoring(self) -> FrozenDenseNet:
+        bf16 = self.precision is FrozenPrecision.bf16
+        return FrozenDenseNet(self.model, torch.bfloat16) if bf16 else self.frozen
 
     def explained_by(self, method: str) -> DenseNet121 | FrozenDenseNet:
         """What a method of that name is given."""
@@ -66,4 +86,4 @@ class LoadedModel:
     def probability(self, images: Tensor, targets: Tensor) -> Tensor:
         """Predicted probability (n,) of each target; of a regressor the score that it predicts."""
         regressor = isinstance(self.model, SeverityRegressor)
-        return SCORES[Score.output if regressor else Score.sigmoid](self.frozen(images), targets)
+        return SCORES[Score.output if regressor else Score.sigmoid](self._scoring(images), targets)

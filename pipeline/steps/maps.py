@@ -95,7 +95,12 @@ class Maps(Step):
     """One method's maps of the samples. ``statistics``: by tap."""
 
     version: ClassVar = 7
-    code: ClassVar = ("attribution", "models/densenet.py", "models/frozen_densenet.py")
+    code: ClassVar = (
+        "attribution",
+        "models/bfloat16.py",
+        "models/densenet.py",
+        "models/frozen_densenet.py",
+    )
     model: Source
     pack: Source
     samples: Source
@@ -112,7 +117,11 @@ class Maps(Step):
         from pipeline.steps.loaded_model import LoadedModel
 
         loaded = LoadedModel.load(
-            inputs[self.model], inputs[self.pack], inputs.machine, self.threads
+            inputs[self.model],
+            inputs[self.pack],
+            inputs.machine,
+            self.threads,
+            self.explainer.precision,
         )
         samples = read_samples(inputs[self.samples])
         explain = self.explainer.found(inputs).build(read_statistics(inputs, self.statistics))

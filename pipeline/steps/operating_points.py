@@ -77,7 +77,12 @@ class OperatingPoint(Step):
     """
 
     version: ClassVar = 1
-    code: ClassVar = ("attribution", "models/densenet.py", "models/frozen_densenet.py")
+    code: ClassVar = (
+        "attribution",
+        "models/bfloat16.py",
+        "models/densenet.py",
+        "models/frozen_densenet.py",
+    )
     model: Source
     pack: Source
     films: Source
@@ -94,7 +99,13 @@ class OperatingPoint(Step):
         from attribution.operating_point import chosen, search
         from pipeline.steps.loaded_model import LoadedModel
 
-        loaded = LoadedModel.load(work[self.model], work[self.pack], work.machine, self.threads)
+        loaded = LoadedModel.load(
+            work[self.model],
+            work[self.pack],
+            work.machine,
+            self.threads,
+            self.explainer.precision,
+        )
         films = pd.read_csv(work[self.films] / FILMS, dtype={"image": str})
         (tap,) = self.explainer.taps
         statistics = read_statistics(work, {tap: self.statistics})

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from evaluation.config import EqualAreaConfig, InsertionDeletionConfig, ROADConfig
+from models.config import FrozenPrecision
 from pipeline.shards import Compute, run_shards
-from pipeline.step import Inputs, Source, Step, Work
+from pipeline.step import Inputs, Source, Step, Work, added
 from pipeline.steps.maps import map_reader
 from pipeline.steps.prediction import read_probabilities
 from pipeline.steps.samples import NAMES, read_samples
@@ -40,6 +41,7 @@ class Perturbation(Step):
     maps: Source
     threads: int
     shard: int
+    precision: FrozenPrecision = added(FrozenPrecision.float32)
 
     @property
     def max_samples(self) -> int | None:
@@ -69,7 +71,7 @@ class Perturbation(Step):
         from pipeline.steps.loaded_model import LoadedModel
 
         loaded = LoadedModel.load(
-            inputs[self.model], inputs[self.pack], inputs.machine, self.threads
+            inputs[self.model], inputs[self.pack], inputs.machine, self.threads, self.precision
         )
         samples, read = self._measured(inputs), map_reader(inputs[self.maps])
         if (known := self.also_known(inputs)) is not None:
@@ -103,12 +105,15 @@ class EndScores(Step):
     config: InsertionDeletionConfig
     threads: int
     shard: int = 16  # samples; it decides last bits through the batches that it fills
+    precision: FrozenPrecision = added(FrozenPrecision.float32)
 
     def run(self, work: Work) -> None:
         from evaluation.insertion_deletion import end_scores
         from pipeline.steps.loaded_model import LoadedModel
 
-        loaded = LoadedModel.load(work[self.model], work[self.pack], work.machine, self.threads)
+        loaded = LoadedModel.load(
+            work[self.model], work[self.pack], work.machine, self.threads, self.precision
+        )
         samples = first_samples(work[self.samples], self.config.max_samples)
         parts = []
         for start in range(0, len(samples), self.shard):

@@ -28,6 +28,7 @@ class Sanity(Step):
     code: ClassVar = (
         "evaluation/sanity.py",
         "attribution",
+        "models/bfloat16.py",
         "models/densenet.py",
         "models/frozen_densenet.py",
     )
@@ -63,7 +64,11 @@ class Sanity(Step):
         from pipeline.steps.loaded_model import LoadedModel
 
         loaded = LoadedModel.load(
-            inputs[self.model], inputs[self.pack], inputs.machine, self.threads
+            inputs[self.model],
+            inputs[self.pack],
+            inputs.machine,
+            self.threads,
+            self.explainer.precision,
         )
         samples = self._measured(read_samples(inputs[self.samples]))
         learnt = replace(loaded, films=PackedFilms(inputs[self.train_pack]))

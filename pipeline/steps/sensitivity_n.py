@@ -7,8 +7,9 @@ from typing import ClassVar
 import numpy as np
 
 from evaluation.config import SensitivityNConfig
+from models.config import FrozenPrecision
 from pipeline.shards import Compute, run_shards, shard_folders
-from pipeline.step import Inputs, Source, Step, Work
+from pipeline.step import Inputs, Source, Step, Work, added
 from pipeline.steps.maps import map_reader
 from pipeline.steps.perturbation import first_samples
 from pipeline.steps.samples import NAMES
@@ -30,6 +31,7 @@ class OutputChanges(Step):
     config: SensitivityNConfig
     threads: int
     shard: int = 2  # samples; it decides last bits through the batches that it fills
+    precision: FrozenPrecision = added(FrozenPrecision.float32)
 
     def run(self, work: Work) -> None:
         total = len(first_samples(work[self.samples], self.config.max_samples))
@@ -40,7 +42,7 @@ class OutputChanges(Step):
         from pipeline.steps.loaded_model import LoadedModel
 
         loaded = LoadedModel.load(
-            inputs[self.model], inputs[self.pack], inputs.machine, self.threads
+            inputs[self.model], inputs[self.pack], inputs.machine, self.threads, self.precision
         )
         samples = first_samples(inputs[self.samples], self.config.max_samples)
 

@@ -1,8 +1,9 @@
 """``python -m pipeline.tools.bench``: time and memory an image of methods, metrics and training.
 
 Where the published code has the same, its procedure (bench_baseline.py) runs in turn with ours, on
-the same images and with the same noise, in this process. Weights are random: no time depends on
-them. Writes ``outputs/bench.json``.
+the same images and with the same noise, in this process. ``--precision bf16`` adds a run of ours
+with the network in bfloat16 to that turn. Weights are random: no time depends on them. Writes
+``outputs/bench.json``.
 """
 
 import argparse
@@ -19,15 +20,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from data.user_path import user_path
+from models.bfloat16 import product_rate
+from models.config import FrozenPrecision
 from models.device import DEVICES, resolve_device
 from pipeline.progress import say
 from pipeline.provenance import provenance
-from pipeline.tools.bench_machine import gemm_rate, operations, peak_mib, seconds, spread
+from pipeline.tools.bench_machine import operations, peak_mib, seconds, spread
 from pipeline.tools.bench_rows import contenders, names
 from pipeline.tools.bench_subjects import Contender
+
+_DTYPES = {
+    FrozenPrecision.float32: (torch.float32,),
+    FrozenPrecision.bf16: (torch.float32, torch.bfloat16),
+}
 
 
 @dataclass(frozen=True)
@@ -49,6 +58,13 @@ class Row:
     # Ours over forward passes alone of as many films (training: steps alone); on a CPU in CPU
     # seconds, a GPU's work in wall time.
     ratio_to_forwards: float | None
+    # With the network in bfloat16.
+    bf16_seconds_per_image: float | None
+    bf16_cpu_seconds_per_image: float | None
+    bf16_fraction_of_bound: float | None  # of the rate of a matrix product in bfloat16
+    bf16_ratio_to_published: float | None
+    bf16_speed: float | None  # ours in float32 over it; on a CPU in CPU seconds
+    bf16_rank_correlation: float | None  # with ours in float32
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -57,39 +73,52 @@ def main(arguments: Sequence[str]) -> int:
         torch.set_num_threads(options.threads)
         device = resolve_device(options.device)
         chosen = names(options.methods.split(",") if options.methods else None, options.side)
-        rate = gemm_rate(device)
+        precision = FrozenPrecision(options.precision)
+        rates = {dtype: product_rate(device, dtype) for dtype in _DTYPES[precision]}
         options.out.parent.mkdir(parents=True, exist_ok=True)
         rows: list[Row] = []
-        for contender in contenders(chosen, options.side, options.images, device, options.quick):
+        given = options.side, options.images, device, options.quick, precision
+        for contender in contenders(chosen, *given):
             say(f"bench: {contender.name}")
-            rows.append(measure(contender, options.repeats, rate, device))
-            _write(options, rows, rate, device)  # each row at once: a whole table takes long
+            rows.append(measure(contender, options.repeats, rates, device))
+            _write(options, rows, rates, device)  # each row at once: a whole table takes long
     except (ValueError, OSError) as error:
         say(f"error: {error}")
         return 1
     say(_table(rows))
-    say(f"matrix product: {rate / 1e9:.0f} GFLOP/s; table: {options.out}")
+    products = ", ".join(f"{name} {rate:.0f}" for name, rate in _gflops(rates).items())
+    say(f"matrix product, GFLOP/s: {products}; table: {options.out}")
     return 0
 
 
 def _write(
-    options: argparse.Namespace, rows: Sequence[Row], rate: float, device: torch.device
+    options: argparse.Namespace,
+    rows: Sequence[Row],
+    rates: Mapping[torch.dtype, float],
+    device: torch.device,
 ) -> None:
-    named = ("side", "images", "repeats", "threads", "quick")
+    named = ("side", "images", "repeats", "threads", "quick", "precision")
     settings = {name: getattr(options, name) for name in named} | {"device": str(device)}
     result = {
         "rows": [asdict(row) for row in rows],
         "settings": settings,
-        "gemm_gflops": rate / 1e9,
+        "gemm_gflops": _gflops(rates),
         "provenance": provenance(),
     }
     options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
-def measure(contender: Contender, repeats: int, rate: float, device: torch.device) -> Row:
-    """Ours, the published procedure and the forwards in turn, ``repeats`` times, after a run of
-    ours that counts its operations. Memory is that of the first time."""
-    calls = {"ours": contender.ours, "published": contender.published}
+def _gflops(rates: Mapping[torch.dtype, float]) -> dict[str, float]:
+    return {str(dtype).removeprefix("torch."): rate / 1e9 for dtype, rate in rates.items()}
+
+
+def measure(
+    contender: Contender, repeats: int, rates: Mapping[torch.dtype, float], device: torch.device
+) -> Row:
+    """Ours, ours in bfloat16, the published procedure and the forwards in turn, ``repeats`` times,
+    after a run of ours that counts its operations. Memory is that of the first time.
+    ``rates``: of a matrix product, by type."""
+    calls = {"ours": contender.ours, "bf16": contender.bf16, "published": contender.published}
     calls["forwards"] = contender.forwards
     present = {name: call for name, call in calls.items() if call}
     flops = operations(contender.ours)
@@ -111,7 +140,15 @@ def measure(contender: Contender, repeats: int, rate: float, device: torch.devic
                 run(name)
             else:
                 peaks[name] = peak_mib(lambda: run(name), device)  # noqa: B023
-    ours = median(times["ours"])
+    on_cpu = cpu if device.type == "cpu" else times
+
+    def middle(name: str, taken: Mapping[str, list[float]]) -> float | None:
+        return median(taken[name]) if name in taken else None
+
+    def of_bound(name: str, dtype: torch.dtype) -> float | None:
+        if name not in times or not flops:
+            return None
+        return flops / contender.images / rates[dtype] / median(times[name])
 
     def ratio(over: str, under: str, taken: Mapping[str, list[float]]) -> float | None:
         if over not in taken or under not in taken:
@@ -120,24 +157,32 @@ def measure(contender: Contender, repeats: int, rate: float, device: torch.devic
 
     return Row(
         name=contender.name,
-        seconds_per_image=ours,
+        seconds_per_image=median(times["ours"]),
         spread=spread(times["ours"]),
         peak_mib=peaks["ours"],
         cpu_seconds_per_image=median(cpu["ours"]),
         gflop_per_image=flops / contender.images / 1e9,
-        fraction_of_bound=flops / contender.images / rate / ours if flops else None,
-        published_seconds_per_image=median(times["published"]) if "published" in times else None,
-        published_cpu_seconds_per_image=median(cpu["published"]) if "published" in cpu else None,
+        fraction_of_bound=of_bound("ours", torch.float32),
+        published_seconds_per_image=middle("published", times),
+        published_cpu_seconds_per_image=middle("published", cpu),
         published_peak_mib=peaks.get("published"),
         ratio_to_published=ratio("published", "ours", times),
-        rank_correlation=_agreement(found),
-        ratio_to_forwards=ratio("ours", "forwards", cpu if device.type == "cpu" else times),
+        rank_correlation=_agreement(found["ours"][0], found.get("published")),
+        ratio_to_forwards=ratio("ours", "forwards", on_cpu),
+        bf16_seconds_per_image=middle("bf16", times),
+        bf16_cpu_seconds_per_image=middle("bf16", cpu),
+        bf16_fraction_of_bound=of_bound("bf16", torch.bfloat16),
+        bf16_ratio_to_published=ratio("published", "bf16", times),
+        bf16_speed=ratio("ours", "bf16", on_cpu),
+        bf16_rank_correlation=_agreement(
+            found["ours"][0], found["bf16"][0] if "bf16" in found else None
+        ),
     )
 
 
-def _agreement(found: Mapping[str, Any]) -> float | None:
+def _agreement(ours: NDArray[np.floating], other: NDArray[np.floating] | None) -> float | None:
     """Of the first image; None where one of the two is the same everywhere."""
-    pair = [found["ours"][0].ravel(), found["published"].ravel()] if "published" in found else []
+    pair = [] if other is None else [ours.ravel(), other.ravel()]
     if not pair or min(map(np.ptp, pair)) == 0:
         return None
     return float(spearmanr(*pair).statistic)
@@ -158,9 +203,17 @@ def _table(rows: Sequence[Row]) -> str:
             "of forwards": _number(row.ratio_to_forwards, ".2f"),
             "MiB": f"{row.peak_mib:.0f}",
             "its MiB": _number(row.published_peak_mib, ".0f"),
+            "bf16": _number(row.bf16_seconds_per_image, ".3g"),
+            "bf16 CPU s": _number(row.bf16_cpu_seconds_per_image, ".3g"),
+            "bf16 ratio": _number(row.bf16_ratio_to_published, ".1f"),
+            "bf16 speed": _number(row.bf16_speed, ".2f"),
+            "bf16 corr.": _number(row.bf16_rank_correlation, ".4f"),
+            "bf16 of bound": _number(row.bf16_fraction_of_bound, ".0%"),
         }
         for row in rows
     )
+    if all(row.bf16_speed is None for row in rows):
+        frame = frame.loc[:, ~frame.columns.str.startswith("bf16")]
     return frame.to_string(index=False)
 
 
@@ -176,6 +229,12 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--device", choices=DEVICES, default="cpu")
     parser.add_argument("--methods", help=f"some of {', '.join(names(None))}, with commas between")
+    parser.add_argument(
+        "--precision",
+        choices=[each.value for each in FrozenPrecision],
+        default=FrozenPrecision.float32.value,
+        help="bf16: both in one table",
+    )
     parser.add_argument(
         "--quick", action="store_true", help="few steps, samples and masks: does it run?"
     )

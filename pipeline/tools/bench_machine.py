@@ -1,4 +1,4 @@
-"""The machine's rate of multiplications, and the time and memory that a call takes."""
+"""The time, memory and operations that a call takes."""
 
 import ctypes
 import re
@@ -15,13 +15,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from attribution.concurrency import torch_threads
-
-
-def gemm_rate(device: torch.device, size: int = 512, repeats: int = 20) -> float:
-    """Float32 operations a second in the product of square matrices: the best of ``repeats``."""
-    a, b = (torch.randn(size, size, device=device) for _ in range(2))
-    a @ b
-    return 2 * size**3 / min(seconds(lambda: a @ b, device) for _ in range(repeats))
 
 
 def seconds(call: Callable[[], object], device: torch.device) -> float:

@@ -20,6 +20,7 @@ from attribution.config import (
 from attribution.methods import NEEDS_LAYERS, build_method
 from attribution.multilayer_iba import intersect
 from attribution.statistics import FeatureStatistics, estimate_statistics
+from models.bfloat16 import Bfloat16Behind
 from models.densenet import TAPS, DenseNet121, SeverityRegressor, normalise
 from models.frozen_densenet import FrozenDenseNet
 from pipeline.tools.bench_baseline import fit_bottleneck
@@ -49,6 +50,7 @@ class Contender:
     ours: Result
     published: Result | None = None
     forwards: Callable[[], Any] | None = None
+    bf16: Result | None = None  # as ours, with the network in bfloat16
 
 
 def random_films(count: int, side: int, seed: int) -> Tensor:
@@ -77,7 +79,8 @@ class Bench:
     """A classifier and a regressor of random weights, and the films that all rows explain."""
 
     model: Any  # DenseNet121
-    frozen: FrozenDenseNet
+    frozen: FrozenDenseNet  # that methods explain
+    scoring: FrozenDenseNet  # that evaluators ask
     regressor: FrozenDenseNet
     images: Tensor
     targets: Tensor
@@ -94,6 +97,7 @@ class Bench:
         return cls(
             model=model,
             frozen=frozen,
+            scoring=frozen,
             regressor=FrozenDenseNet(random_model(SeverityRegressor, reference).to(device)),
             images=normalise(random_films(images, side, seed=2).to(device)),
             targets=torch.arange(images, device=device) % _LABELS,
@@ -102,6 +106,15 @@ class Bench:
             },
             config=_quick(AttributionConfig()) if quick else AttributionConfig(),
             quick=quick,
+        )
+
+    def in_bfloat16(self) -> "Bench":
+        """The same as ``attribution.precision`` and ``evaluation.precision`` set it; of a regressor
+        no row of the bench asks that."""
+        return replace(
+            self,
+            frozen=Bfloat16Behind(self.model),
+            scoring=FrozenDenseNet(self.model, torch.bfloat16),
         )
 
     def method(self, row: str) -> Contender:
@@ -149,7 +162,7 @@ class Bench:
         batches: list[int] = []
 
         def probability(images: Tensor, targets: Tensor) -> Tensor:
-            return SCORES[Score.sigmoid](self.frozen(images), targets)
+            return SCORES[Score.sigmoid](self.scoring(images), targets)
 
         def counting(images: Tensor, targets: Tensor) -> Tensor:
             batches.append(len(images))

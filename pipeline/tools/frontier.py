@@ -1,12 +1,12 @@
 """``python -m pipeline.tools.frontier [key=value ...]``: speed of a bottleneck against its maps.
 
 On the positives of the validation fold that operating points are found on: seconds per image of IBA
-at each dense block, at its beta of the run, for several numbers of steps and noise samples, and
-Spearman's correlation of the maps with those of the configured setting. The row of that setting
-itself is with other seeds: what noise alone changes. On phantoms also how well the maps find the
-lesions, whose masks are rendered anew: the published layout has them of test films alone. Writes
-``frontier.csv`` beside the runs and changes no setting; what conf/attribution/fast.yaml says was
-chosen from it.
+at each dense block, at its beta of the run, for several numbers of steps and noise samples and with
+the network in bfloat16, and Spearman's correlation of the maps with those of the configured setting
+in float32. The row of that setting itself is with other seeds: what noise alone changes. On
+phantoms also how well the maps find the lesions, whose masks are rendered anew: the published
+layout has them of test films alone. Writes ``frontier.csv`` beside the runs and changes no setting;
+what conf/attribution/fast.yaml says was chosen from it.
 """
 
 import sys
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from attribution.config import BottleneckConfig
 from data.config import DatasetConfig, Source
+from models.config import FrozenPrecision
 from pipeline.config import ConfigError, PipelineConfig, compose_config
 from pipeline.explained_task import ExplainedTask
 from pipeline.keys import sample_seeds
@@ -39,11 +40,14 @@ if TYPE_CHECKING:  # torch is imported when there is something to explain
 
 METHODS = ("iba", "iba_block2", "iba_block1", "inverse_iba")
 SETTINGS = (
-    *((10, 5, False), (10, 2, False), (10, 2, True)),
-    *((5, 10, False), (5, 5, False), (5, 2, False), (5, 2, True)),
-    (3, 4, False),
+    *((10, 5, False, FrozenPrecision.float32), (10, 2, False, FrozenPrecision.float32)),
+    *((10, 2, True, FrozenPrecision.float32), (10, 2, True, FrozenPrecision.bf16)),
+    *((5, 10, False, FrozenPrecision.float32), (5, 5, False, FrozenPrecision.float32)),
+    *((5, 2, False, FrozenPrecision.float32), (5, 2, True, FrozenPrecision.float32)),
+    (3, 4, False, FrozenPrecision.float32),
 )
-"""(steps, noise samples, antithetic); the learning rate times the steps stays what it is."""
+"""(steps, noise samples, antithetic, precision); the learning rate times the steps stays the
+same."""
 OTHER_SEED = 1
 NUM_FILMS = 16
 
@@ -96,10 +100,10 @@ def subject(config: PipelineConfig, explained: ExplainedTask, store: Store) -> S
 
 
 def frontier(subject: Subject, progress: Progress) -> pd.DataFrame:
-    """Columns method, steps, noise_samples, antithetic, learning_rate, seconds_per_image, speed
-    (times that of the configured setting), rank_correlation (mean over the films) and its lowest;
-    on phantoms iou (of as many highest pixels as the lesion has) and average_precision, means over
-    the films."""
+    """Columns method, steps, noise_samples, antithetic, precision, learning_rate,
+    seconds_per_image, speed (times that of the configured setting), rank_correlation (mean over the
+    films) and its lowest; on phantoms iou (of as many highest pixels as the lesion has) and
+    average_precision, means over the films."""
     from evaluation.localization_metrics import localization_metrics
     from evaluation.sanity import spearman
 
@@ -112,8 +116,8 @@ def frontier(subject: Subject, progress: Progress) -> pd.DataFrame:
         explainer = subject.explained.explainers[name].found(subject.inputs)
         full: BottleneckConfig = explainer.settings
         own = samples["seed"].to_numpy()
-        reference, unit = _explain(subject, explainer, full, own)
-        trials = [(full, own + OTHER_SEED)] + [
+        reference, unit = _explain(subject, explainer, full, own, FrozenPrecision.float32)
+        trials = [(full, precision) for precision in FrozenPrecision] + [
             (
                 replace(
                     full,
@@ -122,12 +126,12 @@ def frontier(subject: Subject, progress: Progress) -> pd.DataFrame:
                     antithetic=antithetic,
                     learning_rate=full.learning_rate * full.steps / steps,
                 ),
-                own + OTHER_SEED,
+                precision,
             )
-            for steps, count, antithetic in SETTINGS
+            for steps, count, antithetic, precision in SETTINGS
         ]
-        for settings, seeds in trials:
-            maps, seconds = _explain(subject, explainer, settings, seeds)
+        for settings, precision in trials:
+            maps, seconds = _explain(subject, explainer, settings, own + OTHER_SEED, precision)
             alike = spearman(maps, reference)
             hits: dict[str, float] = {}
             if lesions is not None:
@@ -144,6 +148,7 @@ def frontier(subject: Subject, progress: Progress) -> pd.DataFrame:
                     "steps": settings.steps,
                     "noise_samples": settings.noise_samples,
                     "antithetic": settings.antithetic,
+                    "precision": precision.value,
                     "learning_rate": settings.learning_rate,
                     "seconds_per_image": seconds,
                     "speed": unit / seconds,
@@ -176,21 +181,26 @@ def _explain(
     explainer: Explainer,
     settings: BottleneckConfig,
     seeds: Sequence[int] | NDArray[np.integer],
+    precision: FrozenPrecision,
 ) -> tuple[NDArray[np.float32], float]:
-    """Maps (N, H, W) and seconds per image."""
+    """Maps (N, H, W) and seconds per image, also where no run may take that precision: it is slow
+    there, and its maps are the same."""
+    from models.bfloat16 import explained_network
+
     loaded, batch_size = subject.loaded, subject.config.attribution.batch_size
     samples = subject.samples.assign(seed=seeds)
     statistics = {tap: subject.explained.statistics[tap] for tap in explainer.taps}
     explain = replace(explainer, settings=settings).build(
         read_statistics(subject.inputs, statistics)
     )
+    network = explained_network(loaded.model, precision)
     maps, seconds = [], 0.0
     for start in range(0, len(samples), batch_size):
         batch = samples.iloc[start : start + batch_size]
         images, targets = loaded.images(batch), loaded.targets(batch)
         begun = time.perf_counter()
         found = explain(
-            loaded.frozen,
+            network,
             images,
             targets,
             score=explainer.score_function,

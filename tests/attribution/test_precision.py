@@ -10,9 +10,12 @@ from torch import nn
 from attribution.base import SCORES, own_prediction
 from attribution.bottleneck import Bottleneck
 from attribution.config import AttributionConfig, Score, StatisticsConfig
-from attribution.methods import METHODS, NEEDS_LAYERS, build_method
+from attribution.methods import METHODS, NEEDS_LAYERS, build_method, method_config
 from attribution.precision import CallersAutocast
 from attribution.statistics import FeatureStatistics, estimate_statistics
+from evaluation.sanity import spearman
+from models.bfloat16 import explained_network
+from models.config import FrozenPrecision
 from models.densenet import DenseNet121
 from models.frozen_densenet import FrozenDenseNet
 
@@ -148,3 +151,47 @@ def test_the_rearranged_network_ignores_autocast(name):
     with torch.autocast("cpu", dtype=torch.bfloat16):
         found = method(frozen, films, torch.tensor([1, 3]), **arguments)
     assert torch.equal(found.maps, expected.maps)
+
+
+@pytest.mark.parametrize("name", ["iba", "iba_block2", "iba_block1", "inverse_iba"])
+def test_with_the_network_behind_it_in_bfloat16_a_bottlenecks_map_has_the_same_order(name):
+    torch.manual_seed(0)
+    model = DenseNet121(4).eval()
+    generator = torch.Generator().manual_seed(1)
+    films, reference = (torch.randn(n, 3, 64, 64, generator=generator) for n in (2, 16))
+    config = AttributionConfig()
+    tap = method_config(name, config).tap
+    found = []
+    for precision in FrozenPrecision:
+        network = explained_network(model, precision)
+        statistics = {tap: estimate_statistics(network, tap, [reference], StatisticsConfig())}
+        method = build_method(name, config, statistics)
+        targets, score = torch.tensor([1, 3]), SCORES[Score.logit]
+        found.append(method(network, films, targets, score=score, seeds=[0, 1]))
+    full, half = found
+    assert not torch.equal(half.maps, full.maps)
+    assert spearman(half.maps.numpy(), full.maps.numpy()).min() > 0.98
+    # The first capacity is of mask and statistics alone, which know no bfloat16.
+    first = "information_first"
+    assert torch.equal(half.diagnostics[first], full.diagnostics[first])
+
+
+def test_sums_over_the_noise_are_float32_with_the_network_in_bfloat16():
+    torch.manual_seed(0)
+    network = explained_network(DenseNet121(4).eval(), FrozenPrecision.bf16)
+    films = torch.randn(2, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
+    statistics = {"block3": estimate_statistics(network, "block3", [films], StatisticsConfig())}
+    behind, seen = network.forward_from, []
+
+    def recorded(tap, z):
+        outputs = behind(tap, z)
+        seen.append((z.dtype, outputs.dtype))
+        if z.requires_grad:
+            z.register_hook(lambda gradient: seen.append((gradient.dtype,)))
+        return outputs
+
+    network.forward_from = recorded
+    method = build_method("iba", AttributionConfig(), statistics)
+    method(network, films, torch.tensor([1, 3]), score=SCORES[Score.logit], seeds=[0, 1])
+    assert len(seen) > 10
+    assert {dtype for dtypes in seen for dtype in dtypes} == {torch.float32}

@@ -22,7 +22,19 @@ def rows(tmp_path_factory):
         "iba@block3,inverse_iba@block3,grad_cam,localization,insertion_deletion,sensitivity_n,"
         "sanity,training"
     )
-    arguments = ["--quick", "--side", "48", "--images", "2", "--repeats", "1", "--threads", "1"]
+    arguments = [
+        "--precision",
+        "bf16",
+        "--quick",
+        "--side",
+        "48",
+        "--images",
+        "2",
+        "--repeats",
+        "1",
+        "--threads",
+        "1",
+    ]
     assert main([*arguments, "--methods", methods, "--out", str(out)]) == 0
     return {row["name"]: row for row in json.loads(out.read_text())["rows"]}
 
@@ -45,6 +57,19 @@ def test_a_row_says_time_memory_share_of_the_bound_and_ratio(rows):
         assert rows[name]["ratio_to_forwards"] > 0, name
 
 
+def test_what_can_run_in_bfloat16_is_timed_in_both_precisions(rows):
+    for name in ("iba@block3", "inverse_iba@block3", "insertion_deletion", "sensitivity_n"):
+        row = rows[name]
+        assert row["bf16_seconds_per_image"] > 0
+        assert row["bf16_speed"] > 0
+        assert row["bf16_ratio_to_published"] > 0
+        assert 0.98 < row["bf16_rank_correlation"] <= 1, name
+        assert 0 < row["bf16_fraction_of_bound"] < 1.5
+    assert rows["iba@block3"]["bf16_rank_correlation"] < 1
+    for name in ("grad_cam", "localization", "sanity", "training"):
+        assert rows[name]["bf16_seconds_per_image"] is None
+
+
 def test_the_published_steps_have_the_scores_of_the_published_preset():
     """On its own 13 states a game; a film is scored for each of 1,004 steps, 80 at a time."""
     bench, sizes = Bench.of(48, 1, CPU, quick=True), []
@@ -54,7 +79,7 @@ def test_the_published_steps_have_the_scores_of_the_published_preset():
             sizes.append(len(films))
             return films.mean((1, 2, 3))[:, None].expand(-1, 14)
 
-    at_224 = {"images": torch.randn(1, 3, 224, 224), "model": Bright(), "frozen": Bright()}
+    at_224 = {"images": torch.randn(1, 3, 224, 224), "model": Bright(), "scoring": Bright()}
     row = EVALUATORS[PUBLISHED_CURVES](replace(bench, **at_224))
     published, ours = row.published(), row.ours()[0]
     assert ours == pytest.approx(published, abs=1e-6)

@@ -41,6 +41,15 @@ def test_a_layer_s_settings_are_in_every_key_of_what_joins_the_layers(tmp_path):
     assert all(before[title] != after[title] for title in joined)
 
 
+def test_the_evaluators_precision_is_in_the_keys_of_those_that_ask_for_scores_alone(tmp_path):
+    found = changed(tmp_path, "evaluation.precision=bf16")
+    measured = {title.split()[0] for title in found if len(title.split()) > 1}
+    assert measured - {"figures"} == {
+        *("end_scores", "insertion_deletion", "output_changes", "sensitivity_n"),
+        *("equal_area", "road"),
+    }
+
+
 @pytest.mark.parametrize(
     "override",
     [

@@ -16,6 +16,7 @@ from attribution.config import (
 )
 from attribution.multilayer_iba import MultilayerIBA
 from attribution.statistics import FeatureStatistics
+from models.config import FrozenPrecision
 from pipeline.step import UserFiles
 from pipeline.steps.explainer import Explainer
 from pipeline.steps.maps import Maps
@@ -103,3 +104,18 @@ def test_maps_of_other_settings_layers_or_scores_have_other_keys():
     keys = {maps(each).key for each in (explainer, *others)}
     assert len(keys) == 1 + len(others)
     assert maps(multilayer()).key == maps(explainer).key
+
+
+def test_the_precision_is_in_the_keys_of_bottlenecks_alone_and_float32_in_none():
+    of_run = AttributionConfig(precision=FrozenPrecision.bf16)
+    for method, has_network_behind in (
+        ("iba", True),
+        ("multilayer_iba", True),
+        ("gradient", False),
+    ):
+        full, half = (
+            Explainer.of(method, config, Score.logit, 224)
+            for config in (AttributionConfig(), of_run)
+        )
+        assert (maps(half).key != maps(full).key) == has_network_behind, method
+        assert "precision" not in maps(full).key_parts["settings"]["explainer"]

@@ -15,7 +15,9 @@ from attribution.config import (
     Score,
     StatisticsConfig,
 )
+from models import bfloat16
 from models.checkpoints import save_checkpoint
+from models.config import FrozenPrecision
 from models.densenet import DenseNet121, SeverityRegressor
 from pipeline.config import compose_config
 from pipeline.explained_task import explained_task
@@ -184,6 +186,31 @@ def test_maps_are_made_at_the_beta_that_was_found(folders, tmp_path):
     by_number = Explainer("iba", replace(FEW, beta=0.5), {}, Score.logit)
     other = Explainer("iba", replace(FEW, beta=50), {}, Score.logit)
     assert bits(auto, "auto") == bits(by_number, "number") != bits(other, "other")
+
+
+def test_a_beta_in_bfloat16_is_found_where_that_is_faster_and_refused_elsewhere(
+    folders, tmp_path, monkeypatch
+):
+    explainer = Explainer("iba", FEW, {}, Score.logit, precision=FrozenPrecision.bf16)
+    monkeypatch.setattr(bfloat16, "product_rate", lambda _, dtype: 1e9 * dtype.itemsize)
+    with pytest.raises(ValueError, match=r"2\.0 times as long in bfloat16"):
+        run_step(step(folders, explainer), tmp_path / "slow")
+    monkeypatch.setattr(bfloat16, "product_rate", lambda _, dtype: 1e9 / dtype.itemsize)
+    run_step(step(folders, explainer), tmp_path / "fast")
+    assert (tmp_path / "fast" / BETA).exists()
+
+
+def test_scores_in_bfloat16_are_those_of_float32_up_to_its_rounding(folders):
+    loaded = LoadedModel.load(
+        folders["classifier"], folders["pack"], Machine(folders["index"].parent, "cpu"), 1
+    )
+    samples = pd.DataFrame({"image": ["4.npy", "5.npy"], "target": 0})
+    given_to = loaded.images(samples), loaded.targets(samples)
+    with torch.no_grad():
+        full = loaded.probability(*given_to)
+        half = replace(loaded, precision=FrozenPrecision.bf16).probability(*given_to)
+    assert not torch.equal(half, full)
+    torch.testing.assert_close(half, full, rtol=0, atol=0.01)
 
 
 def planned(tmp_path, *overrides):
