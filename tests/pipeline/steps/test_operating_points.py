@@ -194,9 +194,9 @@ def test_a_beta_in_bfloat16_is_found_where_that_is_faster_and_refused_elsewhere(
     explainer = Explainer("iba", FEW, {}, Score.logit, precision=FrozenPrecision.bf16)
     monkeypatch.setattr(bfloat16, "product_rate", lambda _, dtype: 1e9 * dtype.itemsize)
     with pytest.raises(ValueError, match=r"2\.0 times as long in bfloat16"):
-        run_step(step(folders, explainer), tmp_path / "slow")
+        find(folders, explainer, tmp_path / "slow")
     monkeypatch.setattr(bfloat16, "product_rate", lambda _, dtype: 1e9 / dtype.itemsize)
-    run_step(step(folders, explainer), tmp_path / "fast")
+    find(folders, explainer, tmp_path / "fast")
     assert (tmp_path / "fast" / BETA).exists()
 
 
