@@ -15,8 +15,8 @@ from data.config import BrixiaPhantomConfig, PhantomConfig
 from data.dicom import read_dicom
 from data.phantom.brixia_layout import mask_path, render_brixia
 from data.phantom.nih_layout import render_nih
-from evaluation.html_report import PHANTOM_STATEMENT
 from pipeline.finished_run import FinishedRun
+from pipeline.statement import PHANTOM_STATEMENT
 from tests.patient_header import BORN, MARK, fill_with_a_patient, marks_in
 from tests.pipeline.test_run import TINY, cli
 
