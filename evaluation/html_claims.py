@@ -78,7 +78,7 @@ def count_verdicts(claims: pd.DataFrame) -> str:
 def _row(row: pd.Series) -> ClaimRow:
     decided = not _text(row["reason"])
     values = [
-        f"{_side(row[side])} {format_value(row[f'{side}_value'])}"
+        f"{_side(row[side])} {_number(row[f'{side}_value'])}"
         for side in ("better", "worse")
         if decided and _text(row[side]) and pd.notna(row[f"{side}_value"])
     ]
@@ -113,8 +113,12 @@ def _row(row: pd.Series) -> ClaimRow:
 def _difference(row: pd.Series, value: str, low: str, high: str) -> str:
     if pd.isna(row[value]):
         return ""
-    bounds = ", ".join(format_value(row[each]) for each in (low, high))
-    return f"{'+' if row[value] > 0 else ''}{format_value(row[value])} [{bounds}]".replace("-", "−")
+    sign = "+" if row[value] > 0 else ""
+    return f"{sign}{_number(row[value])} [{_number(row[low])}, {_number(row[high])}]"
+
+
+def _number(value: float) -> str:
+    return format_value(value).replace("-", "−")
 
 
 def _side(name: Any) -> str:

@@ -45,6 +45,11 @@ TABLES = {  # name -> title, caption
         "All places, rules and further comparisons; positive where the claim is right. Exploratory:"
         " p is not adjusted for their number.",
     ),
+    "claims_power": (
+        "What these films can decide",
+        "power: expected, as stated before any result; found, no_difference and wrong: shares of"
+        " simulated runs, with every stated effect (found) and without any. 0 is the family.",
+    ),
     "table1": (
         "Table 1",
         "Mean IoU of thresholded maps with the boxes. cross_fitted: the share of the maximum that"
@@ -202,7 +207,7 @@ FIGURES = {  # name -> title, caption
 }
 
 CHAPTERS: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # id, title, tables and figures
-    ("behind", "Behind the claims", ("claims_details",)),
+    ("behind", "Behind the claims", ("claims_details", "claims_power")),
     (
         "where",
         "Where the maps point",

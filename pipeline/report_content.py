@@ -207,13 +207,11 @@ def _browser(config: PipelineConfig, made: Mapping[str, Made]) -> "ImageBrowser"
 
 
 def _claims(folder: Path, unmet: Unmet) -> pd.DataFrame:
-    """claims.csv; a claim is marked where one of its comparisons is."""
-    if not (path := folder / "claims_details.csv").exists():
+    """claims.csv, marked where a method that decides a claim is."""
+    if not (folder / "claims_details.csv").exists():
         raise ValueError(f"{folder}: claims of an earlier version of the project: run it anew")
-    details = pd.read_csv(path, na_values=["n/a"])
     claims = pd.read_csv(folder / "claims.csv", na_values=["n/a"], dtype=_TEXTS)
-    marked = details.loc[unmet.rows(details, ()), "number"]
-    return claims.assign(unmet=claims["number"].isin(marked))
+    return claims.assign(unmet=unmet.rows(claims, ()))
 
 
 def _run_chapter(made: Mapping[str, Made], problems: pd.DataFrame) -> ReportSection:

@@ -46,8 +46,8 @@ class Unmet:
     def rows(self, table: pd.DataFrame, tasks: Iterable[str]) -> list[bool]:
         """Which rows of a table are of such a method.
 
-        A row's task is told by its column task, dataset or where; else it is one of ``tasks``. A
-        comparison is of the methods in its columns better and worse.
+        A row's task is told by its column task or dataset; else it is one of ``tasks``. A
+        comparison is of the methods in its columns better and worse, in any task.
         """
         return [self._row(row, tasks) for row in table.to_dict("records")]
 
@@ -72,8 +72,10 @@ class Unmet:
             return (f"{FINDINGS} {row['loss']}", TABLE3_METHOD) in self.pairs
         if "task" in row:
             tasks = [str(row["task"])]
-        elif place := row.get("dataset", row.get("where")):
-            tasks = [task for task, name in self.datasets.items() if str(place).startswith(name)]
+        elif place := row.get("dataset"):
+            tasks = [task for task, name in self.datasets.items() if place == name]
+        elif "better" in row:
+            tasks = self.explained
         for side in ("method", "better", "worse"):
             method, _, loss = str(row.get(side, "")).partition("@")
             if (f"{FINDINGS} {loss}", method) in self.pairs or self.named([method], tasks):
