@@ -3,13 +3,10 @@
 Everything is embedded; nothing is loaded from anywhere. The same content gives the same bytes.
 """
 
-import base64
-import io
 import re
-import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +14,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from evaluation.html_claims import ClaimRow, count_verdicts, view_claims
+from evaluation.html_pictures import Picture
 from evaluation.html_tables import TableView, format_value, view_table
 from evaluation.method_names import BASELINES, method_label
 
@@ -26,8 +24,6 @@ if TYPE_CHECKING:  # it draws with matplotlib, which a comparison of runs must n
 OWN_IDS = frozenset({"top", "theme", "enlarged", "browser"})
 BROWSER_PREFIX = "browser-"  # of ids of the template
 ID = re.compile(r"[a-z][a-z0-9_-]*")
-_JPEG_QUALITY = 85
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 @dataclass(frozen=True)
@@ -49,47 +45,6 @@ class ReportTable:
     @property
     def view(self) -> TableView:
         return self.layout(self.frame)
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A PNG and what it shows, in words. ``photo``: it shows films, so that a JPEG of it, where
-    that is smaller, stands in the page. ValueError without words or for bytes that are no PNG."""
-
-    alt: str
-    png: bytes
-    photo: bool = False
-
-    def __post_init__(self) -> None:
-        if not self.alt.strip():
-            raise ValueError("a picture of the report needs an alternative text")
-        if not self.png.startswith(PNG_SIGNATURE):
-            raise ValueError(f"the picture {self.alt!r} is no PNG")
-
-    @cached_property
-    def size(self) -> tuple[int, int]:
-        """Width and height in pixels."""
-        width, height = struct.unpack(">II", self.png[16:24])
-        return width, height
-
-    @property
-    def uri(self) -> str:
-        return data_uri(self.png, self.photo)
-
-
-def data_uri(png: bytes, photo: bool = False) -> str:
-    """A PNG as an address that holds it, of a ``photo`` as a JPEG where that is smaller."""
-    kind = "png"
-    if photo:
-        from PIL import Image  # a comparison of runs has no photos, and need not wait for it
-
-        image, buffer = Image.open(io.BytesIO(png)), io.BytesIO()
-        image.convert("L" if image.mode == "L" else "RGB").save(
-            buffer, "JPEG", quality=_JPEG_QUALITY
-        )
-        if len(buffer.getvalue()) < len(png):
-            kind, png = "jpeg", buffer.getvalue()
-    return f"data:image/{kind};base64,{base64.b64encode(png).decode('ascii')}"
 
 
 @dataclass(frozen=True)

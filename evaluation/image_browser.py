@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
-from evaluation.html_report import data_uri
+from evaluation.html_pictures import data_uri
 from evaluation.localization import FRAME
 from evaluation.method_names import method_label
 from evaluation.overlays import OPACITY, Example, ScoredZones, colours, measured, scale, shares

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from evaluation.html_pictures import Picture
 from evaluation.html_report import (
-    Picture,
     ReportContent,
     ReportFigure,
     ReportSection,

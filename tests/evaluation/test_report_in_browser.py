@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 
 from evaluation.charts import png, training_curves
+from evaluation.html_pictures import Picture
 from evaluation.html_report import (
-    Picture,
     ReportContent,
     ReportFigure,
     ReportSection,
