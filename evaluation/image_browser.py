@@ -71,17 +71,17 @@ def choose_films(
     finding, number = np.asarray(findings), np.asarray(numbers)
     values, agreed = np.asarray(predicted, np.float64), np.asarray(agreement, np.float64)
     chosen: dict[int, str] = {}
-    for role in ROLES:
+    for role in ROLES * per_role:  # one each first, so that few films show every side
         for name in dict.fromkeys(findings):
             left = [int(i) for i in np.flatnonzero(finding == name) if int(i) not in chosen]
             if role == TYPICAL:
-                middle = np.median(values[left])
+                middle = np.median(values[finding == name])
                 order = [round(abs(values[i] - middle), 12) for i in left]  # equal where tied
             else:
                 left = [i for i in left if not np.isnan(agreed[i])]
                 order = [agreed[i] if role == WORST else -agreed[i] for i in left]
-            for at in np.lexsort((number[left], order))[:per_role]:
-                chosen[left[at]] = role
+            if left:
+                chosen[left[np.lexsort((number[left], order))[0]]] = role
     return list(chosen.items())
 
 

@@ -119,6 +119,12 @@ def test_of_each_finding_the_typical_the_worst_and_the_best_film_are_chosen_once
     ]  # fmt: skip
 
 
+def test_one_of_each_role_is_chosen_before_another_of_any():
+    assert [role for _, role in choose_films(**SAMPLES, per_role=2)] == [
+        "typical", "typical", "worst", "best", "typical",
+    ]  # fmt: skip
+
+
 def test_no_film_is_chosen_twice_where_there_are_fewer_than_asked_for():
     chosen = choose_films(**SAMPLES, per_role=3)
     assert sorted(position for position, _ in chosen) == [0, 1, 2, 3, 4]
