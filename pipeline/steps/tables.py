@@ -236,10 +236,10 @@ class Tables(Step):
     def _scoreboards(self, work: Work) -> None:
         """Each task's methods beside each other, of the tables that the task is in."""
         from evaluation.paper_tables import write_csv
-        from evaluation.scoreboard import SOURCES, scoreboard
+        from evaluation.scoreboard import METRICS, SOURCES, scoreboard
 
-        for task, metrics in self.measured.items():
-            own = {_table(task, metric) for metric in metrics} | _DERIVED
+        for task in METRICS.keys() & self.measured.keys():
+            own = {_table(task, metric) for metric in self.measured[task]} | _DERIVED
             paths = {name: work.folder / f"{name}.csv" for name in SOURCES}
             tables = {
                 name: pd.read_csv(path, na_values=["n/a"])
