@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from evaluation.config import BootstrapConfig
-from evaluation.localization import best_threshold, cross_fit, patient_folds
+from evaluation.localization import best_threshold
 
 
 class Interval(NamedTuple):
@@ -16,17 +16,6 @@ class Interval(NamedTuple):
 
 
 UNDEFINED = Interval(np.nan, np.nan)
-
-
-class Difference(NamedTuple):
-    """Mean of paired differences, its interval, a two-sided p-value, and what it rests on."""
-
-    value: float
-    low: float
-    high: float
-    p: float
-    n: int
-    n_patients: int
 
 
 def patient_index(patients: ArrayLike) -> tuple[NDArray[np.intp], int]:
@@ -75,19 +64,6 @@ def percentile_interval(
     tail = special.ndtr(-student * np.sqrt(num_patients / (num_patients - 1)))
     low, high = np.nanquantile(draws, [tail, 1 - tail])
     return Interval(float(low), float(high))
-
-
-def two_sided_p(draws: NDArray[np.floating], num_patients: int) -> float:
-    """The level at which ``percentile_interval`` of ``draws`` (B,) just touches 0.
-
-    At least about 2/B, whatever the effect. NaN for fewer than two patients or no defined draw.
-    """
-    known = draws[~np.isnan(draws)]
-    if num_patients < 2 or not known.size:
-        return np.nan
-    tail = (1 + min((known <= 0).sum(), (known >= 0).sum())) / (1 + known.size)
-    student = -special.ndtri(min(tail, 0.5)) * np.sqrt((num_patients - 1) / num_patients)
-    return float(2 * special.stdtr(num_patients - 1, -student))
 
 
 def patient_bootstrap(
@@ -143,67 +119,3 @@ def cross_fit_bootstrap(
     """Interval of the mean cross-fitted IoU, the thresholds chosen anew in every resample."""
     draws = cross_fit_draws(curves, patients, folds, config.resamples, seed)
     return percentile_interval(draws, config.confidence, patient_index(patients)[1])
-
-
-def paired_difference(
-    a: ArrayLike, b: ArrayLike, patients: ArrayLike, config: BootstrapConfig, seed: int
-) -> Difference:
-    """Mean of a - b (N,), two values of each sample, resampling the patients.
-
-    Pairs with a NaN are left out; ``n`` counts the others. ValueError for an infinite value.
-    """
-    one, other = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
-    if np.isinf(one).any() or np.isinf(other).any():
-        raise ValueError("a value of a pair is infinite")
-    values = one - other
-    known = ~np.isnan(values)
-    values, owners = values[known], np.asarray(patients)[known]
-    index, num_patients = patient_index(owners)
-    if not len(values):
-        return Difference(np.nan, np.nan, np.nan, np.nan, 0, 0)
-    counts = patient_counts(num_patients, config.resamples, seed)
-    sums = np.bincount(index, weights=values, minlength=num_patients)
-    draws = counts @ sums / (counts @ np.bincount(index, minlength=num_patients))
-    return _difference(float(values.mean()), draws, len(values), num_patients, config)
-
-
-def cross_fit_difference(
-    a: NDArray[np.floating],
-    b: NDArray[np.floating],
-    patients: ArrayLike,
-    fold_seed: int,
-    config: BootstrapConfig,
-    seed: int,
-) -> Difference:
-    """Difference of two mean cross-fitted IoUs of curves (N, T), on the same draws of patients.
-
-    In every draw both methods choose their thresholds anew.
-    """
-    folds = patient_folds(patients, fold_seed)
-    num_patients = patient_index(patients)[1]
-    draws = [cross_fit_draws(c, patients, folds, config.resamples, seed) for c in (a, b)]
-    place = np.arange(a.shape[1])
-    fitted = [cross_fit(c, patients, place, fold_seed).iou.mean() for c in (a, b)]
-    value = float(fitted[0] - fitted[1])
-    return _difference(value, draws[0] - draws[1], len(a), num_patients, config)
-
-
-def _difference(
-    value: float,
-    draws: NDArray[np.float64],
-    n: int,
-    num_patients: int,
-    config: BootstrapConfig,
-) -> Difference:
-    interval = percentile_interval(draws, config.confidence, num_patients)
-    return Difference(value, *interval, two_sided_p(draws, num_patients), n, num_patients)
-
-
-def holm(p_values: ArrayLike) -> NDArray[np.float64]:
-    """Holm's adjusted p-values (M,) of one family; NaN stays NaN and counts for none."""
-    p = np.asarray(p_values, dtype=np.float64)
-    adjusted = np.full(p.shape, np.nan)
-    order = np.argsort(p)[: int((~np.isnan(p)).sum())]
-    factors = len(order) - np.arange(len(order))
-    adjusted[order] = np.minimum(np.maximum.accumulate(factors * p[order]), 1)
-    return adjusted

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from evaluation.bootstrap import paired_difference
 from evaluation.config import BootstrapConfig
+from evaluation.paired_tests import paired_difference
 from evaluation.sample_means import table3
 
 ITEM = ["image", "finding"]
@@ -43,7 +43,7 @@ SHAPES = {
     "equal_area": TableShape(("method", "metric"), "value", "value"),
     "sanity": TableShape(("method", "metric"), "value", "value"),
     "diagnostics": TableShape(("method", "metric"), "value", "value"),
-    "claims": TableShape(("claim", "where"), "difference"),
+    "claims": TableShape(("number", "claim"), "difference"),
 }
 
 
@@ -69,6 +69,22 @@ def seed_groups(configs: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]
         settings.setdefault(first, own)
         groups.setdefault(first, []).append(run)
     return groups
+
+
+def claims_side_by_side(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """The twelve claims, a column a run (run -> claims.csv): the verdict, and the difference or the
+    reason that there is none."""
+    first = next(iter(tables.values()))
+    columns = {}
+    for run, table in tables.items():
+        of_run = table.set_index("number").reindex(first["number"])
+        columns[run] = [
+            f"{verdict} ({reason})" if np.isnan(difference) else f"{verdict} ({difference:+.3g})"
+            for verdict, reason, difference in zip(
+                of_run["verdict"], of_run["reason"], of_run["difference"], strict=True
+            )
+        ]
+    return first[["number", "claim"]].assign(**columns)
 
 
 def side_by_side(
@@ -101,8 +117,7 @@ def side_by_side(
 def paired_differences(
     shape: TableShape,
     samples: Mapping[str, pd.DataFrame],
-    bootstrap: BootstrapConfig,
-    seed: int,
+    confidence: float,
 ) -> pd.DataFrame:
     """Per run but the first and per key: the mean of its value less the first run's, per sample.
 
@@ -122,15 +137,13 @@ def paired_differences(
         )
         for key, group in both.groupby(keys, sort=False):
             found = paired_difference(
-                group[shape.per_sample],
-                group[f"{shape.per_sample}_first"],
-                group["patient"],
-                bootstrap,
-                seed,
+                group[shape.per_sample], group[f"{shape.per_sample}_first"], group["patient"]
             )
-            columns = ("difference", "ci_low", "ci_high", "p", "n", "n_patients")
+            low, high = found.interval(confidence)
             named = dict(zip(keys, key, strict=True))
-            rows.append({**named, "run": run, **dict(zip(columns, found, strict=True))})
+            columns = {"difference": found.value, "ci_low": low, "ci_high": high, "p": found.p}
+            counts = {"n": found.n, "n_patients": found.n_patients}
+            rows.append({**named, "run": run, **columns, **counts})
     return pd.DataFrame(rows)
 
 

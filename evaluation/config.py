@@ -197,10 +197,9 @@ class ROADConfig:
 class ClaimsConfig:
     """What makes a claim hold, fail or stay undecided."""
 
-    resamples: int = 10_000  # ours: p-values below 0.001 survive Holm's factor
     alpha: float = 0.05
-    min_patients: int = 30  # fewer decide nothing
-    equivalence_margin: float = 0.02  # ours, AUC or AP; the paper calls 0.002 and 0.007 equivalent
+    least_power: float = 0.5  # ours: a claim that would more likely be missed is not judged
+    simulations: int = field(default=1000, metadata={"least": 1})  # runs, of claims_power.csv
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from evaluation.bootstrap import (
     UNDEFINED,
-    paired_difference,
     patient_bootstrap,
     patient_counts,
     patient_index,
@@ -20,6 +19,7 @@ from evaluation.bootstrap import (
 )
 from evaluation.config import BootstrapConfig
 from evaluation.correlation import pooled_correlation
+from evaluation.paired_tests import paired_difference
 from evaluation.paper_tables import paper_value
 
 PAPERS_PCC = "mean_film"
@@ -87,11 +87,10 @@ def against_random(samples: pd.DataFrame, bootstrap: BootstrapConfig, seed: int)
     for (truth, metric, _), group in samples.groupby(["truth", "metric", "method"], sort=False):
         of_random = control[(control["truth"] == truth) & (control["metric"] == metric)]
         both = group.merge(of_random[["sample", "value"]], on="sample", suffixes=("", "_random"))
-        found = paired_difference(
-            both["value"], both["value_random"], both["patient"], bootstrap, seed
-        )
-        columns = ("difference", "difference_ci_low", "difference_ci_high")
-        rows.append(dict(zip(columns, found[:3], strict=True)))
+        found = paired_difference(both["value"], both["value_random"], both["patient"])
+        low, high = found.interval(bootstrap.confidence)
+        columns = {"difference": found.value, "difference_ci_low": low, "difference_ci_high": high}
+        rows.append(columns)
     return table.join(pd.DataFrame(rows))
 
 

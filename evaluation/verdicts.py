@@ -1,264 +1,271 @@
-"""A verdict on every claim of the paper that a run has measured.
+"""A verdict on each claim of the paper, its control, and every comparison behind it.
 
-A difference is oriented so that a positive one is what the paper claims. A claim holds (fails)
-where the paired difference over patients is significantly positive (negative) after Holm's
-adjustment over its family, and is undecided otherwise, with few patients in any case.
+``evaluation/paired_tests.py`` has the tests. A claim whose stated effect a run would more likely
+miss than find leaves the family before a difference is looked at.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from evaluation.bootstrap import (
-    Difference,
-    cross_fit_difference,
-    holm,
+from evaluation.claims import CLAIMS, FURTHER, Claim, Part
+from evaluation.config import ClaimsConfig
+from evaluation.paired_tests import (
+    Estimate,
+    Verdict,
+    decide,
     paired_difference,
-    patient_counts,
-    patient_index,
-    percentile_interval,
+    patients_for,
+    power,
+    rule,
 )
-from evaluation.claims import COMPARISONS, LOSS_CLAIM, LOSS_METHOD, Comparison
-from evaluation.classification import ranking_metrics
-from evaluation.config import BootstrapConfig, ClaimsConfig
 
-Curves = Mapping[tuple[str, str, str], NDArray[np.floating]]
-"""IoU (N, T) per sample and threshold by (where, model, method), rows by ascending sample."""
-
-OBSERVED = ("where", "model", "method", "metric", "sample", "patient", "value")
+SAMPLE = ["task", "sample", "patient", "finding"]
+"""What names a sample; ``patient`` and ``sample`` are of their task's data set."""
 
 
-CLAIM_COLUMNS = (
-    *("claim", "where", "verdict", "difference", "ci_low", "ci_high", "p_holm"),
-    *("n", "n_patients", "family", "source"),
-)
+def claim_power(claim: Claim, patients: Sequence[int], alpha: float) -> float:
+    """The least of the parts' powers, of so many patients each."""
+    parts = zip(claim.parts, patients, strict=True)
+    return min(power(part.effect, part.spread, count, alpha) for part, count in parts)
+
+
+def needed_patients(claim: Claim, alpha: float) -> int:
+    """Patients of whom the claim's stated effect is found, by the part that needs most."""
+    return max(patients_for(part.effect, part.spread, alpha) for part in claim.parts)
+
+
+def pairs(rows: pd.DataFrame, part: Part) -> pd.DataFrame:
+    """The samples of a part: ``SAMPLE``, ``better`` and ``worse``, where both are known.
+
+    ``rows``: ``SAMPLE``, table, method, metric, place, severity, value. Empty where the run did not
+    measure one of the sides. ValueError where it measured them on different samples.
+    """
+    methods = [method for method in (part.better, part.worse) if method is not None]
+    chosen = rows[
+        rows["task"].isin(part.tasks)
+        & (rows["table"] == part.table)
+        & rows["metric"].isin(part.metrics)
+        & rows["method"].isin(methods)
+    ]
+    if part.place is not None:
+        chosen = chosen[chosen["place"] == part.place]
+    if np.isfinite(part.max_severity):
+        chosen = chosen[chosen["severity"] <= part.max_severity]
+    if part.without is not None:
+        chosen = chosen[chosen["finding"] != part.without]
+    if chosen["method"].nunique() < len(methods) or chosen["metric"].nunique() < len(part.metrics):
+        return pd.DataFrame(columns=[*SAMPLE, "better", "worse"])
+    values = chosen.groupby([*SAMPLE, "method"], sort=False)["value"]
+    if values.size().unstack("method").isna().to_numpy().any():
+        raise ValueError(f"{part.name}: the two sides do not have the same samples")
+    means = values.mean().unstack("method")
+    worse = means[part.worse] if part.worse is not None else 0.0
+    sides = pd.DataFrame({"better": means[part.better], "worse": worse})
+    return sides.dropna().reset_index()
+
+
+def turned(found: pd.DataFrame, part: Part) -> Estimate:
+    """The difference of ``pairs``, positive where the paper is right."""
+    high, low = ("better", "worse") if part.higher else ("worse", "better")
+    return paired_difference(found[high], found[low], found["patient"])
 
 
 @dataclass(frozen=True)
-class Finding:
-    """A claim measured in one place, before its family's adjustment."""
+class Judged:
+    """A part that a run measured."""
 
-    claim: str
-    family: str
-    source: str
-    where: str
-    difference: Difference
-    equivalence: bool = False  # whether ``difference`` lies within the margin is the claim
+    part: Part
+    samples: pd.DataFrame  # of ``pairs``
+    estimate: Estimate
+
+    @classmethod
+    def of(cls, rows: pd.DataFrame, part: Part) -> "Judged | None":
+        samples = pairs(rows, part)
+        if samples.empty:
+            return None
+        return cls(part, samples, turned(samples, part))
+
+    @property
+    def weakness(self) -> float:
+        """Which of several parts decides: the one of the least difference in units of its error."""
+        return self.estimate.p_above()
 
 
-def observe(samples: pd.DataFrame, metrics: Sequence[str], where: str, model: str) -> pd.DataFrame:
-    """Long rows (``OBSERVED``, and severity) of per-sample rows with method and the ``metrics``.
+def measured_claims(
+    rows: pd.DataFrame, claims: Sequence[Claim] = CLAIMS
+) -> dict[int, list[Judged]]:
+    """The parts of each claim (by number) of which a run measured all."""
+    found = {}
+    for claim in claims:
+        parts = [Judged.of(rows, part) for part in claim.parts]
+        measured = [each for each in parts if each is not None]
+        if parts and len(measured) == len(parts):
+            found[claim.number] = measured
+    return found
 
-    ``severity``, the target of a regression sample, is NaN where ``samples`` has none.
+
+def judge(
+    rows: pd.DataFrame, config: ClaimsConfig, claims: Sequence[Claim] = CLAIMS
+) -> pd.DataFrame:
+    """claims.csv: every claim with its verdict, what it rests on, and its control.
+
+    A claim whose stated effect the run would miss more often than ``config.least_power`` allows
+    leaves the family before a difference is looked at. ``rows``: as in ``pairs``.
     """
-    kept = samples.assign(severity=samples.get("severity", np.nan))
-    named = ["method", "sample", "patient", "severity"]
-    long = kept.melt(id_vars=named, value_vars=list(metrics), var_name="metric")
-    return long.assign(where=where, model=model)[[*OBSERVED, "severity"]]
+    complete = measured_claims(rows, claims)
+    lines: dict[int, dict[str, object]] = {claim.number: _line(claim) for claim in claims}
+    alpha = config.alpha / max(len(complete), 1)
+    family: list[Claim] = []
+    for claim in claims:
+        if claim.number not in complete:
+            lines[claim.number]["reason"] = _unmeasured(claim, rows)
+            continue
+        patients = [each.estimate.n_patients for each in complete[claim.number]]
+        found, needed = claim_power(claim, patients, alpha), needed_patients(claim, alpha)
+        counts = {"power": found, "n_patients": min(patients), "patients_needed": needed}
+        lines[claim.number] |= counts
+        if found >= config.least_power:
+            family.append(claim)
+        else:
+            reason = f"would need {needed:,} patients, has {min(patients):,}"
+            lines[claim.number]["reason"] = reason
+    _decide_family(family, complete, lines, config)
+    for claim in family:
+        controls = [Judged.of(rows, part) for part in claim.controls]
+        lines[claim.number] |= _control([each for each in controls if each], config)
+    return pd.DataFrame([{**dict.fromkeys(CLAIM_COLUMNS), **line} for line in lines.values()])
 
 
-def compare_methods(
-    observations: pd.DataFrame,
-    curves: Curves,
-    fold_seed: int,
-    config: ClaimsConfig,
-    seed: int,
-    comparisons: Sequence[Comparison] = COMPARISONS,
-) -> tuple[list[Finding], pd.DataFrame]:
-    """Every comparison in every place and model that has both sides, and those that none has.
+CLAIM_COLUMNS = (
+    *("number", "claim", "source", "verdict", "reason", "metric", "better", "worse"),
+    *("better_value", "worse_value", "difference", "ci_low", "ci_high", "margin"),
+    *("p_difference", "p_equivalence", "n", "n_patients", "power", "patients_needed", "paper"),
+    *("control", "control_value", "control_difference", "control_low", "control_high"),
+    "control_verdict",
+)
 
-    ``observations``: rows of ``observe``. IoU is compared by ``curves`` where both methods have
-    them, their thresholds chosen anew in each resample. The second frame: claim, where, reason.
-    ValueError where the two sides of a comparison were measured on different samples.
-    """
-    series: dict[tuple[str, ...], pd.DataFrame] = {
-        tuple(map(str, key)): group
-        for key, group in observations.groupby(list(OBSERVED[:4]), sort=False)
+
+def _line(claim: Claim) -> dict[str, object]:
+    return {
+        "number": claim.number,
+        "claim": claim.sentence,
+        "source": claim.source,
+        "verdict": Verdict.not_judged.value,
+        "reason": "",
+        "metric": claim.measure,
+        "paper": claim.paper,
     }
-    places = dict.fromkeys((where, model) for where, model, _, _ in series)
-    findings, left_out = [], []
-    for comparison in comparisons:
-        sides = [m for m in (comparison.better, comparison.worse) if m is not None]
-        found = False
-        for where, model in places:
-            keys = [(where, model, method, comparison.metric) for method in sides]
-            if not where.startswith(comparison.where) or not all(key in series for key in keys):
-                continue
-            found = True
-            paired = [curves[k] for m in sides if (k := (where, model, m)) in curves]
-            difference = _compare(
-                comparison,
-                [series[key] for key in keys],
-                paired if comparison.metric == "iou" else [],
-                fold_seed,
-                config,
-                seed,
-            )
-            # Two losses in one place are two findings.
-            several = sum(place == where for place, _ in places) > 1
-            name = f"{where}, {model}" if several else where
-            findings.append(
-                Finding(comparison.claim, comparison.family, comparison.source, name, difference)
-            )
-        if not found:
-            absent = [m for m in sides if not any(k[2:] == (m, comparison.metric) for k in series)]
-            what = f"no {comparison.metric} of {' and '.join(absent)}" if absent else "not both"
-            left_out.append((comparison.claim, comparison.where or "any", f"{what} in this run"))
-    return findings, pd.DataFrame(left_out, columns=["claim", "where", "reason"])
 
 
-def _compare(
-    comparison: Comparison,
-    sides: Sequence[pd.DataFrame],
-    curves: Sequence[NDArray[np.floating]],
-    fold_seed: int,
+def _unmeasured(claim: Claim, rows: pd.DataFrame) -> str:
+    if not claim.parts:
+        return "one training of each loss: experiment=seeds and make compare judge it"
+    absent = next(part for part in claim.parts if pairs(rows, part).empty)
+    return f"this run has not measured {absent.name}"
+
+
+def _decide_family(
+    family: Sequence[Claim],
+    complete: Mapping[int, list[Judged]],
+    lines: Mapping[int, dict[str, object]],
     config: ClaimsConfig,
-    seed: int,
-) -> Difference:
-    frames = [side.set_index("sample").sort_index() for side in sides]
-    if np.isfinite(comparison.max_severity):
-        frames = [frame[frame["severity"] <= comparison.max_severity] for frame in frames]
-    first, last = frames[0], frames[-1]
-    if not (first.index.is_unique and first.index.equals(last.index)):
-        raise ValueError(f"{comparison.claim}: the two sides do not have the same samples")
-    patients = first["patient"].to_numpy()
-    bootstrap = BootstrapConfig(resamples=config.resamples, confidence=1 - config.alpha)
-    if len(curves) == 2 and len(np.unique(patients)) > 1:
-        if not len(curves[0]) == len(curves[1]) == len(first):
-            raise ValueError(f"{comparison.claim}: curves are of other samples than the rows")
-        high, low = curves if comparison.higher else curves[::-1]
-        return cross_fit_difference(high, low, patients, fold_seed, bootstrap, seed)
-    better = first["value"].to_numpy(dtype=np.float64)
-    worse = np.zeros(len(first)) if len(frames) == 1 else last["value"].to_numpy(dtype=np.float64)
-    a, b = (better, worse) if comparison.higher else (worse, better)
-    return paired_difference(a, b, patients, bootstrap, seed)
-
-
-def compare_losses(
-    samples: pd.DataFrame,
-    weighted: pd.DataFrame,
-    plain: pd.DataFrame,
-    classes: Sequence[str],
-    where: str,
-    config: ClaimsConfig,
-    bootstrap: BootstrapConfig,
-    seed: int,
-) -> list[Finding]:
-    """Table 3 and the Discussion: weighted BCE has the higher IoU at an equivalent AUC and AP.
-
-    ``samples``: rows of ``loss_comparison.table3_samples`` of the losses weighted_bce and bce. Each
-    rule is judged, and then whether they agree. ``weighted`` and ``plain``: the same films in the
-    same order, with patient, a column of labels per class and logit_<class>. ValueError where they
-    are not, or where a loss is absent.
-    """
-    findings = []
-    for rule, rows in samples.groupby("rule", sort=False):
-        named = rows.assign(method=LOSS_METHOD + "@" + rows["loss"])
-        observed = observe(named, [LOSS_CLAIM.metric], where, "")
-        judged, left_out = compare_methods(observed, {}, 0, config, seed, [LOSS_CLAIM])
-        if len(left_out):
-            raise ValueError(f"{LOSS_CLAIM.claim}: {left_out['reason'].iloc[0]}")
-        findings += [replace(one, claim=f"{one.claim}, {rule}") for one in judged]
-    findings.insert(0, _agreement(findings))
-    draws, num_patients = _metric_differences(weighted, plain, classes, bootstrap, seed)
-    for metric, values in draws.items():
-        interval = percentile_interval(values[1:], 1 - config.alpha, num_patients)
-        p = _equivalence_p(values, config.equivalence_margin)
-        difference = Difference(float(values[0]), *interval, p, len(weighted), num_patients)
-        name = f"{metric}: weighted_bce = bce within {config.equivalence_margin:g}"
-        findings.append(Finding(name, "loss", "4", where, difference, equivalence=True))
-    return findings
-
-
-def _agreement(findings: Sequence[Finding]) -> Finding:
-    """All findings as one: the weakest of them where they have one sign, else no evidence at all.
-
-    To reject every part is to reject their union, so the weakest part's p is that of the whole.
-    """
-    weakest = max(findings, key=lambda finding: finding.difference.p)
-    difference = weakest.difference
-    if len({np.sign(finding.difference.value) for finding in findings}) > 1:
-        difference = difference._replace(p=1.0)
-    return replace(weakest, claim=LOSS_CLAIM.claim, difference=difference)
-
-
-def _metric_differences(
-    weighted: pd.DataFrame,
-    plain: pd.DataFrame,
-    classes: Sequence[str],
-    bootstrap: BootstrapConfig,
-    seed: int,
-) -> tuple[dict[str, NDArray[np.float64]], int]:
-    """Mean AUC and AP of the one less the other: of the films, then of B resamples (B + 1,)."""
-    same = ["patient", *classes]
-    if not np.array_equal(weighted[same].to_numpy(), plain[same].to_numpy()):
-        raise ValueError("the two losses were not evaluated on the same films in the same order")
-    index, num_patients = patient_index(weighted["patient"])
-    counts = patient_counts(num_patients, bootstrap.resamples, seed)
-    counts = np.vstack([np.ones(num_patients), counts])
-    defined = [name for name in classes if plain[name].nunique() > 1]
-    values = [
-        np.array(
-            [
-                ranking_metrics(
-                    frame[f"logit_{name}"].to_numpy(dtype=np.float64),
-                    frame[name].to_numpy() == 1,
-                    index,
-                    counts,
-                )
-                for name in defined
-            ]
+) -> None:
+    decisions = [
+        decide(
+            [each.estimate for each in complete[claim.number]],
+            [part.margin for part in claim.parts],
         )
-        for frame in (weighted, plain)
+        for claim in family
     ]
-    differences = np.nanmean(np.subtract(values[0], values[1]), axis=0)  # (2, B + 1)
-    return {"auc": differences[0], "ap": differences[1]}, num_patients
-
-
-def _equivalence_p(values: NDArray[np.float64], margin: float) -> float:
-    """One-sided p: of a difference within the margin (two one-sided tests), or else outside it.
-
-    ``values``: the difference, then its draws.
-    """
-    draws = values[1:][~np.isnan(values[1:])]
-    above, below = (draws >= margin).sum(), (draws <= -margin).sum()
-    if abs(values[0]) < margin:
-        return float((1 + max(above, below)) / (1 + len(draws)))
-    return float((1 + len(draws) - max(above, below)) / (1 + len(draws)))
-
-
-def claims_table(findings: Sequence[Finding], config: ClaimsConfig) -> pd.DataFrame:
-    """claims.csv: each finding with its verdict, Holm's p over its family, and what it rests on.
-
-    Without findings it has the columns and no row.
-    """
-    rows = [
-        {
-            "claim": f.claim,
-            "where": f.where,
-            "verdict": "undecided",
-            "difference": f.difference.value,
-            "ci_low": f.difference.low,
-            "ci_high": f.difference.high,
-            "p_holm": f.difference.p,
-            "n": f.difference.n,
-            "n_patients": f.difference.n_patients,
-            "family": f.family,
-            "source": f.source,
+    rulings = rule(decisions, config.alpha)
+    left = sum(ruling.verdict is Verdict.undecided for ruling in rulings)
+    for claim, ruling in zip(family, rulings, strict=True):
+        deciding = max(complete[claim.number], key=lambda each: each.weakness)
+        line = lines[claim.number]
+        line |= comparison(deciding, config)
+        line |= {
+            "verdict": ruling.verdict.value,
+            "p_difference": ruling.p_difference,
+            "p_equivalence": ruling.p_equivalence,
         }
-        for f in findings
-    ]
-    table = pd.DataFrame(rows, columns=list(CLAIM_COLUMNS))
-    if table.empty:
-        return table
-    table["p_holm"] = table.groupby("family")["p_holm"].transform(holm)
-    decided = (table["p_holm"] < config.alpha) & (table["n_patients"] >= config.min_patients)
-    within = table["difference"].abs() < config.equivalence_margin
-    equivalence = np.array([f.equivalence for f in findings])
-    supported = np.where(equivalence, within, table["difference"] > 0)
-    table.loc[decided & supported, "verdict"] = "holds"
-    table.loc[decided & ~supported, "verdict"] = "fails"
-    return table
+        if ruling.verdict is Verdict.undecided:
+            needed = _would_decide(deciding, config.alpha / left)
+            has = deciding.estimate.n_patients
+            line["patients_needed"] = needed
+            line["reason"] = f"would need {needed:,} patients, has {has:,}"
+
+
+def comparison(judged: Judged, config: ClaimsConfig) -> dict[str, object]:
+    """The columns that a part fills."""
+    low, high = judged.estimate.interval(1 - config.alpha)
+    return {
+        "better": judged.part.better,
+        "worse": judged.part.worse or "0",
+        "better_value": judged.samples["better"].mean(),
+        "worse_value": judged.samples["worse"].mean(),
+        "difference": judged.estimate.value,
+        "ci_low": low,
+        "ci_high": high,
+        "margin": judged.part.margin,
+        "n": judged.estimate.n,
+        "n_patients": judged.estimate.n_patients,
+    }
+
+
+def _would_decide(judged: Judged, alpha: float) -> int:
+    """Patients of whom a verdict is likely, if difference and spread stay as they are."""
+    value, margin = abs(judged.estimate.value), judged.part.margin
+    spread = judged.estimate.error * np.sqrt(judged.estimate.n_patients)
+    of_margin = patients_for(margin - value, spread, 2 * alpha)  # one-sided, at the nearer margin
+    return min(patients_for(value, spread, alpha), of_margin)
+
+
+def _control(controls: Sequence[Judged], config: ClaimsConfig) -> dict[str, object]:
+    """The columns of the strongest control."""
+    if not controls:
+        return {}
+    strongest = max(controls, key=lambda each: each.weakness)
+    low, high = strongest.estimate.interval(1 - config.alpha)
+    return {
+        "control": strongest.part.worse,
+        "control_value": strongest.samples["worse"].mean(),
+        "control_difference": strongest.estimate.value,
+        "control_low": low,
+        "control_high": high,
+        "control_verdict": "better" if low > 0 else "worse" if high < 0 else "no better",
+    }
+
+
+def details(
+    rows: pd.DataFrame, config: ClaimsConfig, claims: Sequence[Claim] = CLAIMS
+) -> pd.DataFrame:
+    """claims_details.csv: every part, control and further comparison, whole and by finding.
+
+    ``number`` is the claim's, 0 where a comparison belongs to none. Unadjusted.
+    """
+    asked = [(claim.number, part) for claim in claims for part in (*claim.parts, *claim.controls)]
+    asked += [(0, part) for part in FURTHER]
+    lines = []
+    for number, part in dict.fromkeys(asked):
+        if (whole := Judged.of(rows, part)) is None:
+            continue
+        groups = [("all", whole)]
+        if whole.samples["finding"].nunique() > 1:
+            groups += [
+                (str(finding), Judged(part, group, turned(group, part)))
+                for finding, group in whole.samples.groupby("finding")
+            ]
+        for where, judged in groups:
+            line = {"number": number, "part": part.name, "where": where}
+            line |= {"metric": " and ".join(part.metrics), **comparison(judged, config)}
+            lines.append(line | {"p": judged.estimate.p})
+    return pd.DataFrame(lines, columns=list(DETAIL_COLUMNS))
+
+
+DETAIL_COLUMNS = (
+    *("number", "part", "where", "metric", "better", "worse", "better_value", "worse_value"),
+    *("difference", "ci_low", "ci_high", "p", "n", "n_patients"),
+)

@@ -18,14 +18,16 @@ from rich.table import Column, Table
 from data.user_path import user_path
 from evaluation.comparison import (
     SHAPES,
+    claims_side_by_side,
     config_differences,
     paired_differences,
     seed_groups,
     side_by_side,
     table3_over_seeds,
 )
-from evaluation.config import BootstrapConfig
+from evaluation.config import BootstrapConfig, ClaimsConfig
 from evaluation.html_report import ReportContent, ReportSection, ReportTable, render_report
+from evaluation.loss_claim import loss_claim, pair_differences
 from evaluation.paper_tables import write_csv
 from pipeline.progress import console, say
 from pipeline.store import outputs_above
@@ -86,6 +88,10 @@ def compare(runs: dict[str, Path], out: Path) -> None:
     _show("settings that differ", settings)
     if any(len(names) > 1 for names in groups.values()):
         say("runs that differ in the seed alone are shown as mean and deviation (sd)")
+    if len(claims := _tables(runs, "claims")) > 1:
+        twelve = claims_side_by_side(claims)
+        blocks.insert(0, ReportTable("twelve", "The twelve claims", "Each run's verdict.", twelve))
+        _show("the twelve claims", twelve)
     for name, shape in SHAPES.items():
         tables = _tables(runs, name)
         if len(tables) < 2:
@@ -98,7 +104,7 @@ def compare(runs: dict[str, Path], out: Path) -> None:
             _show(name, table)
         samples = _tables(runs, f"{name}_samples")
         if shape.per_sample and len(samples) > 1:
-            paired = paired_differences(shape, samples, BootstrapConfig(), seed=0)
+            paired = paired_differences(shape, samples, BootstrapConfig().confidence)
             if len(paired):
                 write_csv(paired, out / f"{name}_paired.csv")
                 caption = "Value of the run less the first run's, on the same samples."
@@ -127,10 +133,11 @@ def compare(runs: dict[str, Path], out: Path) -> None:
 def _over_seeds(
     runs: dict[str, Path], groups: dict[str, list[str]], out: Path
 ) -> list[ReportTable]:
-    """Table 3 with its spread over seeds, for each setting that several seeds were run of."""
+    """Of each setting that several seeds were run of: Table 3 with its spread, and claim 12."""
     blocks = []
     for number, names in enumerate(group for group in groups.values() if len(group) > 1):
-        samples = _tables({name: runs[name] for name in names}, "table3_samples")
+        of_group = {name: runs[name] for name in names}
+        samples = _tables(of_group, "table3_samples")
         if len(samples) < 2:
             continue
         table = table3_over_seeds(list(samples.values()), BootstrapConfig(), seed=0)
@@ -141,6 +148,14 @@ def _over_seeds(
         )
         blocks.append(ReportTable(f"seeds{number}", "Table 3 over seeds", caption, table, file))
         _show("Table 3 over seeds", table[table["pathology"].isin(["Mean", "MacroMean"])])
+        tables, quality = _tables(of_group, "table3"), _tables(of_group, "classification")
+        pairs = [pair_differences(tables[name], quality[name]) for name in samples]
+        claim = loss_claim(pd.DataFrame(pairs, index=list(samples)), ClaimsConfig())
+        file = f"claim12_{number}.csv"
+        write_csv(claim, out / file)
+        caption = f"Over {len(samples)} pairs of trainings; n counts the pairs."
+        blocks.append(ReportTable(f"claim12-{number}", "Claim 12", caption, claim, file))
+        _show("claim 12", claim[["claim", "verdict", "reason", "difference", "ci_low", "ci_high"]])
     return blocks
 
 

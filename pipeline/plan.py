@@ -55,7 +55,7 @@ def plan_run(config: PipelineConfig, digests: DigestCache) -> Plan:
         tasks[name] = explained_task(config, task)
         measured[name] = measured_by(config, tasks[name])
     tables = _tables(config, tasks, measured)
-    claims = _claims(config, tasks, measured, tables)
+    claims = _claims(config, tasks, tables)
     return Plan(tasks, (_shortcuts(config, tasks), claims, *_figures(config, tasks, tables)))
 
 
@@ -135,25 +135,14 @@ def _loss_comparison(
     )
 
 
-def _claims(
-    config: PipelineConfig,
-    tasks: Mapping[str, ExplainedTask],
-    measured: Mapping[str, Mapping[str, Mapping[str, Step]]],
-    tables: Step,
-) -> Step:
-    findings, detectors = tasks[FINDINGS].task, tasks.get(DETECTORS)
-    evaluation = config.evaluation
+def _claims(config: PipelineConfig, tasks: Mapping[str, ExplainedTask], tables: Step) -> Step:
+    zones = tasks[DETECTORS].task.places if DETECTORS in tasks else None
     return Claims(
         tables=tables,
-        localization=measured[FINDINGS].get("localization", {}),
-        zone_localization=measured[DETECTORS].get("localization", {}) if detectors else {},
-        claims=evaluation.claims,
-        bootstrap=evaluation.bootstrap,
-        fold_seed=evaluation.localization.fold_seed,
+        datasets={name: each.task.test.dataset for name, each in tasks.items()},
+        zones=zones[0] if zones else None,
+        config=config.evaluation.claims,
         seed=config.seed,
-        dataset=findings.test.dataset,
-        model=findings.primary,
-        scored_dataset=detectors.task.test.dataset if detectors else None,
     )
 
 

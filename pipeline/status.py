@@ -6,6 +6,7 @@ from enum import Enum
 
 from rich.table import Table
 
+from pipeline.claim_power import claim_table
 from pipeline.config import compose_config
 from pipeline.differences import KeyHistory
 from pipeline.plan import plan_run
@@ -90,12 +91,14 @@ def main(overrides: list[str]) -> int:
     try:
         config = compose_config(overrides)
         store = Store(config.paths.store)
-        order = plan_run(config, store.digests).order
-        statuses = run_status(order, store)
+        plan = plan_run(config, store.digests)
+        statuses = run_status(plan.order, store)
+        claims = claim_table(plan.tasks, config.evaluation, store)
     except (ValueError, OSError) as error:
         say(f"error: {error}")
         return 1
     show_table(status_table(statuses))
+    show_table(claims)
     return 0
 
 

@@ -35,7 +35,7 @@ SETTINGS = (
     "evaluation.metrics=[localization,kept]",
     "evaluation.max_images=6",
     "evaluation.bootstrap.resamples=20",
-    "evaluation.claims.resamples=20",
+    "evaluation.claims.simulations=20",
 )
 
 
@@ -162,7 +162,7 @@ TINY = (
     "train.losses=[weighted_bce]",
     "attribution.methods=[random,gradient]",
     "evaluation.bootstrap.resamples=20",
-    "evaluation.claims.resamples=20",
+    "evaluation.claims.simulations=20",
     "threads=1",
 )
 CHEAP = "evaluation.metrics=[localization,insertion_deletion]"

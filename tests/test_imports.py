@@ -33,7 +33,7 @@ FLOORS = {
         *("task", "user_films", "explained_task", "scored_tasks", "tasks"),
         *("measures", "truth_measures"),
     ),
-    "plan": ("plan", "differences"),
+    "plan": ("plan", "differences", "claim_power"),
     "runner": ("runner", "finished_run"),
     "report": (
         *("history", "pseudonyms", "chapters", "statement", "report_content", "run_folder"),

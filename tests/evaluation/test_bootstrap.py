@@ -5,14 +5,10 @@ import pytest
 
 from evaluation.bootstrap import (
     cross_fit_bootstrap,
-    cross_fit_difference,
     cross_fit_draws,
-    holm,
-    paired_difference,
     patient_bootstrap,
     patient_counts,
     percentile_interval,
-    two_sided_p,
 )
 from evaluation.config import BootstrapConfig
 from evaluation.localization import cross_fit, patient_folds, threshold_grid
@@ -130,82 +126,3 @@ def test_one_patient_has_no_interval():
 def test_values_that_are_nan_are_counted_in_the_error():
     with pytest.raises(ValueError, match="1 of 3 values are NaN"):
         patient_bootstrap([0.1, np.nan, 0.2], [1, 2, 3], CONFIG, seed=0)
-
-
-def paired(rng, num_patients, effect):
-    """Two values of each sample that share its difficulty, 1-4 samples a patient."""
-    base, patients = clustered(rng, num_patients)
-    gain = rng.normal(effect, 0.4, size=num_patients)[patients]
-    return base + gain + rng.normal(0, 0.2, size=len(base)), base, patients
-
-
-@pytest.mark.parametrize("num_patients", [30, 60])
-def test_the_interval_of_a_paired_difference_covers_its_truth_in_93_to_97_percent(num_patients):
-    rng = np.random.default_rng(5)
-    covered = rejected = 0
-    for simulation in range(1500):
-        a, b, patients = paired(rng, num_patients, effect=0.2)
-        result = paired_difference(a - 0.2, b, patients, CONFIG, seed=simulation)
-        covered += result.low <= 0 <= result.high
-        rejected += result.p < 0.05
-    assert 0.93 <= covered / 1500 <= 0.97
-    assert 0.03 <= rejected / 1500 <= 0.07
-
-
-def test_pairing_is_narrower_than_two_intervals_of_their_own():
-    a, b, patients = paired(np.random.default_rng(0), 60, effect=0.2)
-    joint = paired_difference(a, b, patients, CONFIG, seed=0)
-    own = [patient_bootstrap(v, patients, CONFIG, seed=0) for v in (a, b)]
-    assert joint.high - joint.low < 0.5 * max(i.high - i.low for i in own)
-    assert joint.value == pytest.approx((a - b).mean())
-
-
-def test_the_p_value_is_the_level_at_which_the_interval_touches_zero():
-    draws = np.random.default_rng(0).normal(0.4, 0.2, size=20000)
-    for num_patients in (8, 30, 500):
-        p = two_sided_p(draws, num_patients)
-        touching = percentile_interval(draws, 1 - p, num_patients)
-        assert touching.low == pytest.approx(0, abs=2e-3)
-        assert p == pytest.approx(two_sided_p(-draws, num_patients))
-
-
-def test_no_difference_at_all_has_a_p_value_of_one():
-    values, patients = np.arange(40.0), np.arange(40)
-    assert paired_difference(values, values, patients, CONFIG, seed=0)[:4] == (0, 0, 0, 1)
-
-
-def test_pairs_with_a_nan_are_left_out_and_not_counted():
-    a, b, patients = paired(np.random.default_rng(1), 40, effect=0.2)
-    holes = a.copy()
-    holes[::3] = np.nan
-    keep = ~np.isnan(holes)
-    result = paired_difference(holes, b, patients, CONFIG, seed=0)
-    assert result == paired_difference(a[keep], b[keep], patients[keep], CONFIG, seed=0)
-    assert result.n == keep.sum()
-    assert result.n_patients == len(np.unique(patients[keep]))
-    assert paired_difference([np.nan], [1.0], [0], CONFIG, seed=0).n == 0
-
-
-def test_cross_fitted_differences_of_one_threshold_are_plain_paired_differences():
-    a, b, patients = paired(np.random.default_rng(2), 60, effect=0.2)
-    fitted = cross_fit_difference(a[:, None], b[:, None], patients, 0, CONFIG, seed=0)
-    assert fitted == pytest.approx(paired_difference(a, b, patients, CONFIG, seed=0))
-
-
-def test_a_method_does_not_differ_from_itself_whatever_its_thresholds():
-    curves, patients = np.random.default_rng(3).random((50, 9)), np.arange(50)
-    result = cross_fit_difference(curves, curves, patients, 0, CONFIG, seed=0)
-    assert result[:4] == (0, 0, 0, 1)
-
-
-@pytest.mark.parametrize(
-    ("p", "adjusted"),
-    [
-        # Holm 1979: the smallest times m, the next times m - 1, never falling, at most 1.
-        ([0.01, 0.04, 0.03, 0.005], [0.03, 0.06, 0.06, 0.02]),
-        ([0.5, 0.6], [1.0, 1.0]),
-        ([np.nan, 0.02, 0.04], [np.nan, 0.04, 0.04]),
-    ],
-)
-def test_holms_adjustment(p, adjusted):
-    np.testing.assert_allclose(holm(p), adjusted)

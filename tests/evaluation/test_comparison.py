@@ -6,6 +6,7 @@ import pytest
 
 from evaluation.comparison import (
     SHAPES,
+    claims_side_by_side,
     config_differences,
     paired_differences,
     seed_groups,
@@ -65,7 +66,7 @@ def samples(shift, count=40, seed=0):
 def test_a_difference_is_that_of_the_same_samples():
     shape = SHAPES["localization"]
     shuffled = samples(0.25).sample(frac=1, random_state=3)
-    found = paired_differences(shape, {"a": samples(0), "b": shuffled}, BOOTSTRAP, seed=0).iloc[0]
+    found = paired_differences(shape, {"a": samples(0), "b": shuffled}, 0.95).iloc[0]
     assert found["run"] == "b"
     assert found["difference"] == pytest.approx(0.25)
     assert found["ci_low"] == pytest.approx(0.25)  # the noise is common to both
@@ -75,7 +76,7 @@ def test_a_difference_is_that_of_the_same_samples():
 def test_samples_that_one_run_lacks_do_not_count():
     shape = SHAPES["localization"]
     runs = {"a": samples(0), "b": samples(0.25).head(10)}
-    assert paired_differences(shape, runs, BOOTSTRAP, seed=0)["n"].tolist() == [10]
+    assert paired_differences(shape, runs, 0.95)["n"].tolist() == [10]
 
 
 def trained(seed, iou, drop=0):
@@ -113,7 +114,7 @@ def test_table3_over_seeds_counts_the_boxes_that_every_run_has():
 
 def test_a_table_without_per_sample_rows_has_no_paired_differences():
     with pytest.raises(ValueError, match="no per-sample rows to pair"):
-        paired_differences(SHAPES["classification"], {"a": samples(0)}, BOOTSTRAP, seed=0)
+        paired_differences(SHAPES["classification"], {"a": samples(0)}, 0.95)
 
 
 def test_tasks_of_one_table_are_compared_each_with_itself():
@@ -124,9 +125,25 @@ def test_tasks_of_one_table_are_compared_each_with_itself():
     runs = {"a": both, "b": alone}
     means = side_by_side(shape, {"a": both.head(1), "b": alone.head(1)}, {"a": ["a"], "b": ["b"]})
     assert means["task"].tolist() == ["findings"]
-    found = paired_differences(shape, runs, BOOTSTRAP, seed=0)
+    found = paired_differences(shape, runs, 0.95)
     assert found["task"].tolist() == ["findings"]
     assert found["difference"].tolist() == pytest.approx([-1])
-    found = paired_differences(shape, {"a": both, "b": both}, BOOTSTRAP, seed=0)
+    found = paired_differences(shape, {"a": both, "b": both}, 0.95)
     assert found["task"].tolist() == ["findings", "detectors"]
     assert found["n"].tolist() == [len(alone)] * 2
+
+
+def test_the_claims_of_runs_stand_side_by_side_with_verdict_and_difference():
+    first = pd.DataFrame(
+        {
+            "number": [1, 2],
+            "claim": ["one", "two"],
+            "verdict": ["holds", "not judged"],
+            "reason": ["", "would need 9 patients, has 3"],
+            "difference": [0.125, np.nan],
+        }
+    )
+    other = first.assign(verdict="fails", difference=-0.5)
+    found = claims_side_by_side({"a": first, "b": other.head(1)})
+    assert found["a"].tolist() == ["holds (+0.125)", "not judged (would need 9 patients, has 3)"]
+    assert found["b"].tolist()[0] == "fails (-0.5)"

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from evaluation.bootstrap import paired_difference, patient_bootstrap
+from evaluation.bootstrap import patient_bootstrap
 from evaluation.classification import classification_table
 from evaluation.config import (
     Baseline,
@@ -171,22 +171,9 @@ def test_a_number_that_is_not_finite_is_refused_before_it_is_averaged(value: flo
         severity_table("brixia", {"p": [1.0, 2.0, 3.0]}, numbers, patients, BOOTSTRAP, 0)
 
 
-def test_of_pairs_those_with_a_nan_are_left_out_and_an_infinite_one_is_refused() -> None:
-    patients, other = ["a", "b", "c"], [0.4, 0.4, 0.4]
-    found = paired_difference([0.5, np.nan, 0.7], other, patients, BOOTSTRAP, 0)
-    assert found.value == pytest.approx(0.2)
-    assert (found.n, found.n_patients) == (2, 2)
-    for a, b in (([0.5, np.inf, 0.7], other), ([np.inf] * 3, [np.inf] * 3)):
-        with pytest.raises(ValueError, match="infinite"):
-            paired_difference(a, b, patients, BOOTSTRAP, 0)
-
-
 def test_one_patient_has_a_mean_and_no_interval() -> None:
     interval = patient_bootstrap([0.5, 0.7], ["a", "a"], BOOTSTRAP, 0)
     assert np.isnan([interval.low, interval.high]).all()
-    difference = paired_difference([0.5], [0.4], ["a"], BOOTSTRAP, 0)
-    assert difference.value == pytest.approx(0.1)
-    assert np.isnan([difference.low, difference.high, difference.p]).all()
 
 
 def test_what_needs_a_second_patient_says_so() -> None:

@@ -1,221 +1,171 @@
-"""A claim that is true holds, one that is false fails, and what nobody can tell is undecided."""
+"""Guards claims.csv: a true claim holds, a false one fails, and what cannot be told is not told."""
+
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from evaluation.claims import COMPARISONS, Comparison
-from evaluation.config import BootstrapConfig, ClaimsConfig
-from evaluation.localization import cross_fit
-from evaluation.verdicts import claims_table, compare_losses, compare_methods, observe
+from evaluation.claims import CLAIMS, Claim
+from evaluation.config import ClaimsConfig
+from evaluation.verdicts import CLAIM_COLUMNS, details, judge, needed_patients, pairs
 
-CONFIG = ClaimsConfig(resamples=2000)
-IOU = Comparison("localization", "2.3", "iou", "multilayer_iba", "iba")
-
-
-def measured(comparison, effect, num_patients=60, seed=0):
-    """Both sides of a comparison, the better one ahead by ``effect`` in the claimed direction."""
-    rng = np.random.default_rng(seed)
-    num = 2 * num_patients
-    level = rng.normal(0, 1, num) if comparison.worse else np.zeros(num)
-    sign = 1 if comparison.higher else -1
-    methods = {comparison.better: level + sign * (effect + rng.normal(0, 0.3, num))}
-    if comparison.worse:
-        methods[comparison.worse] = level
-    frames = [
-        pd.DataFrame(
-            {
-                "method": method,
-                "sample": range(num),
-                "patient": np.arange(num) // 2,
-                "severity": 3.0,
-                comparison.metric: values,
-            }
-        )
-        for method, values in methods.items()
-    ]
-    where = comparison.where or "nih_phantoms"
-    return observe(pd.concat(frames), [comparison.metric], where, "weighted_bce")
+CONFIG = ClaimsConfig()
+IOU = next(claim for claim in CLAIMS if claim.number == 5)
+JUDGED = [claim for claim in CLAIMS if claim.parts]
 
 
-def verdict(comparison, effect, **kwargs):
-    findings, _ = compare_methods(
-        measured(comparison, effect, **kwargs), {}, 0, CONFIG, 0, [comparison]
+def measured(claim: Claim, effect: float, num_patients: int = 60, seed: int = 0) -> pd.DataFrame:
+    """Rows in which every part's better side is ahead by ``effect`` margins, as claimed."""
+    frames = []
+    for part in {(p.table, p.place, p.metrics, p.better): p for p in claim.parts}.values():
+        rng = np.random.default_rng(seed)
+        level = rng.normal(0.4, 0.1, num_patients)
+        others = dict.fromkeys(p.worse for p in claim.parts if p.worse and p.table == part.table)
+        ahead = (effect + rng.normal(0, 0.3, num_patients)) * part.margin
+        sides = dict.fromkeys(others, level * any(p.worse for p in claim.parts))
+        if all(p.worse is None for p in claim.parts if p.better == part.better):
+            sides, level = {}, np.zeros(num_patients)
+        sides[part.better] = level + (ahead if part.higher else -ahead)
+        for method, values in sides.items():
+            for metric in part.metrics:
+                frames.append(
+                    pd.DataFrame(
+                        {
+                            "task": part.tasks[0],
+                            "table": part.table,
+                            "place": part.place,
+                            "metric": metric,
+                            "method": method,
+                            "sample": np.arange(num_patients),
+                            "patient": [f"films {k}" for k in range(num_patients)],
+                            "finding": "Mass",
+                            "severity": 3.0,
+                            "value": values,
+                        }
+                    )
+                )
+    rows = pd.concat(frames, ignore_index=True)
+    return rows.drop_duplicates(["table", "place", "metric", "method", "sample"], keep="last")
+
+
+def row_of(claim: Claim, rows: pd.DataFrame, config: ClaimsConfig = CONFIG) -> pd.Series:
+    return judge(rows, config, [claim]).iloc[0]
+
+
+def plain(claim: Claim) -> Claim:
+    """With parts whose sides no other part uses as its other side, for data made by hand."""
+    zero = [part for part in claim.parts if part.worse is not None]
+    return replace(claim, parts=tuple(zero), controls=())
+
+
+@pytest.mark.parametrize("claim", [plain(claim) for claim in JUDGED], ids=lambda c: str(c.number))
+@pytest.mark.parametrize(
+    ("effect", "verdict"), [(3, "holds"), (-3, "fails"), (0, "no relevant difference")]
+)
+def test_each_claim_holds_where_it_is_true_and_fails_where_it_is_false(claim, effect, verdict):
+    row = row_of(claim, measured(claim, effect))
+    assert row["verdict"] == verdict
+    assert (row["n"], row["n_patients"]) == (60, 60)
+    assert row["difference"] == pytest.approx(effect * row["margin"], abs=row["margin"] * 0.2)
+
+
+def test_the_columns_are_those_of_the_contract_and_every_claim_has_a_row():
+    table = judge(measured(IOU, 1), CONFIG)
+    assert tuple(table.columns) == CLAIM_COLUMNS
+    assert table["number"].tolist() == list(range(1, 13))
+    others = table[table["number"] != IOU.number]
+    assert (others["verdict"] == "not judged").all()
+    assert others["reason"].str.len().all()
+
+
+def test_what_was_not_measured_says_which_comparison_is_absent():
+    table = judge(measured(IOU, 1), CONFIG).set_index("number")
+    assert "deletion_auc (blur): inverse_iba < iba" in table.loc[3, "reason"]
+    assert "experiment=seeds" in table.loc[12, "reason"]
+
+
+def test_a_claim_of_too_few_patients_leaves_the_family_and_says_how_many_it_needs():
+    rows = measured(IOU, 3, num_patients=12)
+    row = row_of(IOU, rows, ClaimsConfig(least_power=0.99))
+    needed = needed_patients(IOU, CONFIG.alpha)
+    assert (row["verdict"], row["reason"]) == (
+        "not judged",
+        f"would need {needed} patients, has 12",
     )
-    return claims_table(findings, CONFIG).iloc[0]
+    assert row["difference"] is None or np.isnan(row["difference"])
+    assert row_of(IOU, rows, ClaimsConfig(least_power=0.2))["verdict"] == "holds"
 
 
-@pytest.mark.parametrize("comparison", COMPARISONS, ids=lambda c: c.claim)
-def test_each_claim_holds_on_data_in_which_it_is_true_and_fails_where_it_is_false(comparison):
-    true, false = verdict(comparison, 0.5), verdict(comparison, -0.5)
-    assert (true["verdict"], false["verdict"]) == ("holds", "fails")
-    assert true["ci_low"] > 0 > false["ci_high"]
-    assert true["difference"] == pytest.approx(0.5, abs=0.15)
-    assert (true["claim"], true["n"], true["n_patients"]) == (comparison.claim, 120, 60)
+def test_an_undecided_claim_says_how_many_patients_would_decide_it():
+    rows = measured(IOU, 0.0)
+    noise = np.random.default_rng(1).normal(0.01, 0.15, 60)
+    rows["value"] += np.where(rows["method"] == IOU.parts[0].better, np.tile(noise, 2), 0)
+    row = row_of(IOU, rows)
+    assert row["verdict"] == "undecided"
+    assert row["reason"] == f"would need {row['patients_needed']:,} patients, has 60"
+    assert row["patients_needed"] > 60
 
 
-def test_no_effect_and_few_patients_are_undecided():
-    assert verdict(IOU, 0.0)["verdict"] == "undecided"
-    few = verdict(IOU, 0.5, num_patients=29)
-    assert few["verdict"] == "undecided"
-    assert few["p_holm"] < 0.05
-    assert verdict(IOU, 0.5, num_patients=30)["verdict"] == "holds"
+def test_the_row_shows_the_part_that_decides():
+    claim = next(claim for claim in CLAIMS if claim.number == 4)
+    rows = measured(claim, 3)
+    rows.loc[rows["method"] == "lrp", "value"] += 6 * claim.parts[0].margin
+    row = row_of(claim, rows)
+    assert (row["verdict"], row["better"], row["worse"]) == ("fails", "multilayer_iba", "lrp")
+    assert row["better_value"] - row["worse_value"] == pytest.approx(row["difference"])
 
 
-def test_the_columns_are_those_of_the_contract():
-    findings, _ = compare_methods(measured(IOU, 0.5), {}, 0, CONFIG, 0, [IOU])
-    contract = "claim,where,verdict,difference,ci_low,ci_high,p_holm,n,n_patients"
-    assert ",".join(claims_table(findings, CONFIG).columns[:9]) == contract
-    assert claims_table([], CONFIG).columns.equals(claims_table(findings, CONFIG).columns)
-
-
-def test_p_values_are_adjusted_over_their_family_and_not_over_others():
-    others = [
-        Comparison("localization", "", "recall_at_area", "inverse_iba", "iba"),
-        Comparison("severity", "", "pcc_film", "regression_iba_dv", "random"),
-    ]
-    planted = list(zip([IOU, *others], (0.06, 0.02, 0.03), strict=True))
-    frames = [measured(comparison, effect) for comparison, effect in planted]
-    alone = [verdict(comparison, effect)["p_holm"] for comparison, effect in planted]
-    findings, _ = compare_methods(pd.concat(frames), {}, 0, CONFIG, 0, [IOU, *others])
-    table = claims_table(findings, CONFIG)
-    assert table["p_holm"].tolist() == pytest.approx(
-        [min(1, 2 * alone[0]), max(min(1, 2 * alone[0]), alone[1]), alone[2]]
-    )
-
-
-def test_what_a_run_did_not_measure_is_left_out_with_its_reason():
-    findings, left_out = compare_methods(measured(IOU, 0.5), {}, 0, CONFIG, 0)
-    assert [f.claim for f in findings] == [IOU.claim]
-    assert len(left_out) == len(COMPARISONS) - 1
-    reasons = left_out.set_index("claim")["reason"]
-    assert reasons["iou: multilayer_iba > class_prior"] == "no iou of class_prior in this run"
-    assert (
-        "pcc_film of regression_iba_mse and random"
-        in reasons["pcc_film: regression_iba_mse > random"]
-    )
-
-
-def test_sides_measured_in_different_places_are_not_compared():
-    rows = measured(IOU, 0.5)
-    rows.loc[rows["method"] == "iba", "where"] = "brixia"
-    findings, left_out = compare_methods(rows, {}, 0, CONFIG, 0, [IOU])
-    assert not findings
-    assert left_out.to_numpy().tolist() == [[IOU.claim, "any", "not both in this run"]]
-
-
-def test_a_claim_about_brixia_is_not_judged_on_nih():
-    brixia = Comparison("localization", "Table 2", "iou", "inverse_iba", "iba", where="brixia")
-    rows = measured(brixia, 0.5)
-    places = [rows.assign(where=f"brixia Detector{k}") for k in (2, 3)]
-    rows = pd.concat([rows.assign(where="nih"), *places])
-    findings, _ = compare_methods(rows, {}, 0, CONFIG, 0, [brixia])
-    assert [f.where for f in findings] == ["brixia Detector2", "brixia Detector3"]
-
-
-def test_a_claim_about_low_targets_leaves_out_the_high_ones():
-    low = Comparison("severity", "2.2", "zone_spearman", "a", "b", max_severity=6)
-    rows = measured(low, 0.5)
-    high = rows["sample"] >= 80
-    rows.loc[high, "severity"] = 12
-    rows.loc[high & (rows["method"] == "a"), "value"] = -100
-    findings, _ = compare_methods(rows, {}, 0, CONFIG, 0, [low])
-    assert findings[0].difference.n == 80
-    assert findings[0].difference.low > 0
-
-
-def test_iou_is_compared_by_curves_with_the_thresholds_chosen_anew():
-    rng = np.random.default_rng(0)
-    patients = np.arange(80) // 2
-    curves = {("nih", "bce", m): rng.random((80, 30)) for m in ("multilayer_iba", "iba")}
-    frames = [
-        pd.DataFrame(
-            {
-                "method": method,
-                "sample": range(80),
-                "patient": patients,
-                "iou": cross_fit(curve, patients, np.arange(30), 4).iou,
-            }
-        )
-        for (_, _, method), curve in curves.items()
-    ]
-    rows = observe(pd.concat(frames), ["iou"], "nih", "bce")
-    (refit,), _ = compare_methods(rows, curves, 4, CONFIG, 0, [IOU])
-    (kept,), _ = compare_methods(rows, {}, 4, CONFIG, 0, [IOU])
-    assert refit.difference.value == pytest.approx(kept.difference.value)
-    assert refit.difference.high - refit.difference.low > kept.difference.high - kept.difference.low
-    short = {key: curve[:-1] for key, curve in curves.items()}
-    with pytest.raises(ValueError, match="curves are of other samples"):
-        compare_methods(rows, short, 4, CONFIG, 0, [IOU])
-
-
-def test_two_models_in_one_place_are_two_findings():
-    rows = measured(IOU, 0.5)
-    both = pd.concat([rows, rows.assign(model="bce")])
-    findings, _ = compare_methods(both, {}, 0, CONFIG, 0, [IOU])
-    assert [f.where for f in findings] == ["nih_phantoms, weighted_bce", "nih_phantoms, bce"]
+def test_the_strongest_control_stands_beside_the_verdict():
+    rows = measured(IOU, 3)
+    ours = rows[rows["method"] == "inverse_iba"]
+    noise = np.random.default_rng(2).normal(0, 0.01, len(ours))
+    prior = ours.assign(method="class_prior", value=ours["value"] - 0.2)
+    lungs = ours.assign(method="lung_mask", value=ours["value"] + noise)
+    row = row_of(IOU, pd.concat([rows, prior, lungs]))
+    assert (row["verdict"], row["control"]) == ("holds", "lung_mask")
+    assert row["control_verdict"] == "no better"
+    assert row_of(IOU, pd.concat([rows, prior]))["control_verdict"] == "better"
 
 
 def test_sides_of_different_samples_are_refused():
-    rows = measured(IOU, 0.5)
-    with pytest.raises(ValueError, match="do not have the same samples"):
-        compare_methods(rows.iloc[1:], {}, 0, CONFIG, 0, [IOU])
+    rows = measured(IOU, 1)
+    lacking = (rows["method"] == "iba") & (rows["sample"] == 7)
+    with pytest.raises(ValueError, match="same samples"):
+        judge(rows[~lacking], CONFIG)
 
 
-def losses(iou_gain, skill, num_patients=80):
-    """Rows of Table 3's samples under two rules, and the classification of both models."""
-    rng = np.random.default_rng(0)
-    claim = Comparison("loss", "", "iou", "weighted_bce", "bce")
-    rows = measured(claim, iou_gain)
-    rows = rows.rename(columns={"value": "iou"}).assign(loss=rows["method"])
-    rows = pd.concat([rows.assign(rule=rule) for rule in ("shared_threshold", "matched_bits")])
-    films = pd.DataFrame({"patient": np.arange(num_patients * 8) // 8})
-    logits = {}
-    for name in ("Mass", "Nodule"):
-        films[name] = rng.integers(2, size=len(films))
-        logits[f"logit_{name}"] = films[name] + rng.normal(0, 0.8, len(films))
-    plain = films.assign(**logits)
-    weighted = plain.copy()
-    for column in logits:
-        weighted[column] = skill * plain[column] + rng.normal(0, 0.02, len(films))
-    return rows, weighted, plain
+def test_a_value_that_is_not_defined_leaves_its_pair_out():
+    rows = measured(IOU, 1)
+    rows.loc[(rows["method"] == "iba") & (rows["sample"] == 7), "value"] = np.nan
+    assert len(pairs(rows, IOU.parts[0])) == 59
 
 
-def judge_losses(*frames, bootstrap=BootstrapConfig(resamples=500)):  # noqa: B008
-    rows, weighted, plain = frames
-    findings = compare_losses(
-        rows, weighted, plain, ["Mass", "Nodule"], "nih_phantoms", CONFIG, bootstrap, seed=0
-    )
-    return claims_table(findings, CONFIG).set_index("claim")["verdict"].tolist()
+def test_films_above_the_severity_of_a_part_and_a_finding_that_it_leaves_out_do_not_count():
+    mild = replace(IOU.parts[0], max_severity=6, without="Cardiomegaly")
+    rows = measured(IOU, 1)
+    rows.loc[rows["sample"] < 10, "severity"] = 12
+    rows.loc[rows["sample"] >= 55, "finding"] = "Cardiomegaly"
+    assert pairs(rows, mild)["sample"].tolist() == list(range(10, 55))
 
 
-def test_weighted_bce_above_bce_at_equivalent_skill_holds_where_it_is_true():
-    assert judge_losses(*losses(0.5, skill=1)) == ["holds"] * 5
+def test_samples_of_several_tasks_are_pooled_and_metrics_of_a_sample_averaged():
+    part = replace(IOU.parts[0], tasks=("detectors", "zones"), metrics=("iou", "other"))
+    rows = measured(replace(IOU, parts=(part,)), 1)
+    rows.loc[rows["metric"] == "other", "value"] += 0.2
+    both = pd.concat([rows, rows.assign(task="zones")])
+    found = pairs(both, part)
+    assert len(found) == 120
+    iou = rows[(rows["metric"] == "iou") & (rows["method"] == "iba")]["value"]
+    np.testing.assert_allclose(found["worse"][:60], iou + 0.1)
 
 
-def test_weighted_bce_fails_where_its_iou_is_lower_and_its_skill_another():
-    assert judge_losses(*losses(-0.5, skill=-1)) == ["fails"] * 5
-
-
-def test_equivalence_is_undecided_where_the_interval_is_wider_than_the_margin():
-    rows, weighted, plain = losses(0.5, skill=1)
-    rng = np.random.default_rng(1)
-    for column in ("logit_Mass", "logit_Nodule"):
-        weighted[column] = plain[column] + rng.normal(0, 0.15, len(plain))
-    few = plain["patient"] < 6
-    assert judge_losses(rows, weighted[few], plain[few])[3:] == ["undecided"] * 2
-
-
-def test_rules_that_contradict_each_other_leave_the_claim_of_the_losses_undecided():
-    rows, weighted, plain = losses(0.5, skill=1)
-    turned = rows["rule"] == "matched_bits"
-    rows.loc[turned, "iou"] *= -1
-    assert judge_losses(rows, weighted, plain)[:3] == ["undecided", "holds", "fails"]
-
-
-def test_losses_evaluated_on_other_films_are_refused():
-    rows, weighted, plain = losses(0.5, skill=1)
-    with pytest.raises(ValueError, match="same films in the same order"):
-        judge_losses(rows, weighted.iloc[::-1], plain)
-    with pytest.raises(ValueError, match="no iou of inverse_iba@bce in this run"):
-        judge_losses(rows[rows["loss"] != "bce"], weighted, plain)
+def test_details_have_every_part_whole_and_by_finding_and_without_adjustment():
+    rows = measured(IOU, 1)
+    rows.loc[rows["sample"] < 20, "finding"] = "Nodule"
+    table = details(rows, CONFIG)
+    own = table[table["number"] == IOU.number]
+    assert own["where"].tolist() == ["all", "Mass", "Nodule"]
+    assert own["n"].tolist() == [60, 40, 20]
+    whole = own.iloc[0]
+    assert whole["p"] == pytest.approx(row_of(IOU, rows)["p_difference"])

@@ -36,7 +36,7 @@ SETTINGS = (
     "evaluation.metrics=[localization]",
     "evaluation.max_images=8",
     "evaluation.bootstrap.resamples=20",
-    "evaluation.claims.resamples=20",
+    "evaluation.claims.simulations=20",
 )
 Logits = Callable[[Tensor], Tensor]
 

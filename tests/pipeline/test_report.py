@@ -32,7 +32,7 @@ SETTINGS = (
     "evaluation.metrics=[localization]",
     "evaluation.max_images=12",
     "evaluation.bootstrap.resamples=20",
-    "evaluation.claims.resamples=20",
+    "evaluation.claims.simulations=20",
     "threads=1",
 )
 FIGURE = re.compile(r'<details class="block" id="figure-(\w+)".*?</details>', re.DOTALL)
