@@ -60,7 +60,7 @@ class Tables(Step):
     predicts for the films of ``test_index``; it learnt on those of ``index``.
     """
 
-    version: ClassVar = 5
+    version: ClassVar = 6
     code: ClassVar = (
         "evaluation/paper_tables.py",
         "evaluation/sample_means.py",
