@@ -246,6 +246,6 @@ class ReportConfig:
 
     examples_per_finding: int = field(default=1, metadata={"least": 1})
     # The image browser: films in it at most; without embedding no pixel of a film is in the file.
-    max_images: int = field(default=24, metadata={"least": 1})
+    max_images: int = field(default=48, metadata={"least": 1})
     embed_images: bool = True
     hash_ids: bool = False  # films and patients in the run folder under names of the store's own

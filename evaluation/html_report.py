@@ -1,69 +1,38 @@
-"""One HTML file that tells a run: its verdict first, then tables, figures, methods and provenance.
+"""One HTML file that tells a run: its claims first, then scores, films, tables and figures.
 
 Everything is embedded; nothing is loaded from anywhere. The same content gives the same bytes.
 """
 
-import base64
 import re
-import struct
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import cache, cached_property
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
+from evaluation.html_claims import ClaimRow, count_verdicts, view_claims
+from evaluation.html_pictures import Picture
 from evaluation.html_tables import TableView, format_value, view_table
 from evaluation.method_names import BASELINES, method_label
 
 if TYPE_CHECKING:  # it draws with matplotlib, which a comparison of runs must not wait for
     from evaluation.image_browser import ImageBrowser
 
-PHANTOM_BANNER = "phantoms"
-PHANTOM_STATEMENT = (
-    "Every film of this run is a phantom, rendered by this project. The run shows that the "
-    "pipeline works and how the methods behave where the truth is known. No number here "
-    "reproduces, confirms or contradicts the paper; its values stand beside ours only to show "
-    "where they belong."
-)
-PHANTOM_LIMITS = (
-    "What phantoms cannot show stands in docs/phantom_limits.md: label noise, co-occurrence, "
-    "imbalance, devices and positioning are not those of real films."
-)
-PARTIAL_STATEMENT = (
-    "This run saw only part of the published data set. Its numbers rest on too few images for a "
-    "comparison with the paper, whose values are printed for orientation."
-)
-OWN_STATEMENT = (
-    "The films are a data set of the user's own, {name}, read by a file outside this project; they "
-    "are not the paper's. No number here reproduces, confirms or contradicts the paper; its values "
-    "stand beside ours only to show where they belong."
-)
-_CHAPTERS = ("browser", "data-problems", "notes", "provenance", "step-times", "next")
-OWN_IDS = frozenset({"top", "theme", "enlarged", *_CHAPTERS})
+OWN_IDS = frozenset({"top", "theme", "enlarged", "browser"})
 BROWSER_PREFIX = "browser-"  # of ids of the template
 ID = re.compile(r"[a-z][a-z0-9_-]*")
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-
-
-def partial_banner(found: int, expected: int) -> str:
-    """Banner of a run on ``found`` of the ``expected`` images of the data set."""
-    return f"partial sample: {found:,} of {expected:,} images"
-
-
-def own_banner(name: str) -> str:
-    """Banner of a run on films that are not the paper's, the user's data set ``name``."""
-    return f"own data set: {name}"
 
 
 @dataclass(frozen=True)
 class ReportTable:
     """A table, shown whole, with a link to ``csv`` (relative to the report; None: no link).
 
-    Columns ending in ``ci_low`` and ``ci_high`` are shown beside their value, booleans ``primary``
-    and ``unmet`` mark rows, a column that says the same in every row moves below the table.
+    ``layout`` makes it a table to read; by itself, columns ending in ``ci_low`` and ``ci_high`` are
+    shown beside their value, booleans ``primary`` and ``unmet`` mark rows, and a column that says
+    the same in every row moves above the table.
     """
 
     id: str
@@ -71,34 +40,11 @@ class ReportTable:
     caption: str
     frame: pd.DataFrame
     csv: str | None = None
+    layout: Callable[[pd.DataFrame], TableView] = view_table
 
     @property
     def view(self) -> TableView:
-        return view_table(self.frame)
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A PNG and what it shows, in words. ValueError without words or for bytes that are no PNG."""
-
-    alt: str
-    png: bytes
-
-    def __post_init__(self) -> None:
-        if not self.alt.strip():
-            raise ValueError("a picture of the report needs an alternative text")
-        if not self.png.startswith(PNG_SIGNATURE):
-            raise ValueError(f"the picture {self.alt!r} is no PNG")
-
-    @cached_property
-    def size(self) -> tuple[int, int]:
-        """Width and height in pixels."""
-        width, height = struct.unpack(">II", self.png[16:24])
-        return width, height
-
-    @property
-    def uri(self) -> str:
-        return "data:image/png;base64," + base64.b64encode(self.png).decode("ascii")
+        return self.layout(self.frame)
 
 
 @dataclass(frozen=True)
@@ -114,7 +60,7 @@ class ReportFigure:
 
 @dataclass(frozen=True)
 class ReportSection:
-    """A chapter: tables and figures in the order given, ``folded`` or open."""
+    """A chapter: tables and figures in the order given, each ``folded`` or open."""
 
     id: str
     title: str
@@ -126,11 +72,10 @@ class ReportSection:
 class ReportContent:
     """All that a report says.
 
-    ``banner`` warns in the page's title and on top; ``statement`` says what was run and what may be
-    concluded; ``problems`` has the columns of problems.csv (``summarise_problems`` shortens it) and
-    ``problem_count`` is the number of all; ``seconds`` is one row per part of
-    the run, ``steps`` one per step, in the chapter that ``steps`` opens; ``next_commands`` maps
-    a command to what it does. What is None or empty has no chapter.
+    ``banner`` warns in the page's title and on top; the first sentence of ``statement`` says what
+    kind of data was run, the others, folded with ``facts``, what may be concluded of it;
+    ``claims`` has the columns of claims.csv and ``verdicts`` are sentences below it. ``scores``
+    stand open before the films, ``sections`` after them. What is None or empty has no chapter.
     """
 
     title: str
@@ -139,14 +84,17 @@ class ReportContent:
     verdicts: tuple[str, ...]
     facts: Mapping[str, object]
     sections: tuple[ReportSection, ...]
+    claims: pd.DataFrame | None = None
+    scores: ReportSection | None = None
     browser: "ImageBrowser | None" = None
-    problems: ReportTable | None = None
-    problem_count: int = 0
-    notes: tuple[str, ...] = ()
-    provenance: Mapping[str, object] = field(default_factory=dict)
-    seconds: ReportTable | None = None
-    steps: ReportTable | None = None
-    next_commands: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def claim_rows(self) -> tuple[ClaimRow, ...]:
+        return () if self.claims is None else view_claims(self.claims)
+
+    @property
+    def verdict_counts(self) -> str:
+        return "" if self.claims is None else count_verdicts(self.claims)
 
 
 def render_report(content: ReportContent) -> str:
@@ -174,17 +122,6 @@ def summarise_problems(problems: pd.DataFrame, groups: int) -> pd.DataFrame:
         "example": rest["example"].iloc[0],
     }
     return pd.concat([shown, pd.DataFrame([last])], ignore_index=True)
-
-
-def claims_verdict(claims: pd.DataFrame) -> str:
-    """claims.csv in a sentence: how many hold, fail and stay undecided."""
-    hold, fail, undecided = (
-        int((claims["verdict"] == verdict).sum()) for verdict in ("holds", "fails", "undecided")
-    )
-    return (
-        f"Of {len(claims)} comparisons behind the paper's claims, controls included, {hold} hold,"
-        f" {fail} fail and {undecided} stay undecided."
-    )
 
 
 def shortcuts_verdict(shortcuts: pd.DataFrame) -> str:
@@ -223,10 +160,9 @@ def _with_interval(row: pd.Series) -> str:
 
 
 def _check_ids(content: ReportContent) -> None:
-    blocks = [block for section in content.sections for block in section.blocks]
-    own = (content.problems, content.seconds, content.steps)
-    tables = [table for table in own if table is not None]
-    ids = [part.id for part in (*content.sections, *blocks, *tables)]
+    sections = (*([content.scores] if content.scores else []), *content.sections)
+    blocks = [block for section in sections for block in section.blocks]
+    ids = [part.id for part in (*sections, *blocks)]
     ids += OWN_IDS
     for name in ids:
         taken = ids.count(name) > 1 or name.startswith(BROWSER_PREFIX)

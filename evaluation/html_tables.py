@@ -18,7 +18,7 @@ HEADERS = {
     "paper_ap": "paper AP",
     "n_patients": "patients",
     "n_nan": "undefined",
-    "p_holm": "p (Holm)",
+    "p": "p, unadjusted",
     "pcc": "PCC",
     "n_positive": "positives",
     "n_classes": "classes",
@@ -32,13 +32,17 @@ SUMMARY_ROWS = frozenset({"mean", "mean8", "Mean", "MacroMean"})
 
 @dataclass(frozen=True)
 class Cell:
-    """``interval`` is shown after the text; ``note`` is the name behind a label; ``key`` sorts."""
+    """``interval`` is shown after the text; ``note`` is the name behind a label; ``key`` sorts;
+    ``hover`` is shown on demand; ``shade`` colours the cell, in percent."""
 
     text: str
     key: str
     interval: str = ""
     note: str = ""
     missing: bool = False
+    hover: str = ""
+    best: bool = False
+    shade: int = 0
 
 
 @dataclass(frozen=True)
@@ -60,11 +64,13 @@ class Row:
 
 @dataclass(frozen=True)
 class TableView:
-    """A table ready to print; ``constants`` are the columns that say the same in every row."""
+    """A table ready to print; ``constants`` are the columns that say the same in every row;
+    ``compact``: methods beside each other, the baselines apart below."""
 
     headers: tuple[Header, ...]
     rows: tuple[Row, ...]
-    constants: tuple[tuple[str, str], ...]
+    constants: tuple[tuple[str, str], ...] = ()
+    compact: bool = False
 
 
 def format_value(value: object, digits: int = 3) -> str:

@@ -12,156 +12,150 @@ _MODELS = (
     "severity",
 )
 
+SCOREBOARDS = {  # task -> title, caption
+    "findings": (
+        "Methods on the findings",
+        "IoU, average precision (AP), mass inside and pointing: against the boxes. Insertion and"
+        " deletion: area under the predicted probability.",
+    ),
+    "detectors": (
+        "Methods on the detectors of zone scores",
+        "Against the zones whose score the detector looks for, in the lungs as outlined.",
+    ),
+    "severity": (
+        "Methods on the severity",
+        "Against the scores of the six zones; drop: against how far the predicted score falls when"
+        " a zone is made healthy.",
+    ),
+}
+SCORES_LEGEND = (
+    "Bold with a dot: the best of the methods; ↑ the highest is best, ↓ the lowest. Point at a"
+    " number for its interval over patients. Like random weights: mean rank correlation with maps"
+    " of the model with random weights; score behind: mean probability behind the bottleneck, which"
+    " IBA is to keep and Inverse IBA to remove; seconds: without the choice of beta."
+)
+HEAT = (
+    "IoU by finding",
+    "Table 1 of each finding: mean IoU, at thresholds chosen on all findings.",
+)
+
 TABLES = {  # name -> title, caption
+    "claims_details": (
+        "What each claim rests on",
+        "All places, rules and further comparisons; positive where the claim is right. Exploratory:"
+        " p is not adjusted for their number.",
+    ),
+    "claims_power": (
+        "What these films can decide",
+        "power: expected, as stated before any result; found, no_difference and wrong: shares of"
+        " simulated runs, with every stated effect (found) and without any. 0 is the family.",
+    ),
     "table1": (
         "Table 1",
-        "Mean IoU of thresholded maps with the boxes on the films. Maps are divided by their"
-        " maximum; the threshold is chosen on the other half of the patients (two-fold cross-"
-        "fitting). Grey rows explain nothing: they are what a method must beat. Other rules:"
-        " intersection, the binary map of Eq. 7, which needs no threshold; cross_fitted_bits, a"
-        " threshold in bits/pixel; fixed, a share of the maximum that nobody chose; box_area, as"
-        " many of the highest pixels as the box has. score is the mean probability of the films,"
-        " score_behind that behind the method's bottleneck: IBA is to keep it, Inverse IBA to"
-        " leave none.",
-    ),
-    "table1_findings": (
-        "Table 1 by finding",
-        "Mean IoU of each finding's boxes, at the thresholds that were chosen on all findings.",
+        "Mean IoU of thresholded maps with the boxes. cross_fitted: the share of the maximum that"
+        " is best on the other half of the patients; cross_fitted_bits: the same in bits/pixel;"
+        " intersection: the binary map of Eq. 7; fixed: a share that nobody chose; box_area: as"
+        " many of the highest pixels as the box has.",
     ),
     "all_regions": (
         "All regions",
-        "On films with two or more lesions of the finding, or zones of score 3. least_recall: of"
-        " the map's highest pixels, as many as all regions have, the share of the region that has"
-        " least of them. selectivity: the share of these pixels that lies on any region; without"
-        " it an even map of the whole film would look complete. evenness: least over greatest mean"
-        " of the map in a region.",
-    ),
-    "claims": (
-        "Claims",
-        "Each claim was written down with its test in docs/claims.md before it was measured."
-        " The difference is positive where the claim is right; holds and fails are significant"
-        " after Holm's adjustment over the family; fewer than 30 patients decide nothing.",
-    ),
-    "claims_left_out": (
-        "Claims not judged",
-        "What this run did not measure.",
+        "Films with two or more lesions of the finding, or zones of score 3. Of the map's highest"
+        " pixels, as many as all regions have: least_recall, the share of the region that has least"
+        " of them; selectivity, the share that lies on any region. evenness: least over greatest"
+        " mean of the map in a region.",
     ),
     "localization": (
         "Other localization metrics",
-        "Against the boxes, by thresholds that nobody fitted and without a threshold. Means"
-        " over boxes; recall_at_area is the share of the box among the highest 10 % of the film.",
+        "Against the boxes, without fitted thresholds. recall_at_area: the share of the box among"
+        " the highest 10 % of the film.",
     ),
     "truth": (
         "Against what truly changes the film",
-        "causal: the pixels that change when the finding is taken out of the same film."
-        " causal_one_spread: the same, the maps of IBA's taps first smoothed to the point-spread"
-        " of the coarsest, so that a finer grid alone wins nothing. planted: the token that goes"
-        " with a label, on the films that hold it. The difference is paired with the random map of"
-        " the same sample.",
+        "causal: the pixels that change when the finding is taken out. causal_one_spread: the same,"
+        " the taps' maps first smoothed to the point-spread of the coarsest. planted: the token"
+        " that goes with a label. The difference is from the random map of the same sample.",
     ),
     "shortcuts": (
         "Shortcut audit",
-        "AUC of a logistic regression that sees no lesion's form, cross-validated over the"
-        " patients of the training and validation folds: on the grey histogram, an 8 x 8"
-        " thumbnail, view, age and visit, and the letters and tubes alone. Above 0.65 a class is"
-        " given away. The phantoms' enlarged heart is: a heart fills many of 64 tiles, and"
-        " theirs is easier to tell than real ones are (experiment=nih makes the same table of"
-        " real films).",
+        "AUC of a logistic regression that sees no lesion's form: the grey histogram, an 8 x 8"
+        " thumbnail, view, age and visit, or the letters and tubes alone. Above 0.65 a class is"
+        " given away; the phantoms' enlarged heart is.",
     ),
     "table3": (
         "Table 3",
-        "Inverse IBA on the models of both losses. Four rules, because weighting shifts the"
-        " logits and with them the bits of every map: a threshold for each model; one threshold"
-        " in bits/pixel for both; one after dividing by the model's mean bits/pixel; and the"
-        " average precision of the pixels, which needs none and is no IoU. Mean is over boxes,"
-        " as in the paper, MacroMean over findings.",
+        "Inverse IBA on the models of both losses: a threshold for each model; one in bits/pixel"
+        " for both; one after dividing by the model's mean; and the average precision, which needs"
+        " none and is no IoU. Mean is over boxes, MacroMean over findings.",
     ),
     "fig2": (
-        "Figure 2",
-        "Areas under the curve of the predicted probability while pixels are inserted into the"
-        " baseline, or deleted from the film, the highest first. score and blank: the mean"
-        " probability of the films and of the baseline alone. relative: the area's share of the"
-        " way from blank to film, over the n_drop films whose probability falls by 0.05 or more on"
-        " it; on the others a blank film looks ill too, and no order of pixels tells much.",
+        "Figure 2 in numbers",
+        "Areas under the predicted probability while pixels are inserted into the baseline or"
+        " deleted from the film, the highest first. relative: the area's share of the way from"
+        " blank to film, over the n_drop films whose probability falls by 0.05 or more on it.",
     ),
     "equal_area": (
         "Equal-area removal",
-        "Fall of the predicted probability when the highest 5, 10 or 20 % of the film's pixels"
-        " by each map are blurred.",
+        "Fall of the predicted probability when the highest 5, 10 or 20 % of the pixels are"
+        " blurred.",
     ),
     "sanity": (
         "Sanity checks and ROAD",
-        "ssim and spearman: likeness to the map of a model randomised from the output down to"
-        " this layer (low is good). input_independence: likeness to maps of other patients'"
-        " films (low). noise: relative change under invisible noise (low). road: mean"
-        " probability while pixels are imputed away, most relevant first (morf, low) or last"
-        " (lerf, high).",
+        "ssim, spearman: likeness to the map of a model randomised down to this layer (low is"
+        " good). input_independence: likeness to maps of other films (low). noise: change under"
+        " invisible noise (low). road: mean probability while pixels are imputed away, most"
+        " relevant first (morf, low) or last (lerf, high).",
     ),
     "diagnostics": (
         "Diagnostics of the methods",
-        "Means over samples of what each method says of itself: bits of information, the score"
-        " and the score behind the bottleneck, completeness error, conservation ratio.",
+        "What each method says of itself: bits, scores, completeness error, conservation ratio.",
     ),
     "operating_points": (
         "Operating points",
-        "The largest beta at which each bottleneck keeps its rule on validation films, and what it"
-        " leaves there: medians of bits, of the score and of the score behind the bottleneck."
-        " met: false where no beta keeps the rule; then all of that method's maps are no"
-        " explanation in its own sense. share_met: the share of the films that keep it each.",
+        "The largest beta at which each bottleneck keeps its rule on validation films, with medians"
+        " there. met: whether any beta keeps it; share_met: the share of the films that do.",
     ),
     "table2": (
         "Table 2",
-        "IoU of the detectors' maps with the union of the zones whose score the detector looks"
-        " for; films that show it only. mask: the lung's own pixels in a zone; box: the strip of"
-        " its bounding box. predicted: lungs as the network outlines them; true: as they are;"
-        " given: as the user's masks have them."
-        " The thresholds are chosen on the other half of the patients. lung_mask says how far"
-        " lungs alone go.",
+        "IoU of the detectors' maps with the zones whose score the detector looks for. mask: the"
+        " lung's pixels in a zone; box: the strip of its bounding box; lungs predicted by the"
+        " network, true, or given by the user. Thresholds as in Table 1.",
     ),
     "pcc": (
         "Correlation with severity",
-        "Pearson correlation of the regressor's maps with the zones painted with their scores,"
-        " as a mean over films and pooled over all pixels. film: with the background as 0, the"
-        " paper's reading, in which any map of lungs does well; lungs: inside them."
-        " mean_severity paints each zone with its mean over the other patients. The paper prints"
-        " .4766 for L_MSE and .4404 for one of the others, which it does not name.",
+        "Pearson correlation of the maps with the zones painted with their scores. film: with the"
+        " background as 0, the paper's reading, in which any map of lungs does well; lungs: inside"
+        " them. mean_severity paints each zone with its mean over the other patients. The paper"
+        " does not name the loss of its .4404.",
     ),
     "zones": (
         "Zones",
         "zone_spearman: rank correlation of a map's mean in each of the six zones with their"
-        " scores. relative_mean_score: mean of a film's zones of that score over the mean of all"
-        " its zones.",
+        " scores. relative_mean_score: mean in zones of that score over the mean of all zones.",
     ),
     "zone_drops": (
         "What the regressor knows of the zones",
-        "Over the six zones of a film, as a mean over films; sd is the deviation between films."
-        " model: how far the predicted score falls when a zone is made healthy (drop_score, by the"
+        "model: how far the predicted score falls when a zone is made healthy (drop_score, by the"
         " zone's score), and how that goes with the scores (scores_). Methods: how a map's zone"
-        " means go with these falls (drops_) and with the scores (scores_). mean_severity knows"
-        " where zones are usually ill, on other patients.",
+        " means go with these falls (drops_) and with the scores; sd: between films.",
     ),
     "fig3b": (
-        "Figure 3b",
+        "Figure 3b in numbers",
         "Sensitivity-N of the regressor's maps: the change of the predicted score.",
     ),
     "severity": (
         "Severity",
-        "The global score (0-18) on the test films. constant says the mean of the films learnt"
-        " on; second_reader is another radiologist.",
+        "The global score (0-18) on the test films. constant: the mean of the films learnt on;"
+        " second_reader: another radiologist.",
     ),
     "zone_localization": (
         "Other localization metrics on the zones",
-        "On the zones (mask, the lungs that Table 2 names first): as for the boxes above.",
+        "On the zones (mask): as for the boxes.",
     ),
-    "brixia_diagnostics": (
-        "Diagnostics of the methods on the detectors",
-        "As above, of the detectors.",
-    ),
+    "brixia_diagnostics": ("Diagnostics of the methods on the detectors", "As for the findings."),
     "classification": (
         "Classification",
-        "Area under the ROC curve and average precision of the classifiers, and of the detectors of"
-        " zone scores, on their test folds; the paper's are of NIH's films alone; n/a where a"
-        " class has no positive or no negative film.",
+        "AUC and average precision on the test folds; n/a where a class has no positive or no"
+        " negative film. The paper's are of NIH's films alone.",
     ),
 }
 
@@ -213,19 +207,18 @@ FIGURES = {  # name -> title, caption
 }
 
 CHAPTERS: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # id, title, tables and figures
-    ("verdicts", "The paper's claims", ("claims", "claims_left_out")),
+    ("behind", "Behind the claims", ("claims_details", "claims_power")),
     (
         "where",
         "Where the maps point",
         (
-            *("figure-table1", "table1", "figure-examples", "figure-fig1"),
-            *("figure-fig1_lesions", "figure-fig4"),
-            *("table1_findings", "localization", "truth", "all_regions", "table3"),
+            *("figure-fig1", "figure-fig1_lesions", "figure-fig4", "figure-examples"),
+            *("figure-table1", "table1", "localization", "truth", "all_regions", "table3"),
         ),
     ),
     (
         "importance",
-        "Whether the maps say what the model uses",
+        "What the model uses",
         (
             *("figure-fig2", "fig2", "figure-sensitivity_n", "equal_area", "sanity"),
             *("diagnostics", "operating_points"),
@@ -233,20 +226,20 @@ CHAPTERS: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # id, title, tables 
     ),
     (
         "brixia",
-        "Films with zone scores",
+        "Zone scores",
         (
-            *("table2", "figure-fig1_scored", "figure-fig3a", "pcc", "zones", "figure-fig3b"),
+            *("figure-fig1_scored", "figure-fig3a", "table2", "pcc", "zones", "figure-fig3b"),
             *("zone_drops", "fig3b", "severity", "zone_localization", "brixia_diagnostics"),
         ),
     ),
     (
         "classifier",
-        "The classifiers",
+        "Classifiers",
         (
             *("classification", "figure-roc", "figure-precision_recall", "figure-roc_detectors"),
             "figure-precision_recall_detectors",
             *(f"figure-training_{model}" for model in _MODELS),
+            *("shortcuts", "figure-contact_sheet"),
         ),
     ),
-    ("films", "The films", ("shortcuts", "figure-contact_sheet")),
 )

@@ -21,7 +21,7 @@ from pipeline.config_checks import field_problems
 from pipeline.finished_run import FinishedRun, RunError
 from pipeline.overrides import in_one_line
 from pipeline.progress import say
-from pipeline.report_content import Made
+from pipeline.report_results import Made
 from pipeline.run_folder import write_report
 
 _KEYS = ("report.embed_images", "report.max_images")

@@ -2,19 +2,17 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from evaluation.html_pictures import Picture
 from evaluation.html_report import (
-    Picture,
     ReportContent,
     ReportFigure,
     ReportSection,
     ReportTable,
-    claims_verdict,
     shortcuts_verdict,
     summarise_problems,
     table1_verdict,
@@ -25,10 +23,11 @@ from pipeline.chapters import CHAPTERS, FIGURES, TABLES
 from pipeline.config import PipelineConfig, section
 from pipeline.progress import seconds_text
 from pipeline.provenance import ROOT
+from pipeline.report_films import browser
+from pipeline.report_results import Made, figure_steps, seconds_by_step
+from pipeline.report_scores import scores_section
 from pipeline.statement import banner_and_statement
-from pipeline.steps.evaluated_films import EvaluatedFilms
 from pipeline.steps.gallery import RECORD
-from pipeline.store import Artifact
 from pipeline.task import DETECTORS, FINDINGS, SEVERITY
 from pipeline.unmet import DAGGER, Unmet
 from pipeline.unmet import TABLE as OPERATING_POINTS
@@ -47,45 +46,12 @@ _UNMET = (
     f"{DAGGER} No beta meets this method's rule on validation films (table Operating points): its"
     " maps are no explanation in its own sense."
 )
+_TEXTS = dict.fromkeys(("reason", "paper", "control", "control_verdict"), str)
 _NEXT_COMMANDS = {
     "make status": "what another run would do, and what it would find in the store",
     'make reproduce ARGS="attribution.iba.beta=20"': "the same with another β",
     "python -m pipeline seed=0,1,2 -m": "three seeds, one run folder each",
 }
-
-
-@dataclass(frozen=True)
-class Made:
-    """A step's result as a run found or made it."""
-
-    key: str
-    hit: bool
-    artifact: Artifact
-
-    @property
-    def step(self) -> str:
-        """The step's name: of all titles that begin with it."""
-        return str(self.artifact.manifest["step"])
-
-
-def figure_steps(made: Mapping[str, Made]) -> list[str]:
-    return [title for title, each in made.items() if each.step in ("figures", "scored_figures")]
-
-
-def seconds_by_step(made: Mapping[str, Made]) -> pd.DataFrame:
-    """Columns step, results, seconds: of all results that steps of a name made, and their sum."""
-    rows = pd.DataFrame(
-        {
-            "step": [each.step for each in made.values()],
-            "seconds": [each.artifact.manifest["seconds"] for each in made.values()],
-        }
-    )
-    table = rows.groupby("step")["seconds"].agg(["count", "sum"]).reset_index()
-    table.columns = pd.Index(["step", "results", "seconds"])
-    table = table.sort_values("seconds", ascending=False, kind="stable", ignore_index=True)
-    total = {"step": "sum", **table.drop(columns="step").sum()}
-    table = pd.concat([table, pd.DataFrame([total])], ignore_index=True)
-    return table.astype({"results": int})
 
 
 def report_content(
@@ -108,35 +74,24 @@ def report_content(
     blocks |= tables
     chapters = (
         *(
-            ReportSection(name, title, tuple(blocks[part] for part in parts if part in blocks))
+            ReportSection(
+                name, title, tuple(blocks[part] for part in parts if part in blocks), folded=True
+            )
             for name, title, parts in CHAPTERS
         ),
         _settings_chapter(config),
+        _run_chapter(made, problems),
     )
-    seconds = pd.DataFrame(
-        [
-            {
-                "step": title,
-                "key": each.key[:12],
-                "in this run": "from the store" if each.hit else "made",
-                "seconds": manifests[title]["seconds"],
-            }
-            for title, each in made.items()
-        ]
-    ).sort_values("seconds", ascending=False, kind="stable")
     own, kind = config.dataset.cohort, config.dataset.source.value
     model = manifests[f"train findings {config.train.primary.value}"]
     return ReportContent(
         title=f"Explaining chest X-ray models: {config.name}",
         banner=banner,
         statement=statement,
+        claims=_claims(folder / "tables", unmet),
         verdicts=tuple(
             verdict(tables[name].frame)
-            for name, verdict in (
-                ("claims", claims_verdict),
-                ("table1", table1_verdict),
-                ("shortcuts", shortcuts_verdict),
-            )
+            for name, verdict in (("table1", table1_verdict), ("shortcuts", shortcuts_verdict))
             if name in tables
         )
         + ((unmet.sentence(),) if unmet.pairs else ()),
@@ -147,25 +102,9 @@ def report_content(
             "seed": config.seed,
             "methods": len(config.attribution.methods),
         },
-        browser=_browser(config, folders) if config.report.embed_images else None,
+        scores=scores_section(folder / "tables", made, unmet),
+        browser=_browser(config, made) if config.report.embed_images else None,
         sections=tuple(chapter for chapter in chapters if chapter.blocks),
-        problems=ReportTable(
-            "problems",
-            "Data problems",
-            "Counted by kind; tables/problems.csv lists every one.",
-            summarise_problems(problems, _PROBLEM_KINDS),
-            "tables/problems.csv",
-        ),
-        problem_count=len(problems),
-        notes=tuple(
-            f"{title}: {note}"
-            for title, manifest in manifests.items()
-            for note in manifest["notes"]
-        ),
-        provenance=_provenance(manifests),
-        seconds=ReportTable("seconds", "Parts of the run", _SECONDS, seconds_by_step(made)),
-        steps=ReportTable("steps", "Steps", f"{_SECONDS} The longest first.", seconds),
-        next_commands=_NEXT_COMMANDS,
     )
 
 
@@ -201,7 +140,8 @@ def _figures(
             path = f"figures/{name}.png"
             picture = None
             if config.report.embed_images or not drawn["films"]:
-                picture = Picture(drawn["alt"], (folder / path).read_bytes())
+                png = (folder / path).read_bytes()
+                picture = Picture(drawn["alt"], png, photo=drawn["films"])
             else:
                 caption = f"Not embedded, for it shows films: {path} in the run's folder. {caption}"
             pdf = f"figures/{name}.pdf" if (folder / f"figures/{name}.pdf").exists() else None
@@ -246,26 +186,80 @@ def _settings_chapter(config: PipelineConfig) -> ReportSection:
     )
 
 
-def _browser(config: PipelineConfig, folders: Mapping[str, Path]) -> "ImageBrowser":
-    """Films of each finding, as many as ``report.max_images`` allows."""
-    from evaluation.examples import EXAMPLE_RULE, choose_examples
-    from evaluation.image_browser import ImageBrowser
-
-    methods = config.attribution.methods
-    evaluated = EvaluatedFilms.read(
-        folders.get("box_samples findings") or folders["label_samples findings"],
-        folders["pack findings"],
-        {method: folders[f"maps findings {method}"] for method in methods},
-        hash_ids=config.report.hash_ids,
+def _browser(config: PipelineConfig, made: Mapping[str, Made]) -> "ImageBrowser":
+    """Of the films that the figures show."""
+    by_key = {each.key: each.artifact.folder for each in made.values()}
+    inputs = {
+        made[title].step: {
+            field: by_key[key]
+            for field, key in made[title].artifact.manifest["key_parts"]["inputs"].items()
+            if key in by_key
+        }
+        for title in figure_steps(made)
+    }
+    return browser(
+        inputs["figures"],
+        inputs.get("scored_figures"),
         score=config.attribution.score,
-        prediction=folders[f"prediction findings {config.train.primary.value}"],
-        iou=folders["tables"] / "table1_samples.csv",
+        hash_ids=config.report.hash_ids,
+        limit=config.report.max_images,
     )
-    limit = config.report.max_images
-    each = max(1, limit // evaluated.samples["finding"].nunique())
-    chosen = choose_examples(evaluated.samples, evaluated.predicted, each)[:limit]
-    rule = f"At most {each} of each finding, {len(chosen)} in all. {EXAMPLE_RULE}"
-    return ImageBrowser(rule, evaluated.examples(chosen.tolist(), methods))
+
+
+def _claims(folder: Path, unmet: Unmet) -> pd.DataFrame:
+    """claims.csv, marked where a method that decides a claim is."""
+    if not (folder / "claims_details.csv").exists():
+        raise ValueError(f"{folder}: claims of an earlier version of the project: run it anew")
+    claims = pd.read_csv(folder / "claims.csv", na_values=["n/a"], dtype=_TEXTS)
+    return claims.assign(unmet=unmet.rows(claims, ()))
+
+
+def _run_chapter(made: Mapping[str, Made], problems: pd.DataFrame) -> ReportSection:
+    """What went wrong, what steps noted, what made it, how long it took, what to do next."""
+    manifests = {title: each.artifact.manifest for title, each in made.items()}
+    notes = [
+        {"step": title, "note": note}
+        for title, manifest in manifests.items()
+        for note in manifest["notes"]
+    ]
+    steps = pd.DataFrame(
+        [
+            {
+                "step": title,
+                "key": each.key[:12],
+                "in this run": "from the store" if each.hit else "made",
+                "seconds": manifests[title]["seconds"],
+            }
+            for title, each in made.items()
+        ]
+    ).sort_values("seconds", ascending=False, kind="stable")
+    said = f"{len(problems):,} in all; tables/problems.csv lists every one."
+    if problems.empty:
+        said = "None: every file that the lists name was found and read."
+
+    def pairs(values: Mapping[str, object], *names: str) -> pd.DataFrame:
+        rows = [(name, str(value)) for name, value in values.items()]
+        return pd.DataFrame(rows, columns=pd.Index(names))
+
+    return ReportSection(
+        "run",
+        "This run",
+        (
+            ReportTable(
+                "problems",
+                "Data problems",
+                said,
+                summarise_problems(problems, _PROBLEM_KINDS),
+                "tables/problems.csv",
+            ),
+            ReportTable("notes", "Notes of the steps", "", pd.DataFrame(notes)),
+            ReportTable("provenance", "Provenance", "", pairs(_provenance(manifests), "what", "")),
+            ReportTable("seconds", "Parts of the run", _SECONDS, seconds_by_step(made)),
+            ReportTable("steps", "Steps", f"{_SECONDS} The longest first.", steps),
+            ReportTable("next", "What next", "", pairs(_NEXT_COMMANDS, "command", "what it does")),
+        ),
+        folded=True,
+    )
 
 
 def _provenance(manifests: Mapping[str, Mapping[str, Any]]) -> dict[str, object]:

@@ -7,7 +7,7 @@ from pipeline.config import PipelineConfig
 from pipeline.history import append_run
 from pipeline.plan import plan_run
 from pipeline.progress import say
-from pipeline.report_content import Made, seconds_by_step
+from pipeline.report_results import Made, seconds_by_step
 from pipeline.run_folder import write_report
 from pipeline.runner import finish_run, obtain_all, record_plan, start_run
 from pipeline.store import Store

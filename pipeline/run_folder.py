@@ -9,7 +9,8 @@ import pandas as pd
 from evaluation.html_report import render_report
 from pipeline.config import PipelineConfig
 from pipeline.pseudonyms import pseudonymise, read_salt
-from pipeline.report_content import Made, figure_steps, report_content
+from pipeline.report_content import report_content
+from pipeline.report_results import Made, figure_steps
 from pipeline.spreadsheets import copy_table, inert
 
 _TABLES = ("tables", "claims", "shortcuts")  # steps whose tables the run folder holds

@@ -7,23 +7,23 @@ import pandas as pd
 
 from data.config import LungSource, ScoredFilms, Source, TestFilms
 from data.phantom.difficulty import difficulty_name
-from evaluation.html_report import (
-    OWN_STATEMENT,
-    PARTIAL_STATEMENT,
-    PHANTOM_BANNER,
-    PHANTOM_LIMITS,
-    PHANTOM_STATEMENT,
-    own_banner,
-    partial_banner,
-)
 from pipeline.config import PipelineConfig
 
 _NIH_FILMS, _BRIXIA_FILMS = 112_120, 4_695
-_PHANTOMS_AND_FILMS = (
-    "The classifier learnt on phantoms, rendered by this project, and is measured on phantoms; the"
-    " films with zone scores that are measured are real ones. No number here is a reproduction of"
-    " the paper."
+_NO_REPRODUCTION = "no number here reproduces, confirms or contradicts the paper."
+PHANTOM_STATEMENT = f"Every film is a phantom, rendered by this project: {_NO_REPRODUCTION}"
+_PHANTOM_LIMITS = (
+    "The run shows that the pipeline works and how the methods behave where the truth is known."
+    " What phantoms cannot show stands in docs/phantom_limits.md: label noise, co-occurrence,"
+    " imbalance, devices and positioning are not those of real films."
 )
+_PHANTOMS_AND_FILMS = (
+    "The classifier learnt on phantoms and is measured on phantoms; the films with zone scores are"
+    f" real ones: {_NO_REPRODUCTION}"
+)
+_PARTIAL = "Part of the published films: too few for a comparison with the paper."
+_OWN = "The films are a data set of the user's own, {name}, not the paper's: " + _NO_REPRODUCTION
+_WHOLE = "The published films of NIH ChestX-ray14."
 _NO_BOXES = (
     "Nobody drew boxes on them: of the films with a finding, what the maps point to was not judged,"
     " and there are no Tables 1 and 3."
@@ -42,22 +42,23 @@ _LUNGS = {
 def banner_and_statement(
     config: PipelineConfig, folders: Mapping[str, Path], count: int
 ) -> tuple[str | None, tuple[str, ...]]:
-    """A banner where the films are not the paper's, and the sentences below it.
+    """A banner where the films are not the paper's, and sentences of which the first stands alone:
+    what kind of films they are.
 
     ``folders``: of the run's steps by title; ``count``: of the films that the classifiers saw.
     """
-    banner, sentences = None, []
+    banner, sentences = None, [_WHOLE]
     if config.dataset.source is Source.phantoms:
-        banner = PHANTOM_BANNER
+        banner = "phantoms"
         sentences = [_PHANTOMS_AND_FILMS if _real_scored(config) else PHANTOM_STATEMENT]
-        sentences.append(PHANTOM_LIMITS)
+        sentences.append(_PHANTOM_LIMITS)
         sentences.append(f"Phantoms of difficulty {difficulty_name(config.dataset.phantom)}.")
     elif (own := config.dataset.cohort) != "nih":
-        banner, sentences = own_banner(own), [OWN_STATEMENT.format(name=own)]
+        banner, sentences = f"own data set: {own}", [_OWN.format(name=own)]
         if "box_samples findings" not in folders:
             sentences.append(_NO_BOXES)
     elif count < _NIH_FILMS:
-        banner, sentences = partial_banner(count, _NIH_FILMS), [PARTIAL_STATEMENT]
+        banner, sentences = f"partial sample: {count:,} of {_NIH_FILMS:,} images", [_PARTIAL]
     train = config.train
     small = f"epochs at {train.pretrain_side} px"
     pretraining = (

@@ -1,6 +1,5 @@
 """Which numbers are of a method whose operating point did not meet its rule: they bear a dagger."""
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,8 +50,8 @@ class Unmet:
     def rows(self, table: pd.DataFrame, tasks: Iterable[str]) -> list[bool]:
         """Which rows of a table are of such a method.
 
-        A row's task is told by its column task or dataset, or by ``where`` of a claim; else it is
-        one of ``tasks``.
+        A row's task is told by its column task or dataset; else it is one of ``tasks``. A
+        comparison is of the methods in its columns better and worse, in any task.
         """
         return [self._row(row, tasks) for row in table.to_dict("records")]
 
@@ -77,11 +76,12 @@ class Unmet:
             return (f"{FINDINGS} {row['loss']}", TABLE3_METHOD) in self.pairs
         if "task" in row:
             tasks = [str(row["task"])]
-        elif place := row.get("dataset", row.get("where")):
-            tasks = [task for task, name in self.datasets.items() if str(place).startswith(name)]
-        methods = [str(row["method"])] if "method" in row else _words(row.get("claim"))
-        return bool(self.named(methods, tasks))
-
-
-def _words(claim: Any) -> list[str]:
-    return re.findall(r"[a-z0-9_]+", str(claim))
+        elif place := row.get("dataset"):
+            tasks = [task for task, name in self.datasets.items() if place == name]
+        elif "better" in row:
+            tasks = self.explained
+        for side in ("method", "better", "worse"):
+            method, _, loss = str(row.get(side, "")).partition("@")
+            if (f"{FINDINGS} {loss}", method) in self.pairs or self.named([method], tasks):
+                return True
+        return False

@@ -251,7 +251,7 @@ def test_its_run_has_the_tables_of_the_paper_under_its_own_name(data_set, films)
     assert problems["phone 23.jpg"].startswith("damaged")
     page = (run / "report.html").read_text(encoding="utf-8")
     assert "own data set: mine" in page
-    assert "a data set of the user&#39;s own, mine, read by a file outside" in page
+    assert "a data set of the user&#39;s own, mine, not the paper&#39;s" in page
     assert "partial sample" not in page
 
 

@@ -37,6 +37,7 @@ FLOORS = {
     "runner": ("runner", "finished_run"),
     "report": (
         *("history", "pseudonyms", "chapters", "statement", "report_content", "run_folder"),
+        *("report_films", "report_results", "report_scores"),
         *("run", "spreadsheets", "unmet"),
     ),
     "commands": (

@@ -40,6 +40,7 @@ _TABLES: dict[str, str | dict[str, str]] = {
 }
 """Metric -> its table, of all tasks or by task. A user's own metric has ``own_<metric>``."""
 MULTILAYER = "multilayer_iba"  # whose maps Eq. 7 intersects
+_DERIVED = {"table1", "table2", "pcc"}  # of one task each, beside the metric's own table
 _COLUMNS = ["method", *NAMES, "metric", "value"]
 _WIDE = ("fig2", "fig3b", "sensitivity_n", "zones")  # tables whose samples are as steps left them
 
@@ -49,7 +50,8 @@ Folders = Mapping[str, Path]
 
 @dataclass(frozen=True)
 class Tables(Step):
-    """All tables of what was measured, and ``rows.csv`` with each number of each sample.
+    """All tables of what was measured, ``rows.csv`` with each number of each sample, and a
+    scoreboard of each task's methods.
 
     ``measured``: task (findings, detectors, severity) -> metric -> method -> step. Diagnostics are
     told by each method's maps; classification is by model. ``samples``, and ``datasets``, what
@@ -58,10 +60,11 @@ class Tables(Step):
     predicts for the films of ``test_index``; it learnt on those of ``index``.
     """
 
-    version: ClassVar = 5
+    version: ClassVar = 6
     code: ClassVar = (
         "evaluation/paper_tables.py",
         "evaluation/sample_means.py",
+        "evaluation/scoreboard.py",
         "evaluation/severity.py",
         "evaluation/bootstrap.py",
         "evaluation/correlation.py",
@@ -115,6 +118,7 @@ class Tables(Step):
         self._severity(work)
         self._losses(work)
         self._operating_points(work)
+        self._scoreboards(work)
         write_rows(rows, work.folder)
 
     def _cross_fitted(
@@ -228,6 +232,23 @@ class Tables(Step):
         }
         if folders:
             write_csv(operating_points_table(folders), work.folder / "operating_points.csv")
+
+    def _scoreboards(self, work: Work) -> None:
+        """Each task's methods beside each other, of the tables that the task is in."""
+        from evaluation.paper_tables import write_csv
+        from evaluation.scoreboard import METRICS, SOURCES, scoreboard
+
+        for task in METRICS.keys() & self.measured.keys():
+            own = {_table(task, metric) for metric in self.measured[task]} | _DERIVED
+            paths = {name: work.folder / f"{name}.csv" for name in SOURCES}
+            tables = {
+                name: pd.read_csv(path, na_values=["n/a"])
+                for name, path in paths.items()
+                if path.exists() and name.removesuffix("_samples") in own
+            }
+            board = scoreboard(task, tables, self.datasets[task], self.bootstrap, self.seed)
+            if len(board):
+                write_csv(board, work.folder / f"scoreboard_{task}.csv")
 
 
 def _table(task: str, metric: str) -> str | None:

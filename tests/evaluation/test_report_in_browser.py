@@ -1,6 +1,7 @@
 """The report as a reader uses it, in Chromium, from a file and without a network."""
 
 import dataclasses
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +12,8 @@ import pandas as pd
 import pytest
 
 from evaluation.charts import png, training_curves
+from evaluation.html_pictures import Picture
 from evaluation.html_report import (
-    Picture,
     ReportContent,
     ReportFigure,
     ReportSection,
@@ -20,10 +21,11 @@ from evaluation.html_report import (
     render_report,
 )
 from evaluation.image_browser import ImageBrowser
-from evaluation.overlays import Example
+from evaluation.overlays import Example, ScoredZones
+from tests.evaluation.shown import claim, undecided
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Locator, Page
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 if CHROMIUM is None:
@@ -61,17 +63,31 @@ def content() -> ReportContent:
         {"epoch": [1, 2], "train_loss": [2.0, 1], "val_loss": [2.0, 1], "val_auc": [0.6, 0.7]}
     )
     table = pd.DataFrame({"method": ["iba", "lrp"], "iou": [0.1, 0.3], HOSTILE: [HOSTILE, "b"]})
+    long = pd.DataFrame({"finding": ["Mass", "Nodule"] * 20, "iou": np.arange(40) / 100})
     figure = ReportFigure("f", HOSTILE, "A.", Picture("two curves", png(training_curves(history))))
-    section = ReportSection("s", "Tables", (ReportTable("t", "T", "", table), figure))
-    films = [example(0, "Mass"), example(1, "Nodule"), example(2, "Mass"), example(3, HOSTILE)]
+    tables = (ReportTable("t", "T", "", table), ReportTable("long", "Long", "", long))
+    films = [
+        example(0, "Mass", role="typical, mean IoU 0.20"),
+        example(1, "Nodule", role="typical, mean IoU 0.10"),
+        example(2, "Mass", role="worst, mean IoU 0.01"),
+        example(3, HOSTILE, role="best"),
+    ]
+    masks = np.zeros((6, SIDE, SIDE), bool)
+    masks[np.arange(6), 2 * np.arange(6)] = True
+    scored = example(4, "severity", severity=7.0, boxes=(), role="worst",
+                     zones=ScoredZones(masks, np.array([0, 1, 2, 3, 0, 1])))  # fmt: skip
+    numbers = np.arange(1, 13)
+    given = [claim(number=n) if n % 3 else undecided(number=n) for n in numbers]
     return ReportContent(
         title="A run",
         banner="phantoms",
-        statement=("What was run.",),
+        statement=("What was run.", "What it can show."),
         verdicts=("What came out.",),
         facts={"films": 4},
-        sections=(section, dataclasses.replace(section, id="folded", blocks=(), folded=True)),
-        browser=ImageBrowser("By a rule.", films),
+        claims=pd.DataFrame(given),
+        scores=ReportSection("scores", "Scores", (dataclasses.replace(tables[0], id="board"),)),
+        sections=(ReportSection("s", "Tables", (*tables, figure), folded=True),),
+        browser=ImageBrowser("By a rule.", {"Findings": films, "Severity": [scored]}),
     )
 
 
@@ -112,67 +128,105 @@ def options(page: "Page", name: str) -> list[str]:
     return page.locator(f"#browser-{name} option").all_text_contents()
 
 
-def layer(page: "Page") -> str | None:
-    return page.locator("#browser-stack img").nth(1).get_attribute("src")
+def tile(page: "Page", name: str) -> "Locator":
+    return page.locator(".tile").filter(has=page.locator("b", has_text=re.compile(f"^{name}$")))
+
+
+def opened(page: "Page", name: str) -> None:
+    page.locator(f"#{name} > summary").click()
+
+
+def test_the_first_screen_shows_what_was_run_and_every_claim(page):
+    page.set_viewport_size({"width": 1300, "height": 900})
+    assert page.locator(".kind summary").text_content().strip() == "phantoms What was run."
+    rows = page.locator(".claims tbody tr")
+    assert rows.count() == 12
+    last = rows.last.bounding_box()
+    assert last["y"] + last["height"] < 900
+    assert not page.get_by_text("What it can show.").is_visible()
+    page.locator(".kind summary").click()
+    assert page.get_by_text("What it can show.").is_visible()
+
+
+def test_long_tables_are_folded_and_filtered_by_words(page):
+    assert not page.locator("#long table").is_visible()
+    assert page.locator("#board table").is_visible()
+    opened(page, "long")
+    page.locator("#long .filter").fill("nodule 0.07")
+    shown = [row for row in page.locator("#long tbody tr").all() if row.is_visible()]
+    assert [row.text_content().split() for row in shown] == [["Nodule", "0.070"]]
+    assert page.locator("#t .filter").count() == 0  # two rows need none
 
 
 def test_every_picture_has_words_and_is_there(page):
+    opened(page, "f")
     pictures = page.locator("img")
-    assert pictures.count() == 3  # a figure, a film and its map
+    assert pictures.count() == 6  # a figure, the film, and under each of two maps the film again
     for picture in pictures.all():
         assert picture.get_attribute("alt")
         assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
 
 
-def test_a_finding_narrows_the_films_and_shows_its_first(page):
+def test_methods_stand_beside_each_other_each_with_its_words_and_scale(page):
+    page.select_option("#browser-film", "2")
+    assert page.locator(".tile b").all_text_contents() == ["Film", "IBA", "GradCAM"]
+    words = tile(page, "IBA").locator("span").all_text_contents()
+    assert words[-2:] == ["full colour at 2 bits/pixel", "IoU 0.20 · 32 bits"]
+    alt = tile(page, "GradCAM").locator("img").nth(1).get_attribute("alt")
+    assert alt == "GradCAM map for Mass, full colour at its own maximum"
+    page.get_by_label("GradCAM").uncheck()
+    assert page.locator(".tile b").all_text_contents() == ["Film", "IBA"]
+    page.select_option("#browser-film", "1")  # another film keeps the choice
+    assert page.locator(".tile b").all_text_contents() == ["Film", "IBA"]
+
+
+def test_a_finding_and_a_role_narrow_the_films_and_show_the_first(page):
+    assert options(page, "part") == ["Findings", "Severity"]
     assert options(page, "finding") == ["all", "Mass", "Nodule", HOSTILE]
     assert len(options(page, "film")) == 4
     page.select_option("#browser-finding", "Mass")
-    assert options(page, "film") == ["film0.png", "film2.png"]
-    page.select_option("#browser-film", label="film2.png")
+    assert options(page, "film") == [
+        "Mass · typical, mean IoU 0.20 · film0.png",
+        "Mass · worst, mean IoU 0.01 · film2.png",
+    ]
+    page.select_option("#browser-role", "worst")
     caption = page.locator("#browser-caption")
-    assert caption.text_content() == "Mass · predicted probability 0.70 · IBA · IoU 0.20 · 32 bits"
+    assert caption.text_content() == (
+        "film2.png · Mass · predicted probability 0.70 · worst, mean IoU 0.01"
+    )
+    page.select_option("#browser-role", "")
     page.select_option("#browser-finding", HOSTILE)
     assert HOSTILE in caption.text_content()
-    assert (
-        page.locator("#browser-stack img").first.get_attribute("alt").startswith("Film film3.png")
-    )
 
 
-def test_a_method_changes_the_map_its_words_and_its_scale(page):
-    before, top = layer(page), page.locator("#browser-top")
-    assert top.text_content() == "2 bits/pixel"
-    page.select_option("#browser-method", label="GradCAM")
-    assert layer(page) != before
-    assert top.text_content() == "its own maximum"
-    alt = page.locator("#browser-stack img").nth(1).get_attribute("alt")
-    assert alt == "GradCAM map for Mass, full colour at its own maximum"
-    page.select_option("#browser-film", "1")  # another film keeps the method
-    assert page.locator("#browser-method").input_value() == "grad_cam"
-    assert page.locator("#browser-caption").text_content() == (
-        "Nodule · predicted probability 0.60 · GradCAM"
-    )
-
-
-def centre(page: "Page") -> bytes:
-    return page.locator("#browser-stack").screenshot()
+def test_the_severity_shows_its_zones_with_their_scores(page):
+    page.select_option("#browser-part", "Severity")
+    assert page.locator(".tile text").all_text_contents() == ["0", "1", "2", "3", "0", "1"]
+    outlines = page.get_by_alt_text("Outlines of the six zones")
+    assert outlines.count() == 3
+    caption = page.locator("#browser-caption").text_content()
+    assert "predicted severity 7.0 of 18" in caption
+    assert "scored 7 of 18" in caption
+    page.locator("#browser-truth").uncheck()
+    assert outlines.count() == page.locator(".tile text").count() == 0
 
 
 def test_opacity_by_keyboard_changes_what_is_seen(page):
-    shown = centre(page)
+    def seen() -> bytes:
+        return tile(page, "IBA").locator(".stack").screenshot()
+
+    shown = seen()
     page.locator("#browser-opacity").focus()
     page.keyboard.press("Home")
     assert page.locator("#browser-percent").text_content() == "0 %"
-    without = centre(page)
+    without = seen()
     assert without != shown
-    page.select_option("#browser-method", label="GradCAM")
-    assert centre(page) == without  # no map is seen at 0
     page.locator("#browser-opacity").press("End")
-    assert centre(page) != without
+    assert seen() != without
 
 
 def test_the_box_lies_over_its_quarter_of_the_film_and_can_be_hidden(page):
-    stack, box = page.locator("#browser-stack"), page.locator("#browser-stack rect.box")
+    stack, box = page.locator(".stack").first, page.locator(".tile rect.box").first
     whole, drawn = stack.bounding_box(), box.bounding_box()
     share = [
         (drawn["x"] - whole["x"]) / whole["width"],
@@ -180,15 +234,27 @@ def test_the_box_lies_over_its_quarter_of_the_film_and_can_be_hidden(page):
         drawn["width"] / whole["width"],
     ]
     np.testing.assert_allclose(share, 0.25, atol=0.01)
-    page.locator("#browser-box").focus()
+    page.locator("#browser-truth").focus()
     page.keyboard.press("Space")
-    assert not box.is_visible()
+    assert page.locator(".tile rect.box").count() == 0
+
+
+def test_a_tile_grows_and_shrinks_again(page):
+    page.set_viewport_size({"width": 1300, "height": 900})
+    button = tile(page, "IBA").locator("button")
+    small = button.bounding_box()["width"]
+    button.click()
+    assert button.bounding_box()["width"] > 1.9 * small
+    page.select_option("#browser-film", "1")  # stays large for the next film
+    assert button.bounding_box()["width"] > 1.9 * small
+    button.click()
+    assert button.bounding_box()["width"] == small
 
 
 def test_every_control_is_reached_by_the_tab_key(page):
-    wanted = {f"browser-{name}" for name in ("finding", "film", "method", "opacity", "box")}
+    wanted = {f"browser-{name}" for name in ("part", "finding", "role", "film", "opacity", "truth")}
     reached = set()
-    for _ in range(30):
+    for _ in range(40):
         page.keyboard.press("Tab")
         reached.add(page.evaluate("document.activeElement.id"))
     assert wanted <= reached
@@ -196,9 +262,10 @@ def test_every_control_is_reached_by_the_tab_key(page):
 
 
 def test_a_tables_head_sorts_it_and_a_picture_grows_in_a_dialog(page):
-    page.get_by_role("button", name="IoU").click()
-    first = page.locator("#t tbody tr").first
+    page.locator("#board").get_by_role("button", name="IoU").click()
+    first = page.locator("#board tbody tr").first
     assert first.locator("th").text_content().strip().startswith("LRP")
+    opened(page, "f")
     page.locator(".zoom").first.click()
     assert page.locator("#enlarged").is_visible()
     page.keyboard.press("Escape")
@@ -232,8 +299,9 @@ def test_both_schemes_are_legible(page, scheme):
     background = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (background == "rgb(20, 23, 26)") == (scheme == "dark")
     for selector in (
-        *("h1", ".lead p", ".verdicts p", ".banner", ".caption", "nav a", "tbody td", "tbody th"),
-        *("#browser-film", "#browser-caption", ".controls label", "#browser-top", "summary"),
+        *("h1", ".short", ".banner summary", ".caption", "nav a", "#board td", "#board th"),
+        *(".verdict.holds b", ".verdict.undecided b", ".claims .reason", ".claims small"),
+        *("#browser-film", "#browser-caption", ".controls label", ".tile b + span", "#t summary"),
     ):
         assert contrast(page, selector) >= 4.5, selector
 

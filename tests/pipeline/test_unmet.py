@@ -46,14 +46,18 @@ def test_a_table_of_both_tasks_is_marked_where_the_task_is_the_methods(
     assert unmet(tmp_path, config).rows(table, [FINDINGS]) == [True, False]
 
 
-def test_a_claim_is_marked_for_the_methods_that_it_names_on_its_films(tmp_path, config):
-    claims = [
-        ("iou: iba_block2 > random", "nih_phantoms"),
-        ("iou: iba_block2 > random", "brixia_phantoms Detector3"),
-        ("iou: iba > random", "nih_phantoms"),
-    ]
-    table = pd.DataFrame(claims, columns=["claim", "where"])
-    assert unmet(tmp_path, config).rows(table, [FINDINGS]) == [True, False, False]
+def test_a_comparison_is_marked_for_either_method_in_any_task(tmp_path, config):
+    sides = [("iba_block2", "random"), ("iba", "regression_iba_mse"), ("iba", "random")]
+    table = pd.DataFrame(sides, columns=["better", "worse"])
+    marks = unmet(tmp_path, config, (SEVERITY, "regression_iba_mse"))
+    assert marks.rows(table, [FINDINGS]) == [True, True, False]
+
+
+def test_a_comparison_of_two_trainings_is_marked_for_the_model_of_the_loss(tmp_path, config):
+    other = next(loss.value for loss in config.train.losses if loss != config.train.primary)
+    table = pd.DataFrame({"better": ["iba@bce", f"inverse_iba@{other}"], "worse": "iba@bce"})
+    marks = unmet(tmp_path, config, (f"{FINDINGS} {other}", "inverse_iba"))
+    assert marks.rows(table, ()) == [False, True]
 
 
 def test_table_3_is_marked_for_the_model_of_the_loss(tmp_path, config):

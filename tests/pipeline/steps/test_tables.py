@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from attribution.config import Score
 from evaluation.config import BootstrapConfig, LocalizationConfig
@@ -255,3 +256,26 @@ def test_operating_points_are_rows_of_their_models_and_absent_where_every_beta_i
     }
     (tmp_path / "none").mkdir()
     assert not (made(tmp_path / "none", findings={}) / "operating_points.csv").exists()
+
+
+def test_each_task_has_a_scoreboard_of_its_own_tables(tmp_path):
+    def metric(name: str, **columns: object) -> dict[str, UserFiles]:
+        return {"iba": measured(tmp_path / name, **columns)}
+
+    randomised = {"metric": "spearman_conv0", "value": [0.2, 0.4]}
+    folder = made(
+        tmp_path,
+        findings={"localization": {"iba": localized(tmp_path / "iou", [0.2, 0.4])},
+                  "diagnostics": {"iba": explained(tmp_path / "maps", score=0.0)},
+                  "insertion_deletion": {"iba": games(tmp_path / "games")},
+                  "sanity": metric("sanity", **randomised)},
+        detectors={"insertion_deletion": {"iba": games(tmp_path / "other games")}},
+    )  # fmt: skip
+    board = pd.read_csv(folder / "scoreboard_findings.csv").iloc[0]
+    assert board["iou"] == pytest.approx(0.3)
+    assert board["insertion"] == pytest.approx(0.3)
+    assert board["sanity"] == pytest.approx(0.3)
+    assert board["sanity_n"] == 2
+    others = pd.read_csv(folder / "scoreboard_detectors.csv")
+    assert "sanity" not in others  # it was not measured there
+    assert others["deletion"].tolist() == [0.1]
