@@ -37,8 +37,9 @@ _AGAINST = {"better": "better than", "no better": "no better than", "worse": "wo
 
 @dataclass(frozen=True)
 class ClaimRow:
-    """One claim in print. ``values``, ``difference`` are empty where ``reason`` says why;
-    ``control`` and ``paper`` may be. ``hover`` is shown on demand."""
+    """One claim in print. ``values`` and ``difference`` are empty where it was not judged,
+    ``reason`` where it was decided; ``control`` and ``paper`` may be. ``hover`` is shown on demand.
+    """
 
     number: int
     sentence: str
@@ -76,11 +77,10 @@ def count_verdicts(claims: pd.DataFrame) -> str:
 
 
 def _row(row: pd.Series) -> ClaimRow:
-    decided = not _text(row["reason"])
     values = [
         f"{_side(row[side])} {_number(row[f'{side}_value'])}"
         for side in ("better", "worse")
-        if decided and _text(row[side]) and pd.notna(row[f"{side}_value"])
+        if _text(row[side]) and pd.notna(row[f"{side}_value"])
     ]
     against = _AGAINST.get(_text(row["control_verdict"]), "")
     control = _text(row["control"])
@@ -98,7 +98,7 @@ def _row(row: pd.Series) -> ClaimRow:
         mark=MARKS[row["verdict"]],
         reason=_text(row["reason"]),
         values=" · ".join(values),
-        difference=_difference(row, "difference", "ci_low", "ci_high") if decided else "",
+        difference=_difference(row, "difference", "ci_low", "ci_high"),
         paper=_text(row["paper"]),
         control=f"{against} {_CONTROLS.get(control, _side(control))}" if against else "",
         control_difference=_difference(row, "control_difference", "control_low", "control_high")

@@ -203,9 +203,9 @@ def comparison(judged: Judged, config: ClaimsConfig) -> dict[str, object]:
     low, high = judged.estimate.interval(1 - config.alpha)
     return {
         "better": judged.part.better,
-        "worse": judged.part.worse or "0",
+        "worse": judged.part.worse,
         "better_value": judged.samples["better"].mean(),
-        "worse_value": judged.samples["worse"].mean(),
+        "worse_value": judged.samples["worse"].mean() if judged.part.worse else np.nan,
         "difference": judged.estimate.value,
         "ci_low": low,
         "ci_high": high,

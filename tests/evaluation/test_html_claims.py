@@ -26,10 +26,18 @@ def test_no_p_value_is_among_what_is_shown():
     assert "0.988" not in shown
 
 
-def test_a_claim_without_a_decision_gives_its_reason_instead_of_numbers():
+def test_an_undecided_claim_shows_its_numbers_and_how_many_patients_would_decide_it():
     (row,) = view_claims(pd.DataFrame([undecided()]))
     assert row.reason == "would need 120 patients, has 49"
-    assert row.values == row.difference == row.control == row.paper == ""
+    assert row.difference == "+0.100 [0.050, 0.150]"
+    assert row.control == row.paper == ""
+
+
+def test_a_claim_that_was_not_judged_has_its_reason_and_no_numbers():
+    sides = ("better", "worse", "better_value", "worse_value", "difference", "n", "margin")
+    row = view(verdict="not judged", reason="not measured", **dict.fromkeys(sides, np.nan))
+    assert row.reason == "not measured"
+    assert row.values == row.difference == row.hover == ""
 
 
 @pytest.mark.parametrize(
