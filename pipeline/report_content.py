@@ -59,7 +59,7 @@ def report_content(
 ) -> ReportContent:
     """The report of a run whose tables and figures lie in ``folder``.
 
-    ValueError for figures that an earlier version of the project drew.
+    ValueError for figures or claims that an earlier version of the project made.
     """
     folders = {title: each.artifact.folder for title, each in made.items()}
     manifests = {title: each.artifact.manifest for title, each in made.items()}
