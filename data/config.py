@@ -2,7 +2,21 @@
 
 from dataclasses import dataclass, field
 from enum import Enum
+from pathlib import Path
 from typing import Any
+
+
+def user_path(text: str) -> Path:
+    """``~`` and ``~name`` at the front are home folders.
+
+    Raises ValueError for an unknown name.
+    """
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise ValueError(
+            f"{text}: no home folder is known by this name; ./{text} is one called so"
+        ) from error
 
 
 class Source(Enum):

@@ -29,8 +29,8 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from data.config import user_path
 from data.nih_files import BOX_FILE, LABEL_FILES, SOURCE, TEST_LIST, TRAIN_VAL_LIST
-from data.user_path import user_path
 
 BASE_URL = "https://nihcc.box.com/shared/static/"
 ARCHIVES = (  # name there, MD5

@@ -39,14 +39,10 @@ def save_checkpoint(
     ``extra`` (side in pixels, settings, metrics ...) is plain JSON data. Each file appears whole or
     not at all, the weights last. Raises ValueError for labels that do not match the outputs.
     """
-    if path.suffix != ".safetensors":
-        raise ValueError(f"{path}: a checkpoint's name ends in .safetensors")
     if len(labels) != model.num_outputs:
         raise ValueError(f"{len(labels)} labels for a model with {model.num_outputs} outputs")
-    meta = {"architecture": type(model).__name__, "labels": list(labels)}
-    if taken := meta.keys() & extra.keys():
-        raise ValueError(f"extra must not hold {', '.join(sorted(taken))}: written by itself")
-    text = json.dumps({**meta, **extra}, indent=2) + "\n"
+    meta = {"architecture": type(model).__name__, "labels": list(labels), **extra}
+    text = json.dumps(meta, indent=2) + "\n"
     beside = path.with_suffix(".json")
     temporary = beside.with_name(beside.name + ".tmp")
     temporary.write_text(text, encoding="utf-8")

@@ -11,8 +11,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from attribution.config import AttributionConfig
-from data.config import DatasetConfig
-from data.user_path import user_path
+from data.config import DatasetConfig, user_path
 from data.workers import available_cores
 from evaluation.config import EvaluationConfig, ReportConfig
 from models.config import ClassifierTrainConfig, LoggerName, ModelConfig

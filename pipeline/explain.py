@@ -20,9 +20,8 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from attribution.config import METHODS
-from data.config import Source
+from data.config import Source, user_path
 from data.dicom_start import is_dicom
-from data.user_path import user_path
 from pipeline.config import section
 from pipeline.finished_run import FinishedRun
 from pipeline.keys import file_sha256, sample_seed

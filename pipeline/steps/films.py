@@ -15,7 +15,7 @@ from pipeline.shards import run_job
 from pipeline.step import Inputs, Source, Step, UserFiles, Work, unkeyed
 
 IMAGE_READERS = (
-    *("data/dicom_start.py", "data/exif_orientation.py", "data/grey_range.py"),
+    *("data/dicom_start.py", "data/grey_range.py"),
     *("data/image_files.py", "data/integrity.py", "data/whole_images.py"),
 )
 _READERS = (

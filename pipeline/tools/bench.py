@@ -21,7 +21,7 @@ import pandas as pd
 import torch
 from scipy.stats import spearmanr
 
-from data.user_path import user_path
+from data.config import user_path
 from models.device import DEVICES, resolve_device
 from pipeline.progress import say
 from pipeline.provenance import provenance

@@ -35,9 +35,10 @@ from pydicom import uid
 from yaml import YAMLError
 
 from attribution.statistics import FeatureStatistics
-from data.brixia import FOLDS, read_brixia, square_reader
+from data import brixia
+from data.brixia import FOLDS, read_brixia
 from data.cohen import read_cohen
-from data.config import BrixiaConfig, DatasetConfig, DicomScaling
+from data.config import BrixiaConfig, DatasetConfig
 from data.integrity import DataError, resolve_inside
 from data.nih import read_nih
 from data.packing import PackedFilms, read_square
@@ -186,7 +187,7 @@ def write_foreign(folder: Path) -> Path:
 def read_bomb(path: Path) -> Any:
     if path.suffix == ".pt":
         return read_pickled(path)
-    read = square_reader(DicomScaling.header) if path.suffix == ".dcm" else read_square
+    read = brixia.read_square if path.suffix == ".dcm" else read_square
     return read(path, SIDE)
 
 
@@ -243,9 +244,8 @@ def read_conf(path: Path) -> Any:
 def kinds() -> dict[str, Kind]:
     data, table = (DataError,), (mutations.spoil_table,)
     blob = (mutations.spoil_bytes, mutations.spoil_header)
-    dicom = square_reader(DicomScaling.header)
     of_config = (ValueError, HydraException, OmegaConfBaseException, YAMLError)  # Hydra's, and ours
-    nih, brixia = test_nih.Layout().write, test_brixia.Layout().write
+    of_nih, of_brixia = test_nih.Layout().write, test_brixia.Layout().write
     read_them = read_index(read_nih, DatasetConfig())
     return {
         **{
@@ -273,7 +273,7 @@ def kinds() -> dict[str, Kind]:
         },
         **{
             f"DICOM {syntax.name}": Kind(
-                film(syntax, bits), lambda p: dicom(p, SIDE), data, blob, n
+                film(syntax, bits), lambda p: brixia.read_square(p, SIDE), data, blob, n
             )
             for syntax, bits, n in (
                 (uid.ExplicitVRLittleEndian, 12, 8),
@@ -286,11 +286,11 @@ def kinds() -> dict[str, Kind]:
                 (uid.JPEGLosslessSV1, 12, 1),
             )
         },
-        "NIH labels": Kind(layout(nih, "Data_Entry_2017_v2020.csv"), read_them, data, table, 8),
-        "NIH boxes": Kind(layout(nih, "BBox_List_2017.csv"), read_them, data, table, 8),
-        "NIH list": Kind(layout(nih, "test_list.txt"), read_them, data, table),
+        "NIH labels": Kind(layout(of_nih, "Data_Entry_2017_v2020.csv"), read_them, data, table, 8),
+        "NIH boxes": Kind(layout(of_nih, "BBox_List_2017.csv"), read_them, data, table, 8),
+        "NIH list": Kind(layout(of_nih, "test_list.txt"), read_them, data, table),
         "BrixIA": Kind(
-            layout(brixia, "metadata_global_v2.csv"),
+            layout(of_brixia, "metadata_global_v2.csv"),
             read_index(read_brixia, BrixiaConfig()),
             data,
             table,

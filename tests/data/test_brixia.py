@@ -1,6 +1,7 @@
 """The BrixIA reader on tiny layouts in the exact form, broken in every way."""
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from data.brixia import NAME, OTHER_NAME, TABLE, read_brixia, square_reader
+from data.brixia import NAME, OTHER_NAME, TABLE, read_brixia, read_square
 from data.brixia_score import DETECTORS, ZONES
 from data.cohort_index import CohortIndex
 from data.config import BrixiaConfig, DicomScaling
@@ -343,7 +344,7 @@ def test_films_are_packed_squashed_to_a_square(tmp_path, scaling):
     root = Layout().write(tmp_path / "root")
     images = read(root).images
     save(root / images["path"][1], NumberOfFrames=3)
-    pack(images, root, tmp_path / "packed", 16, reader=square_reader(scaling))
+    pack(images, root, tmp_path / "packed", 16, reader=partial(read_square, scaling=scaling))
     films = PackedFilms(tmp_path / "packed")
     assert films.table["image"].tolist() == [NAMES[0], *NAMES[2:]]
     for name, film in zip(films.table["image"], films.load(films.table["image"]), strict=True):
@@ -360,7 +361,7 @@ def test_a_film_that_shows_nothing_is_packed_and_listed(tmp_path, scaling):
     images = read(root).images
     save(root / images["path"][1], BitsStored=16, HighBit=15, WindowCenter=60000, WindowWidth=100)
     save(root / images["path"][2], PixelData=np.full((40, 44), 4095, np.uint16).tobytes())
-    pack(images, root, tmp_path / "packed", 16, reader=square_reader(scaling))
+    pack(images, root, tmp_path / "packed", 16, reader=partial(read_square, scaling=scaling))
     assert len(PackedFilms(tmp_path / "packed")) == len(NAMES)
     problems = pd.read_csv(tmp_path / "packed/problems.csv", dtype=str)
     told = [1, 2] if scaling is DicomScaling.header else [2]  # the authors' has no window

@@ -57,11 +57,6 @@ def test_labels_must_name_every_output(model, tmp_path):
         save_checkpoint(tmp_path / "model.safetensors", model, LABELS[:2], {})
 
 
-def test_extra_cannot_replace_the_labels(model, tmp_path):
-    with pytest.raises(ValueError, match="must not hold labels"):
-        save_checkpoint(tmp_path / "model.safetensors", model, LABELS, {"labels": []})
-
-
 def test_an_absent_file_is_named(tmp_path):
     with pytest.raises(CheckpointError, match=r"none\.safetensors: no such file"):
         load_checkpoint(tmp_path / "none.safetensors")

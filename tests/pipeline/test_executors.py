@@ -14,11 +14,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.config import compose_config
-from pipeline.executors.base import Failure, Job, Ledger, PiecesMissingError
+from pipeline.executors.base import Failure, Job, Ledger, PiecesMissingError, SerialExecutor
 from pipeline.executors.config import ExecutorConfig, ExecutorName
 from pipeline.executors.local import core_groups
 from pipeline.executors.opening import open_executor
-from pipeline.executors.serial import SerialExecutor
 from pipeline.plan import plan_run
 from pipeline.runner import StepFailedError, imports_of_workers
 from pipeline.step import Step
