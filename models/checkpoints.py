@@ -171,10 +171,8 @@ def severity_regressor(classifier: DenseNet121, start: float) -> SeverityRegress
     """A copy of ``classifier`` whose one output is ``start`` (the train mean) for every film.
 
     The head's weights start at 0 (ours; published code draws them), so no film starts below the
-    ReLU, where there is no gradient. Raises ValueError for a negative start.
+    ReLU, where there is no gradient.
     """
-    if not start >= 0:
-        raise ValueError(f"start is {start}: a severity is not negative")
     with torch.random.fork_rng(devices=[]):
         model = SeverityRegressor()
     model.features.load_state_dict(classifier.features.state_dict())

@@ -63,8 +63,7 @@ def write_frozen_features(
 ) -> None:
     """Write the prefix's feature maps of films uint8 (n, H, W) to ``path`` (.npy, float32).
 
-    One batch is held in memory. At 224 px a film takes 200 kB. Raises ValueError where the batches
-    hold another number of films.
+    One batch is held in memory. At 224 px a film takes 200 kB.
     """
     prefix = model.features[: _num_frozen(model)]
     stored, done = None, 0
@@ -72,12 +71,10 @@ def write_frozen_features(
         maps = predict(prefix, [films], device, normalise)
         if stored is None:
             stored = open_memmap(path, "w+", np.float32, (num_films, *maps.shape[1:]))
-        if done + len(maps) <= num_films:
-            stored[done : done + len(maps)] = maps
+        stored[done : done + len(maps)] = maps
         done += len(maps)
-    if done != num_films or stored is None:
-        raise ValueError(f"the batches hold {done} films, not {num_films}")
-    stored.flush()
+    if stored is not None:
+        stored.flush()
 
 
 def _num_frozen(model: DenseNet121) -> int:

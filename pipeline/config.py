@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from attribution.config import AttributionConfig
 from data.config import DatasetConfig, user_path
-from data.workers import available_cores
+from data.workers import usable_cores
 from evaluation.config import EvaluationConfig, ReportConfig
 from models.config import ClassifierTrainConfig, LoggerName, ModelConfig
 from pipeline.brixia_config import BrixiaStudyConfig
@@ -87,7 +87,7 @@ def register() -> None:
     """
     check_conf(CONF)
     ConfigStore.instance().store(name="schema", node=open_schema())
-    OmegaConf.register_new_resolver("cores", available_cores, replace=True)
+    OmegaConf.register_new_resolver("cores", lambda: len(usable_cores()), replace=True)
     OmegaConf.register_new_resolver("user_path", lambda text: str(user_path(text)), replace=True)
 
 

@@ -38,9 +38,9 @@ class Render(Step):
         from data.phantom.brixia_layout import render_brixia
         from data.phantom.nih_layout import render_nih
         from data.phantom.shapes_layout import render_shapes
-        from data.workers import available_cores
+        from data.workers import usable_cores
 
-        cores = available_cores()
+        cores = len(usable_cores())
         if isinstance(self.phantom, PhantomConfig):
             render_nih(self.phantom, work.folder, cores, work.progress)
         elif isinstance(self.phantom, ShapesConfig):

@@ -19,9 +19,10 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -81,6 +82,9 @@ class Outcome(NamedTuple):
     @property
     def is_fault(self) -> bool:
         return self.what not in ("read", "listed", "refused")
+
+
+subject: tuple[Kind, Path, bytes]  # of a reading process: the file that is spoilt, and it sound
 
 
 @dataclass
@@ -381,20 +385,26 @@ def peak_bytes() -> int:
     return 1024 * max(resource.getrusage(who).ru_maxrss for who in whose)
 
 
-def work(pipe: Connection, name: str, seed: int, start: int, stop: int, folder: Path) -> None:
+def begin(name: str, folder: Path) -> None:
+    """In a new process: a sound file of a kind, which is read."""
+    global subject
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
     kind = kinds()[name]
     path = kind.write(folder)
-    sound = path.read_bytes()
+    subject = kind, path, path.read_bytes()
     assert kind.share == 0 or kind.read(path) is not None
-    for number in range(start, stop):
-        path.write_bytes(spoilt(kind, name, seed, number, sound))
-        pipe.send("begins")
-        began, began_wall = sum(os.times()[:4]), time.monotonic()
-        outcome = try_file(kind, path)
-        seconds, wall = sum(os.times()[:4]) - began, time.monotonic() - began_wall
-        pipe.send(Guarded(in_time(outcome, seconds, wall), seconds, peak_bytes()))
-    pipe.close()
+
+
+def read_spoilt(name: str, seed: int, number: int) -> Guarded:
+    kind, path, sound = subject
+    path.write_bytes(spoilt(kind, name, seed, number, sound))
+    began, began_wall = sum(os.times()[:4]), time.monotonic()
+    outcome = try_file(kind, path)
+    seconds, wall = sum(os.times()[:4]) - began, time.monotonic() - began_wall
+    guarded = Guarded(in_time(outcome, seconds, wall), seconds, peak_bytes())
+    if guarded.peak > BYTES and not guarded.outcome.is_fault:
+        guarded.outcome = Outcome("memory", f"{guarded.peak / 1e9:.1f} GB")
+    return guarded
 
 
 def in_time(outcome: Outcome, seconds: float, wall: float) -> Outcome:
@@ -412,39 +422,20 @@ def campaign(name: str, seed: int, count: int) -> list[Guarded]:
     context = multiprocessing.get_context("fork")  # so that nothing is imported again
     while len(results) < count:
         with tempfile.TemporaryDirectory(prefix="inputs-") as folder:
-            ours, theirs = context.Pipe(duplex=False)
-            arguments = (theirs, name, seed, len(results), count, Path(folder))
-            process = context.Process(target=work, args=arguments)
-            process.start()
-            theirs.close()
-            _follow(ours, results, count)
-            process.kill()
-            process.join()
-    return results
-
-
-def _follow(pipe: Connection, results: list[Guarded], count: int) -> None:
-    """Collects results until the process is done, or has to be replaced."""
-    running = False
-    try:
-        while len(results) < count:
-            if not pipe.poll(HANGS):
-                if not running:
-                    raise RuntimeError("the reading process does not start")
+            pool = ProcessPoolExecutor(1, context, begin, (name, Path(folder)))
+            try:
+                for number in range(len(results), count):
+                    results.append(pool.submit(read_spoilt, name, seed, number).result(HANGS))
+                    if results[-1].peak > BYTES:
+                        break
+            except TimeoutError:
                 results.append(Guarded(Outcome("hang"), HANGS, 0))
-                return
-            message = pipe.recv()
-            running = message == "begins"
-            if isinstance(message, Guarded):
-                if message.peak > BYTES and not message.outcome.is_fault:
-                    message.outcome = Outcome("memory", f"{message.peak / 1e9:.1f} GB")
-                results.append(message)
-                if message.peak > BYTES:
-                    return
-    except EOFError:
-        if not running:
-            raise RuntimeError("the reading process ended outside a file") from None
-        results.append(Guarded(Outcome("process ended"), 0, 0))
+            except BrokenProcessPool:
+                results.append(Guarded(Outcome("process ended"), 0, 0))
+            for process in multiprocessing.active_children():
+                process.kill()
+            pool.shutdown()
+    return results
 
 
 def torture_inputs(count: int, seed: int, only: list[str]) -> int:

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.config import user_path
+from data.dicom import read_dicom
 from data.image_files import MAX_BYTES, read_grey
 from data.integrity import (
     MAX_COLUMNS,
@@ -26,6 +27,7 @@ from data.nih_files import MAX_LIST_BYTES, read_names
 
 COLUMNS = ("Image Index", "Patient ID")
 READERS: tuple[tuple[Callable[[Path], Any], int], ...] = (
+    (read_dicom, MAX_BYTES),
     (read_grey, MAX_BYTES),
     (lambda path: read_table(path, COLUMNS), MAX_TABLE_BYTES),
     (read_names, MAX_LIST_BYTES),

@@ -150,16 +150,6 @@ def test_packing_again_keeps_finished_shards(tmp_path):
     assert contents(packed) == before
 
 
-def test_no_reason_names_the_folder_whatever_it_is_called(tmp_path):
-    root = tmp_path / "a\rfolder"
-    root.mkdir()
-    images = write_films(root)
-    (root / images["path"][1]).write_bytes(b"no film")
-    pack(images, root, tmp_path / "packed", SIDE)
-    problems = pd.read_csv(tmp_path / "packed" / "problems.csv")
-    assert problems["reason"].tolist() == ["not a PNG or JPEG image"]
-
-
 @pytest.mark.parametrize("killed_at", [0, 2, 3, 6])
 def test_a_killed_packing_goes_on_to_the_same_bytes(tmp_path, killed_at):
     images = write_films(tmp_path / "root")

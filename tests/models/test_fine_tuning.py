@@ -113,8 +113,3 @@ def test_a_regressor_comes_back_as_it_was_saved(classifier, tmp_path):
     assert isinstance(loaded, SeverityRegressor)
     assert meta["architecture"] == "SeverityRegressor"
     assert loaded.state_dict()["classifier.0.bias"].item() == 3.0
-
-
-def test_a_wrong_count_of_films_is_refused(classifier, tmp_path):
-    with pytest.raises(ValueError, match="the batches hold 6 films, not 7"):
-        write_frozen_features(tmp_path / "f.npy", classifier, FILMS.split(4), 7, CPU)

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.utils.data import TensorDataset
 
-from models.checkpoints import initial_model
 from models.config import Optimizer, Schedule, TrainConfig
 from models.densenet import normalise
 from models.losses import BinaryCrossEntropy
@@ -277,16 +276,6 @@ def test_it_learns_what_is_plain_to_see(tmp_path):
     _, result = run(tmp_path, config, train_data=films(32, seed=2))
     assert result.history["val_loss"].iloc[-1] < 0.6 * result.history["val_loss"].iloc[0]
     assert result.history["val_auc"].max() > 0.9
-
-
-def test_a_densenet_is_trained_on_a_fold_smaller_than_a_batch(tmp_path):
-    config = TrainConfig(epochs=1, batch_size=32)
-    model = initial_model("random", 3, seed=0)
-    _, result = run(tmp_path, config, model=model, train_data=films(5, seed=0))
-    assert len(result.history) == 1
-    assert model.features.norm0.num_batches_tracked == 1
-    before = initial_model("random", 3, seed=0).classifier.weight
-    assert not torch.equal(model.classifier.weight, before)
 
 
 def test_the_callers_state_is_left_alone(tmp_path, capfd, recwarn):
