@@ -155,15 +155,6 @@ def test_facts_are_those_of_the_header(tmp_path):
     )  # fmt: skip
 
 
-def test_burned_in_text_and_mirrored_films_are_doubts(tmp_path):
-    for value in ("YES", "", None):
-        ds = dicom(film(), BurnedInAnnotation=value, PatientOrientation=["R", "F"])
-        if value is None:
-            del ds.BurnedInAnnotation
-        doubts = read_dicom_facts(write(tmp_path / "a.dcm", ds)).doubts
-        assert [field for field, _ in doubts] == ["BurnedInAnnotation", "PatientOrientation"]
-
-
 def replaced(**fields: object) -> bytes:
     return written(dicom(film(), **fields))
 
