@@ -327,8 +327,12 @@ def unplugged(root: Path) -> None:
 @pytest.mark.parametrize(
     ("layout", "change", "told"),
     [
-        (Layout(rows=[row.replace(",0,", ",0,P") for row in ROWS]), None, "Patient ID is not"),
-        (Layout(train_val=[*"abcd"], test=["e.tif"]), None, "has no usable row in .*the first: a,"),
+        (
+            Layout(rows=[row.rsplit(",", 2)[0] + ",P1,50" for row in ROWS]),
+            None,
+            "Patient ID is not",
+        ),
+        (Layout(train_val=[*"abcd"], test=[*"ef"]), None, "has no usable row in .*the first: a,"),
         (
             Layout(),
             lambda root: renamed(root, ".jpg"),
