@@ -4,7 +4,6 @@ The data set is given out under a research use agreement; no part of it is part 
 """
 
 import re
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +28,7 @@ from data.integrity import (
     row_problems,
 )
 from data.nih_files import find_films
-from data.packing import SquareReader, squash
+from data.packing import squash
 from data.splits import split_by_patient
 
 TABLE = "metadata_global_v2.csv"
@@ -49,12 +48,10 @@ OTHER_NAME = "(not 16 to 20 digits)"  # stands for a name that may be a patient'
 NAME = re.compile(r"(\d{16,20})(\.\w+)?", re.ASCII)
 
 
-def square_reader(scaling: DicomScaling) -> SquareReader:
+def read_square(
+    path: Path, side: int, scaling: DicomScaling = DicomScaling.header
+) -> tuple[NDArray[np.uint8], str]:
     """How films are packed: grey by ``scaling``, then squashed to a square, as published."""
-    return partial(_read_square, scaling=scaling)
-
-
-def _read_square(path: Path, side: int, scaling: DicomScaling) -> tuple[NDArray[np.uint8], str]:
     film, _ = read_dicom(path, scaling)  # the index lists its header's doubts
     return squash(film, side), grey_doubt(film)
 

@@ -85,9 +85,9 @@ class BrixiaCohort:
         return read_brixia(root, self.films)
 
     def read_square(self, path: Path, side: int) -> tuple[NDArray[np.uint8], str]:
-        from data.brixia import square_reader
+        from data.brixia import read_square
 
-        return square_reader(self.films.scaling)(path, side)
+        return read_square(path, side, self.films.scaling)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,21 @@
 
 from dataclasses import dataclass, field
 from enum import Enum
+from pathlib import Path
 from typing import Any
+
+
+def user_path(text: str) -> Path:
+    """``~`` and ``~name`` at the front are home folders.
+
+    Raises ValueError for an unknown name.
+    """
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise ValueError(
+            f"{text}: no home folder is known by this name; ./{text} is one called so"
+        ) from error
 
 
 class Source(Enum):
@@ -56,8 +70,8 @@ class DatasetConfig:
 
     source: Source = Source.phantoms
     cohort: str = "nih"  # whose files: NIH's, at paths.nih, or an own one's, at paths.films
-    # published code: Resize(224), CenterCrop(224)
-    side: int = field(default=224, metadata={"least": 32})
+    # published code: Resize(224), CenterCrop(224); else the network's last cells would be cut off
+    side: int = field(default=224, metadata={"least": 32, "multiple_of": 32})
     num_labels: int = 14  # published code: 14 outputs; the paper's text says 8
     # published code, there per image; ours per patient
     val_fraction: float = field(default=0.12, metadata={"between": (0, 1)})
@@ -106,8 +120,8 @@ class LungsConfig:
     """The lung masks that are cut into zones."""
 
     source: LungSource = LungSource.pairs
-    # ours: of the films that the network sees; divisible by 16
-    side: int = field(default=256, metadata={"least": 16})
+    # ours: of the films that the network sees, which are halved four times
+    side: int = field(default=256, metadata={"least": 16, "multiple_of": 16})
     # that it learns from; null: all
     max_films: int | None = field(default=None, metadata={"least": 2})
     # ours: of the pairs, held out

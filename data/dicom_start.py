@@ -4,6 +4,7 @@
 them the encoding of what follows, so such a file is refused rather than guessed at.
 """
 
+from contextlib import suppress
 from pathlib import Path
 
 _PREAMBLE, _MAGIC = 128, b"DICM"
@@ -13,8 +14,10 @@ _LONGEST = 2**16  # ours: bytes of a first element without its type, which is so
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether ``DICM`` stands in its place. Raises OSError."""
-    return _start(path)[_PREAMBLE:] == _MAGIC
+    """Whether ``DICM`` stands in its place; not in a file that cannot be read."""
+    with suppress(OSError):  # whoever reads it says what is wrong
+        return _start(path)[_PREAMBLE:] == _MAGIC
+    return False
 
 
 def why_no_image(path: Path) -> str:

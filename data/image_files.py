@@ -1,13 +1,20 @@
-"""Grey films from PNG and JPEG files, each refused with a reason where it is not whole."""
+"""Grey films from PNG and JPEG files, each refused with a reason where it is not whole.
+
+They stand as viewers show them: cameras and scanners store pixels as the sensor lay, and in EXIF
+how to turn them. Boxes and masks, which mostly carry no EXIF, are taken to lie on the film as it is
+shown.
+"""
 
 import io
+import struct
+import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from data.dicom_start import why_no_image
-from data.exif_orientation import upright
 from data.integrity import DataError, check_file, printable
 from data.whole_images import (
     JPEG_END,
@@ -28,6 +35,20 @@ MAX_JPEG_SCANS = 40  # ours: four times what progressive films have
 MAX_JPEG_SEGMENTS = 10_000  # ours: 144 MB of segments take a quarter of them
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 _GREY_OF_16_BITS = ((np.arange(65536) * 255 + 32767) // 65535).astype(np.uint8)
+
+# Pillow warns of every entry of broken EXIF.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.TiffImagePlugin")
+
+_BROKEN = (SyntaxError, ValueError, LookupError, TypeError, OSError, struct.error)
+_TURNS = {  # 1 is upright
+    2: (Image.Transpose.FLIP_LEFT_RIGHT, "mirrored left to right"),
+    3: (Image.Transpose.ROTATE_180, "turned upside down"),
+    4: (Image.Transpose.FLIP_TOP_BOTTOM, "mirrored top to bottom"),
+    5: (Image.Transpose.TRANSPOSE, "mirrored left to right and turned a quarter anticlockwise"),
+    6: (Image.Transpose.ROTATE_270, "turned a quarter clockwise"),
+    7: (Image.Transpose.TRANSVERSE, "mirrored left to right and turned a quarter clockwise"),
+    8: (Image.Transpose.ROTATE_90, "turned a quarter anticlockwise"),
+}
 
 
 def read_grey(path: Path) -> np.ndarray:
@@ -84,7 +105,7 @@ def _decode(path: Path) -> tuple[np.ndarray, str]:
         is_whole = is_whole_png if image.format == "PNG" else _same_with_more_data
         if not is_whole(stream, grey):
             raise DataError("damaged or truncated: fewer pixels than its header says")
-        return upright(grey, image)
+        return _upright(grey, image)
 
 
 def _same_with_more_data(jpeg: bytes, grey: np.ndarray) -> bool:
@@ -98,6 +119,20 @@ def _grey(image: Image.Image) -> np.ndarray:
         deep = np.asarray(image)
         return _GREY_OF_16_BITS[deep if deep.dtype == np.uint16 else deep.clip(0, 65535)]
     return np.array(image if image.mode == "L" else image.convert("RGB").convert("L"))
+
+
+def _upright(grey: NDArray[np.uint8], image: Image.Image) -> tuple[NDArray[np.uint8], str]:
+    """``grey`` (H, W), the pixels of the loaded ``image``, as viewers show it; and what was done to
+    it, "" for nothing: where EXIF is absent or makes no sense."""
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+    except _BROKEN:
+        return grey, ""
+    if orientation not in _TURNS:
+        return grey, ""
+    method, done = _TURNS[orientation]
+    turned = np.array(Image.fromarray(grey).transpose(method))
+    return turned, f"{done}, as its EXIF orientation {orientation} says"
 
 
 def _image_alone(content: bytes) -> bytes:

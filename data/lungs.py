@@ -26,10 +26,6 @@ EROSIONS = 24  # depths at which merged lungs are tried to come apart
 Mask = NDArray[np.bool_]
 
 
-class LungError(DataError):
-    """A mask without lungs."""
-
-
 @dataclass(frozen=True)
 class Lungs:
     """right, left: bool (H, W), the patient's; one may be empty. doubts: what was repaired."""
@@ -50,13 +46,6 @@ class Zones:
     masks: Mask
     boxes: NDArray[np.int64]
 
-    def filled_boxes(self) -> Mask:
-        """The boxes as masks, bool (6, H, W)."""
-        filled = np.zeros_like(self.masks)
-        for zone, (x, y, w, h) in zip(filled, self.boxes, strict=True):
-            zone[y : y + h, x : x + w] = True
-        return filled
-
 
 def read_lung_mask(path: Path, side: int) -> Mask:
     """Lung mask bool (side, side) of an image file, squashed as films are; raises DataError."""
@@ -72,12 +61,12 @@ def split_lungs(mask: NDArray[np.uint8] | Mask) -> Lungs:
     """The two lungs of a mask (H, W): bool, or grey where lung is above ``MASK_LEVEL``.
 
     Specks are left out, a lung in pieces is kept together, merged lungs are cut where erosion
-    parts them. Raises LungError where no pixel is lung.
+    parts them. Raises DataError where no pixel is lung.
     """
     lung = np.asarray(mask if mask.dtype == bool else mask > MASK_LEVEL, bool)
     parts, labels = _parts(lung)
     if not parts:
-        raise LungError("no lung in the mask")
+        raise DataError("no lung in the mask")
     total = sum(part.area for part in parts)
     kept = [part for part in parts if part.area >= SPECK * total]
     doubts = [f"{len(parts) - len(kept)} specks left out"] if len(kept) < len(parts) else []

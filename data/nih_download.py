@@ -18,7 +18,6 @@ from pathlib import Path
 
 import pooch
 import requests
-from requests.adapters import HTTPAdapter
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -29,8 +28,8 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from data.config import user_path
 from data.nih_files import BOX_FILE, LABEL_FILES, SOURCE, TEST_LIST, TRAIN_VAL_LIST
-from data.user_path import user_path
 
 BASE_URL = "https://nihcc.box.com/shared/static/"
 ARCHIVES = (  # name there, MD5
@@ -49,6 +48,7 @@ ARCHIVES = (  # name there, MD5
 )
 ARCHIVE_BYTES = 4 * 10**9  # ours: above the mean, 45 GB / 12; films do not shrink in an archive
 ATTEMPTS = 6  # ours: transfers of one archive, each going on where the last broke off
+PAUSE = 2.0  # ours: seconds after the first attempt, more with each
 _WORK = ".download"  # below the folder; hidden, so that no film is looked for there
 _FILM = re.compile(r"(\./)?images/\d{8}_\d{3}\.png")
 _FOLDER = re.compile(r"\.|(\./)?images")
@@ -66,14 +66,10 @@ def download(
     folder: Path,
     numbers: Sequence[int] = range(1, len(ARCHIVES) + 1),
     keep_archives: bool = False,
-    archives: Sequence[tuple[str, str]] = ARCHIVES,
-    base_url: str = BASE_URL,
-    pause: float = 2.0,
 ) -> None:
     """Films of the archives ``numbers`` (from 1) into ``folder/images``; what is there stays.
 
-    ``archives`` and ``base_url`` (https, or http on 127.0.0.1) are a mirror's; ``pause`` is in
-    seconds and grows with each attempt. Raises DownloadError.
+    Raises DownloadError.
     """
     work = folder / _WORK
     open_numbers = [number for number in numbers if not _done(work, number).exists()]
@@ -82,13 +78,13 @@ def download(
         _check_space(folder, len(open_numbers), keep_archives)
         store = pooch.create(
             path=work,
-            base_url=base_url,
-            registry={_name(number): f"md5:{archives[number - 1][1]}" for number in open_numbers},
-            urls={_name(number): base_url + archives[number - 1][0] for number in open_numbers},
+            base_url=BASE_URL,
+            registry={_name(number): f"md5:{ARCHIVES[number - 1][1]}" for number in open_numbers},
+            urls={_name(number): BASE_URL + ARCHIVES[number - 1][0] for number in open_numbers},
         )
-        session = _session(base_url)
+        session = https_alone()
         for number in open_numbers:
-            transfer = _Transfer(session, work / f"{_name(number)}.part", pause)
+            transfer = _Transfer(session, work / f"{_name(number)}.part")
             archive = Path(store.fetch(_name(number), downloader=transfer))
             count = unpack(archive, folder)
             _done(work, number).touch()
@@ -134,10 +130,9 @@ def unpack(archive: Path, folder: Path) -> int:
 class _Transfer:
     """A downloader for pooch that appends to what an earlier one left; pooch's starts anew."""
 
-    def __init__(self, session: requests.Session, part: Path, pause: float) -> None:
+    def __init__(self, session: requests.Session, part: Path) -> None:
         self.session = session
         self.part = part
-        self.pause = pause
 
     def __call__(self, url: str, output_file: str, _store: object) -> None:
         with _progress() as progress:
@@ -150,7 +145,7 @@ class _Transfer:
                     if attempt == ATTEMPTS or not _may_pass(error):
                         raise
                     progress.console.print(f"{self.part.stem}: {error}; going on")
-                    time.sleep(attempt * self.pause)
+                    time.sleep(attempt * PAUSE)
         self.part.replace(output_file)
 
     def _append(self, url: str, report: Callable[..., None]) -> None:
@@ -180,12 +175,10 @@ def _may_pass(error: requests.RequestException) -> bool:
     )
 
 
-def _session(base_url: str) -> requests.Session:
-    """https alone, redirects included; http where ``base_url`` itself is this machine's."""
+def https_alone() -> requests.Session:
+    """A session that speaks nothing else, redirects included."""
     session = requests.Session()
     del session.adapters["http://"]
-    if base_url.startswith("http://127.0.0.1:"):
-        session.mount(base_url, HTTPAdapter())
     return session
 
 

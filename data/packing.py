@@ -62,8 +62,6 @@ def keep_sound_shards(images: pd.DataFrame, folder: Path, side: int, shard_size:
 
     Raises DataError where ``images`` cannot be packed like this at all.
     """
-    if min(side, shard_size) < 1:
-        raise DataError(f"{side=} and {shard_size=} must be at least 1")
     again = images["image"][images["image"].duplicated()]
     if len(again):
         raise DataError(f"film {again.iloc[0]!r} would be packed twice: names must be unique")

@@ -22,13 +22,8 @@ def write_secondary_capture(
 
     ``derivation``: what was done, at most 1024 characters (DerivationDescription).
     ``text_excluded``: whether it is known that the film below bears no text that names the patient;
-    where it is not, BurnedInAnnotation is YES. ValueError for another picture or a longer text,
-    FileExistsError.
+    where it is not, BurnedInAnnotation is YES. Raises FileExistsError.
     """
-    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
-        raise ValueError(f"a picture is uint8 (H, W, 3), got {picture.dtype} {picture.shape}")
-    if len(derivation) > 1024:
-        raise ValueError(f"derivation has {len(derivation)} characters, at most 1024 are allowed")
     item = Dataset()
     item.file_meta = FileMetaDataset()
     item.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian

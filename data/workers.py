@@ -16,10 +16,6 @@ def usable_cores() -> list[int]:
     return sorted(affinity(0)) if affinity else list(range(os.cpu_count() or 1))
 
 
-def available_cores() -> int:
-    return len(usable_cores())
-
-
 @contextmanager
 def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     """A pool of spawned processes. When the block is left, by an error or an interrupt too, only

@@ -2,7 +2,9 @@
 
 Frozen are conv0 to transition2, as in the published code, where the running statistics of their
 batch norms still move with every batch. Here they stay: the prefix runs once, in evaluation mode,
-and each epoch costs only what follows it.
+and each epoch costs only what follows it. ``train`` learns ``UnfrozenPart`` from
+``FrozenFeatures``, prepared by ``nn.Identity``, and mirrors none: a mirrored feature map is not the
+feature map of a mirrored film.
 """
 
 from collections.abc import Iterable
@@ -14,13 +16,8 @@ from numpy.lib.format import open_memmap
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from models.config import TrainConfig
 from models.densenet import DenseNet121, normalise
-from models.epoch_order import FilmDataset
 from models.prediction import predict
-from models.training import TrainResult, train
-from models.training_loop import OnProgress, TrainingError
-from models.validation_metrics import Metric
 
 LAST_FROZEN = "transition2"  # published code
 
@@ -50,8 +47,6 @@ class FrozenFeatures(Dataset[tuple[Tensor, Tensor]]):
     """
 
     def __init__(self, path: Path, rows: np.ndarray, labels: Tensor) -> None:
-        if len(rows) != len(labels):
-            raise ValueError(f"{len(rows)} rows for {len(labels)} labels")
         self.maps = np.load(path, mmap_mode="r", allow_pickle=False)
         self.rows = rows
         self.labels = labels
@@ -68,8 +63,7 @@ def write_frozen_features(
 ) -> None:
     """Write the prefix's feature maps of films uint8 (n, H, W) to ``path`` (.npy, float32).
 
-    One batch is held in memory. At 224 px a film takes 200 kB. Raises ValueError where the batches
-    hold another number of films.
+    One batch is held in memory. At 224 px a film takes 200 kB.
     """
     prefix = model.features[: _num_frozen(model)]
     stored, done = None, 0
@@ -77,47 +71,10 @@ def write_frozen_features(
         maps = predict(prefix, [films], device, normalise)
         if stored is None:
             stored = open_memmap(path, "w+", np.float32, (num_films, *maps.shape[1:]))
-        if done + len(maps) <= num_films:
-            stored[done : done + len(maps)] = maps
+        stored[done : done + len(maps)] = maps
         done += len(maps)
-    if done != num_films or stored is None:
-        raise ValueError(f"the batches hold {done} films, not {num_films}")
-    stored.flush()
-
-
-def fine_tune(
-    model: DenseNet121,
-    train_data: FilmDataset,
-    val_data: FilmDataset,
-    config: TrainConfig,
-    *,
-    seed: int,
-    folder: Path,
-    device: torch.device,
-    loss: nn.Module,
-    metric: Metric,
-    on_progress: OnProgress | None = None,
-) -> TrainResult:
-    """``train`` of the unfrozen part of ``model``, in place, on FrozenFeatures of its own prefix.
-
-    Raises TrainingError as it does, and for ``horizontal_flip``: a mirrored feature map is not the
-    feature map of a mirrored film.
-    """
-    if config.horizontal_flip:
-        raise TrainingError("horizontal_flip must be false where features are computed once")
-    return train(
-        UnfrozenPart(model),
-        train_data,
-        val_data,
-        config,
-        seed=seed,
-        folder=folder,
-        device=device,
-        loss=loss,
-        on_progress=on_progress,
-        prepare=nn.Identity(),
-        metric=metric,
-    )
+    if stored is not None:
+        stored.flush()
 
 
 def _num_frozen(model: DenseNet121) -> int:

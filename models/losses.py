@@ -40,10 +40,8 @@ def weighted_loss(kind: PosWeight, labels: Tensor, maximum: float) -> tuple[nn.M
     """Weighted cross-entropy for the train fold's ``labels`` (N, C), and the classes it clips.
 
     A class is clipped, for the caller to state, where its weight would pass ``maximum``; a class
-    without positives, which has nothing to weight, is one of them. ValueError for no labels.
+    without positives, which has nothing to weight, is one of them.
     """
-    if labels.ndim != 2 or len(labels) == 0:
-        raise ValueError(f"labels must be of shape (N, C) with N > 0, got {tuple(labels.shape)}")
     if kind is PosWeight.batchwise:
         return BatchwiseBinaryCrossEntropy(), []
     counted = labels if kind is PosWeight.per_class else labels.reshape(-1, 1)

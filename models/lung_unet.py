@@ -35,8 +35,6 @@ class LungUNet(nn.Module):
         self.last = nn.Conv2d(WIDTHS[0], 1, 1)
 
     def forward(self, images: Tensor) -> Tensor:
-        if any(side % 2 ** (len(WIDTHS) - 1) for side in images.shape[-2:]):
-            raise ValueError(f"sides must be divisible by 16, not {tuple(images.shape[-2:])}")
         skips = [self.down[0](images)]
         for block in self.down[1:]:
             skips.append(block(self.shrink(skips[-1])))

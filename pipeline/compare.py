@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 from rich.table import Column, Table
 
-from data.user_path import user_path
+from data.config import user_path
 from evaluation.comparison import (
     SHAPES,
     claims_side_by_side,

@@ -11,9 +11,8 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from attribution.config import AttributionConfig
-from data.config import DatasetConfig
-from data.user_path import user_path
-from data.workers import available_cores
+from data.config import DatasetConfig, user_path
+from data.workers import usable_cores
 from evaluation.config import EvaluationConfig, ReportConfig
 from models.config import ClassifierTrainConfig, LoggerName, ModelConfig
 from pipeline.brixia_config import BrixiaStudyConfig
@@ -88,7 +87,7 @@ def register() -> None:
     """
     check_conf(CONF)
     ConfigStore.instance().store(name="schema", node=open_schema())
-    OmegaConf.register_new_resolver("cores", available_cores, replace=True)
+    OmegaConf.register_new_resolver("cores", lambda: len(usable_cores()), replace=True)
     OmegaConf.register_new_resolver("user_path", lambda text: str(user_path(text)), replace=True)
 
 

@@ -1,8 +1,8 @@
 """What is wrong with a configuration whose types are right, found before any work starts.
 
 Each function yields (key, problem). Ranges stand beside the settings, as metadata of the fields:
-``least``, the smallest value, ``between``, bounds that are not reached themselves, and ``one_of``,
-the names that can be chosen.
+``least``, the smallest value, ``between``, bounds that are not reached themselves, ``one_of``, the
+names that can be chosen, and ``multiple_of``.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -57,6 +57,9 @@ def field_problems(config: Any, above: str = "") -> Problems:
             yield key, f"between {between[0]} and {between[1]}, exclusive, not {value:g}"
         elif value not in each.metadata.get("one_of", (value,)):
             yield key, f"one of {', '.join(each.metadata['one_of'])}, not {value}"
+        elif (step := each.metadata.get("multiple_of")) and value % step:
+            below = value // step * step
+            yield key, f"{value} is no multiple of {step}: take {below} or {below + step}"
 
 
 def training_problems(train: ClassifierTrainConfig, init: str, logger: LoggerName) -> Problems:
@@ -121,13 +124,6 @@ def attribution_problems(config: AttributionConfig) -> Problems:
 
 
 def evaluation_problems(config: EvaluationConfig, data: DatasetConfig) -> Problems:
-    if data.side % 32:
-        below = data.side // 32 * 32
-        yield (
-            "dataset.side",
-            f"{data.side} is no multiple of 32, so that the network's last cells would be cut off:"
-            f" take {below} or {below + 32}",
-        )
     if config.insertion_deletion.rule is CurveRule.published_code and data.side != REFERENCE_SIDE:
         yield (
             "dataset.side",
@@ -172,8 +168,6 @@ def brixia_problems(config: BrixiaStudyConfig, folders: Folders, named: set[str]
             "brixia.lungs.source",
             "phantoms, but the films are files: give pairs or masks at paths.lungs",
         )
-    if lungs.side % 16:
-        yield "brixia.lungs.side", "divisible by 16"
     yield from _primary_problems("brixia.detector", config.detector)
     for key, recipe in (("detector", config.detector), ("regressor", config.regressor)):
         yield from _recipe_problems(f"brixia.{key}", recipe, 1)

@@ -9,7 +9,7 @@ import argparse
 import math
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,9 +20,8 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from attribution.config import METHODS
-from data.config import Source
+from data.config import Source, user_path
 from data.dicom_start import is_dicom
-from data.user_path import user_path
 from pipeline.config import section
 from pipeline.finished_run import FinishedRun
 from pipeline.keys import file_sha256, sample_seed
@@ -76,7 +75,7 @@ def main(arguments: list[str]) -> int:
         out = options.out or run.outputs / "explain" / f"{datetime.now():%Y-%m-%d-%H-%M-%S-%f}"
         if out.exists():
             raise ValueError(f"--out: {out} is there already; name a new folder")
-        if options.secondary_capture and not _is_dicom(options.image):
+        if options.secondary_capture and not is_dicom(options.image):
             raise ValueError("--secondary-capture: the film is not DICOM")
         film = read_film(options.image, run.config.dataset.side)
         if run.config.dataset.source is Source.phantoms:
@@ -105,7 +104,7 @@ def read_film(path: Path, side: int) -> Film:
 
     notes = []
     with _nameless(path):
-        if _is_dicom(path):
+        if is_dicom(path):
             from data.dicom import read_dicom
 
             whole, facts = read_dicom(path)
@@ -203,12 +202,6 @@ def explain_film(
             progress(done, len(methods))
     settings = {each.method: each.settings for each in explainers}
     return Explanation(target, seed, probabilities, attributions, settings)
-
-
-def _is_dicom(path: Path) -> bool:
-    with suppress(OSError):  # reading it says what is wrong
-        return is_dicom(path)
-    return False
 
 
 def _show(explanation: Explanation) -> None:

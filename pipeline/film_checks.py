@@ -18,6 +18,8 @@ def film_problems(
     """(key, problem). ``folders``: ``config.paths``; ``named``: the keys on the command line, where
     what nothing reads is a mistake; the files of conf/ may hold more than one experiment's paths.
     """
+    from data.nih import FINDINGS
+
     files, own = data.source is Source.files, OWN_COHORTS.get(data.cohort)
     if own is None and data.cohort != "nih":
         yield (
@@ -38,7 +40,7 @@ def film_problems(
             yield "evaluation.metrics", f"{data.cohort} has no boxes; leave localization out"
     else:
         yield from _nih_problems(data, folders, named)
-    labels = own.labels if own else _nih_labels(data)
+    labels = own.labels if own else FINDINGS[: data.num_labels]
     unknown = sorted(set(evaluation.findings or ()) - set(labels))
     if unknown:
         yield "evaluation.findings", f"unknown {', '.join(unknown)}; known: {', '.join(labels)}"
@@ -90,9 +92,3 @@ def _own_problems(
                 f"dataset.{name}",
                 f"is of NIH's films; the reader of {data.cohort} has its own",
             )
-
-
-def _nih_labels(data: DatasetConfig) -> tuple[str, ...]:
-    from data.nih import FINDINGS
-
-    return FINDINGS[: data.num_labels]

@@ -103,23 +103,6 @@ def _remove_unless_locked(
     return removed
 
 
-def verify(store: Store) -> list[str]:
-    """Reads every file of every artifact again; returns what is wrong with the broken ones.
-
-    The next run that needs a broken one makes it again.
-    """
-    problems = []
-    folders = store.folders()
-    with progress_bar("verify") as progress:
-        for done, folder in enumerate(folders, start=1):
-            try:
-                store.check(folder, read_manifest(folder), reread=True)
-            except BrokenArtifactError as error:
-                problems.append(str(error))
-            progress(done, len(folders))
-    return problems
-
-
 def listing(store: Store, paths: Sequence[Path], counts: Counter[Path]) -> Table:
     """Artifacts and workspaces with size, age and the number of runs that refer to them."""
     table = Table()
@@ -165,7 +148,7 @@ def main(arguments: list[str]) -> int:
         config = compose_config(options.overrides)
         outputs, store = Path(config.paths.outputs), Store(config.paths.store)
         if options.verify:
-            return _verify(store)
+            return verify(store)
         if options.prune:
             return _prune(store, outputs, options.yes)
         if options.clean_tmp:
@@ -181,14 +164,22 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _verify(store: Store) -> int:
-    problems = verify(store)
-    for problem in problems:
-        say(problem)
-    say(f"{len(store.folders())} artifacts were read again, {len(problems)} are broken")
-    if problems:
+def verify(store: Store) -> int:
+    """Reads every file of every artifact again; 1 where one is broken."""
+    broken = 0
+    folders = store.folders()
+    with progress_bar("verify") as progress:
+        for done, folder in enumerate(folders, start=1):
+            try:
+                store.check(folder, read_manifest(folder), reread=True)
+            except BrokenArtifactError as error:
+                say(str(error))
+                broken += 1
+            progress(done, len(folders))
+    say(f"{len(folders)} artifacts were read again, {broken} are broken")
+    if broken:
         say("a run that needs a broken one makes it again")
-    return int(bool(problems))
+    return int(broken > 0)
 
 
 def _prune(store: Store, outputs: Path, yes: bool) -> int:

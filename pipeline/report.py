@@ -14,7 +14,7 @@ from typing import cast
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from data.user_path import user_path
+from data.config import user_path
 from evaluation.config import ReportConfig
 from pipeline.config import SETTINGS, open_schema, section
 from pipeline.config_checks import field_problems

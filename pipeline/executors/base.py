@@ -1,4 +1,4 @@
-"""What every executor takes, a job of numbered pieces, and how it reports those that failed."""
+"""What an executor takes, a job of numbered pieces, how it reports failures; and the plain one."""
 
 import traceback
 from collections import Counter, deque
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pipeline.disk import FullDiskError, disk_trouble
+from pipeline.executors.config import ExecutorConfig
 from pipeline.progress import log, say
 
 Done = Callable[[int], None]
@@ -129,3 +130,21 @@ class Ledger:
         """Raises PiecesMissingError where a piece is missing."""
         if self.failed:
             raise PiecesMissingError(self.failed, self._given_up, 1 + self._retries)
+
+
+class SerialExecutor:
+    """One piece after the other in this process."""
+
+    def __init__(self, config: ExecutorConfig) -> None:
+        self._config = config
+
+    def run(self, job: Job, numbers: Iterable[int], done: Done) -> None:
+        ledger = Ledger(numbers, self._config.retries, self._config.max_failed, done)
+        workplace = Workplace()
+        while ledger.waiting:
+            number = ledger.waiting.popleft()
+            ledger.settle(number, workplace.do(job, number))
+        ledger.close()
+
+    def close(self) -> None:
+        pass

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, closing
 from pathlib import Path
 
-from pipeline.executors.base import Executor
+from pipeline.executors.base import Executor, SerialExecutor
 from pipeline.executors.config import ExecutorConfig, ExecutorName
-from pipeline.executors.serial import SerialExecutor
 
 
 def open_executor(

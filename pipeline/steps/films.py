@@ -15,7 +15,7 @@ from pipeline.shards import run_job
 from pipeline.step import Inputs, Source, Step, UserFiles, Work, unkeyed
 
 IMAGE_READERS = (
-    *("data/dicom_start.py", "data/exif_orientation.py", "data/grey_range.py"),
+    *("data/dicom_start.py", "data/grey_range.py"),
     *("data/image_files.py", "data/integrity.py", "data/whole_images.py"),
 )
 _READERS = (
@@ -38,9 +38,9 @@ class Render(Step):
         from data.phantom.brixia_layout import render_brixia
         from data.phantom.nih_layout import render_nih
         from data.phantom.shapes_layout import render_shapes
-        from data.workers import available_cores
+        from data.workers import usable_cores
 
-        cores = available_cores()
+        cores = len(usable_cores())
         if isinstance(self.phantom, PhantomConfig):
             render_nih(self.phantom, work.folder, cores, work.progress)
         elif isinstance(self.phantom, ShapesConfig):

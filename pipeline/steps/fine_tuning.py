@@ -100,12 +100,15 @@ class _FineTune(Step):
         loss: "nn.Module",
         metric: "Metric",
     ) -> None:
+        from torch.nn import Identity
+
         from models.checkpoints import save_checkpoint
-        from models.fine_tuning import fine_tune
+        from models.fine_tuning import UnfrozenPart
+        from models.training import train
         from pipeline.steps.loaded_model import WEIGHTS, start_torch
 
-        result = fine_tune(
-            model,
+        result = train(
+            UnfrozenPart(model),
             folds["train"],
             folds["val"],
             self.recipe,
@@ -114,6 +117,7 @@ class _FineTune(Step):
             device=start_torch(work.machine, self.threads),
             loss=loss,
             metric=metric,
+            prepare=Identity(),
             on_progress=batches_done(work),
         )
         history = keep_history(work, result)

@@ -54,7 +54,8 @@ class Zones(Step):
     which: str
 
     def run(self, work: Work) -> None:
-        from data.lungs import LungError, six_zones, split_lungs
+        from data.integrity import DataError
+        from data.lungs import six_zones, split_lungs
 
         names, masks = read_lungs(work[self.lungs])
         images, labels, boxes, doubts = [], [], [], []
@@ -62,7 +63,7 @@ class Zones(Step):
         for name, mask in zip(names, masks, strict=True):
             try:
                 lungs = split_lungs(mask)
-            except LungError as error:
+            except DataError as error:
                 doubts.append((name, field, f"{error}: film skipped"))
                 continue
             zones = six_zones(lungs)

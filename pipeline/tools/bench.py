@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from data.user_path import user_path
+from data.config import user_path
 from models.bfloat16 import product_rate
 from models.config import FrozenPrecision
 from models.device import DEVICES, resolve_device

@@ -19,9 +19,10 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,9 +36,10 @@ from pydicom import uid
 from yaml import YAMLError
 
 from attribution.statistics import FeatureStatistics
-from data.brixia import FOLDS, read_brixia, square_reader
+from data import brixia
+from data.brixia import FOLDS, read_brixia
 from data.cohen import read_cohen
-from data.config import BrixiaConfig, DatasetConfig, DicomScaling
+from data.config import BrixiaConfig, DatasetConfig
 from data.integrity import DataError, resolve_inside
 from data.nih import read_nih
 from data.packing import PackedFilms, read_square
@@ -80,6 +82,9 @@ class Outcome(NamedTuple):
     @property
     def is_fault(self) -> bool:
         return self.what not in ("read", "listed", "refused")
+
+
+subject: tuple[Kind, Path, bytes]  # of a reading process: the file that is spoilt, and it sound
 
 
 @dataclass
@@ -186,7 +191,7 @@ def write_foreign(folder: Path) -> Path:
 def read_bomb(path: Path) -> Any:
     if path.suffix == ".pt":
         return read_pickled(path)
-    read = square_reader(DicomScaling.header) if path.suffix == ".dcm" else read_square
+    read = brixia.read_square if path.suffix == ".dcm" else read_square
     return read(path, SIDE)
 
 
@@ -243,9 +248,8 @@ def read_conf(path: Path) -> Any:
 def kinds() -> dict[str, Kind]:
     data, table = (DataError,), (mutations.spoil_table,)
     blob = (mutations.spoil_bytes, mutations.spoil_header)
-    dicom = square_reader(DicomScaling.header)
     of_config = (ValueError, HydraException, OmegaConfBaseException, YAMLError)  # Hydra's, and ours
-    nih, brixia = test_nih.Layout().write, test_brixia.Layout().write
+    of_nih, of_brixia = test_nih.Layout().write, test_brixia.Layout().write
     read_them = read_index(read_nih, DatasetConfig())
     return {
         **{
@@ -273,7 +277,7 @@ def kinds() -> dict[str, Kind]:
         },
         **{
             f"DICOM {syntax.name}": Kind(
-                film(syntax, bits), lambda p: dicom(p, SIDE), data, blob, n
+                film(syntax, bits), lambda p: brixia.read_square(p, SIDE), data, blob, n
             )
             for syntax, bits, n in (
                 (uid.ExplicitVRLittleEndian, 12, 8),
@@ -286,11 +290,11 @@ def kinds() -> dict[str, Kind]:
                 (uid.JPEGLosslessSV1, 12, 1),
             )
         },
-        "NIH labels": Kind(layout(nih, "Data_Entry_2017_v2020.csv"), read_them, data, table, 8),
-        "NIH boxes": Kind(layout(nih, "BBox_List_2017.csv"), read_them, data, table, 8),
-        "NIH list": Kind(layout(nih, "test_list.txt"), read_them, data, table),
+        "NIH labels": Kind(layout(of_nih, "Data_Entry_2017_v2020.csv"), read_them, data, table, 8),
+        "NIH boxes": Kind(layout(of_nih, "BBox_List_2017.csv"), read_them, data, table, 8),
+        "NIH list": Kind(layout(of_nih, "test_list.txt"), read_them, data, table),
         "BrixIA": Kind(
-            layout(brixia, "metadata_global_v2.csv"),
+            layout(of_brixia, "metadata_global_v2.csv"),
             read_index(read_brixia, BrixiaConfig()),
             data,
             table,
@@ -381,20 +385,26 @@ def peak_bytes() -> int:
     return 1024 * max(resource.getrusage(who).ru_maxrss for who in whose)
 
 
-def work(pipe: Connection, name: str, seed: int, start: int, stop: int, folder: Path) -> None:
+def begin(name: str, folder: Path) -> None:
+    """In a new process: a sound file of a kind, which is read."""
+    global subject
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
     kind = kinds()[name]
     path = kind.write(folder)
-    sound = path.read_bytes()
+    subject = kind, path, path.read_bytes()
     assert kind.share == 0 or kind.read(path) is not None
-    for number in range(start, stop):
-        path.write_bytes(spoilt(kind, name, seed, number, sound))
-        pipe.send("begins")
-        began, began_wall = sum(os.times()[:4]), time.monotonic()
-        outcome = try_file(kind, path)
-        seconds, wall = sum(os.times()[:4]) - began, time.monotonic() - began_wall
-        pipe.send(Guarded(in_time(outcome, seconds, wall), seconds, peak_bytes()))
-    pipe.close()
+
+
+def read_spoilt(name: str, seed: int, number: int) -> Guarded:
+    kind, path, sound = subject
+    path.write_bytes(spoilt(kind, name, seed, number, sound))
+    began, began_wall = sum(os.times()[:4]), time.monotonic()
+    outcome = try_file(kind, path)
+    seconds, wall = sum(os.times()[:4]) - began, time.monotonic() - began_wall
+    guarded = Guarded(in_time(outcome, seconds, wall), seconds, peak_bytes())
+    if guarded.peak > BYTES and not guarded.outcome.is_fault:
+        guarded.outcome = Outcome("memory", f"{guarded.peak / 1e9:.1f} GB")
+    return guarded
 
 
 def in_time(outcome: Outcome, seconds: float, wall: float) -> Outcome:
@@ -412,39 +422,20 @@ def campaign(name: str, seed: int, count: int) -> list[Guarded]:
     context = multiprocessing.get_context("fork")  # so that nothing is imported again
     while len(results) < count:
         with tempfile.TemporaryDirectory(prefix="inputs-") as folder:
-            ours, theirs = context.Pipe(duplex=False)
-            arguments = (theirs, name, seed, len(results), count, Path(folder))
-            process = context.Process(target=work, args=arguments)
-            process.start()
-            theirs.close()
-            _follow(ours, results, count)
-            process.kill()
-            process.join()
-    return results
-
-
-def _follow(pipe: Connection, results: list[Guarded], count: int) -> None:
-    """Collects results until the process is done, or has to be replaced."""
-    running = False
-    try:
-        while len(results) < count:
-            if not pipe.poll(HANGS):
-                if not running:
-                    raise RuntimeError("the reading process does not start")
+            pool = ProcessPoolExecutor(1, context, begin, (name, Path(folder)))
+            try:
+                for number in range(len(results), count):
+                    results.append(pool.submit(read_spoilt, name, seed, number).result(HANGS))
+                    if results[-1].peak > BYTES:
+                        break
+            except TimeoutError:
                 results.append(Guarded(Outcome("hang"), HANGS, 0))
-                return
-            message = pipe.recv()
-            running = message == "begins"
-            if isinstance(message, Guarded):
-                if message.peak > BYTES and not message.outcome.is_fault:
-                    message.outcome = Outcome("memory", f"{message.peak / 1e9:.1f} GB")
-                results.append(message)
-                if message.peak > BYTES:
-                    return
-    except EOFError:
-        if not running:
-            raise RuntimeError("the reading process ended outside a file") from None
-        results.append(Guarded(Outcome("process ended"), 0, 0))
+            except BrokenProcessPool:
+                results.append(Guarded(Outcome("process ended"), 0, 0))
+            for process in multiprocessing.active_children():
+                process.kill()
+            pool.shutdown()
+    return results
 
 
 def torture_inputs(count: int, seed: int, only: list[str]) -> int:

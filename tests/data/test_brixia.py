@@ -1,6 +1,7 @@
 """The BrixIA reader on tiny layouts in the exact form, broken in every way."""
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from data.brixia import NAME, OTHER_NAME, TABLE, read_brixia, square_reader
+from data.brixia import NAME, OTHER_NAME, TABLE, read_brixia, read_square
 from data.brixia_score import DETECTORS, ZONES
 from data.cohort_index import CohortIndex
 from data.config import BrixiaConfig, DicomScaling
@@ -107,13 +108,7 @@ def test_lost_leading_zeros_are_restored_where_the_sum_confirms_them(tmp_path):
     ("score", "total", "reason"),
     [
         ("31", "5", "does not add up to BrixiaScoreGlobal"),
-        ("12345678", "36", "not six digits"),
-        ("00x000", "0", "not six digits"),
-        ("004000", "4", "not six digits"),
-        ("", "0", "not six digits"),
         ("1.12233E5", "12", "not six digits"),
-        ("112233", "13", "does not add up"),
-        ("112233", "", "does not add up"),
     ],
 )
 def test_a_bad_score_is_skipped_and_listed(tmp_path, score, total, reason):
@@ -187,14 +182,6 @@ def test_no_text_of_a_row_that_is_shifted_is_repeated(tmp_path):
     assert "DOE" not in str(caught.value)
     index = read(Layout(rows=[*layout.rows, *rows()[1:]]).write(tmp_path))
     assert "DOE" not in index.problems.to_csv()
-
-
-def test_names_without_their_ending_are_known(tmp_path):
-    layout = Layout()
-    layout.rows[2] = layout.rows[2].replace(".dcm", "")
-    index = read(layout.write(tmp_path))
-    assert index.problems.empty
-    assert index.images["image"].tolist() == NAMES
 
 
 def test_absent_films_are_listed(tmp_path):
@@ -314,13 +301,6 @@ def test_names_that_may_be_a_patient_s_are_not_repeated(tmp_path):
     assert "DOE" not in index.images.to_csv() + index.problems.to_csv()
 
 
-def test_films_outside_dicom_clean_are_not_looked_at(tmp_path):
-    root = Layout().write(tmp_path / "root")
-    save(root / "dicom" / NAMES[0], seed=99)
-    save(root / "dicom" / "1234567890123456.dcm")
-    assert read(root).problems.empty
-
-
 def test_a_link_to_the_whole_folder_of_films_is_followed_and_no_other(tmp_path):
     root = Layout().write(tmp_path / "root")
     plain = read(root).images
@@ -343,7 +323,7 @@ def test_films_are_packed_squashed_to_a_square(tmp_path, scaling):
     root = Layout().write(tmp_path / "root")
     images = read(root).images
     save(root / images["path"][1], NumberOfFrames=3)
-    pack(images, root, tmp_path / "packed", 16, reader=square_reader(scaling))
+    pack(images, root, tmp_path / "packed", 16, reader=partial(read_square, scaling=scaling))
     films = PackedFilms(tmp_path / "packed")
     assert films.table["image"].tolist() == [NAMES[0], *NAMES[2:]]
     for name, film in zip(films.table["image"], films.load(films.table["image"]), strict=True):
@@ -352,17 +332,3 @@ def test_films_are_packed_squashed_to_a_square(tmp_path, scaling):
         np.testing.assert_array_equal(film, np.asarray(expected))
     problems = pd.read_csv(tmp_path / "packed/problems.csv")
     assert problems["reason"].tolist() == ["several frames: only single films are read"]
-
-
-@pytest.mark.parametrize("scaling", list(DicomScaling))
-def test_a_film_that_shows_nothing_is_packed_and_listed(tmp_path, scaling):
-    root = Layout().write(tmp_path / "root")
-    images = read(root).images
-    save(root / images["path"][1], BitsStored=16, HighBit=15, WindowCenter=60000, WindowWidth=100)
-    save(root / images["path"][2], PixelData=np.full((40, 44), 4095, np.uint16).tobytes())
-    pack(images, root, tmp_path / "packed", 16, reader=square_reader(scaling))
-    assert len(PackedFilms(tmp_path / "packed")) == len(NAMES)
-    problems = pd.read_csv(tmp_path / "packed/problems.csv", dtype=str)
-    told = [1, 2] if scaling is DicomScaling.header else [2]  # the authors' has no window
-    assert problems["file"].tolist() == [NAMES[k] for k in told]
-    assert problems["reason"].str.contains("shows almost nothing").all()

@@ -111,24 +111,6 @@ def test_absent_films_are_listed_and_none_at_all_is_an_error(tmp_path):
         read_cohen(tmp_path / "absent")
 
 
-def test_a_table_without_a_usable_row_is_refused_with_the_commonest_reason(tmp_path):
-    rows = [row.replace(",", ",9,", 1).rsplit(",", 1)[0] for row in ROWS]
-    with pytest.raises(
-        DataError, match=r"annotations\.csv has no usable row: .*not six.*\(3 of 3 "
-    ):
-        read_cohen(write(tmp_path, rows))
-
-
-def test_films_of_another_kind_are_named_where_none_is_found(tmp_path):
-    write(tmp_path)
-    for path in (tmp_path / "public-cohen-subset").iterdir():
-        path.rename(path.with_suffix(".tif"))
-    with pytest.raises(
-        DataError, match=r"none of the 3 films .*not a \.jpg or .* \(3 of 3 .*\.tif"
-    ):
-        read_cohen(tmp_path)
-
-
 def test_every_mode_is_packed_squashed(tmp_path):
     root = write(tmp_path / "root")
     images = read_cohen(root).images

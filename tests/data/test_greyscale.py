@@ -97,10 +97,6 @@ def test_full_scale_is_the_smaller_of_the_bits_declared_and_those_of_the_largest
     np.testing.assert_allclose(grey, 255 * (entries / full).clip(0, 1), atol=0.5 + 1e-9)
 
 
-def test_a_table_of_zeros_is_a_black_film():
-    assert not grey_of_stored(header(VOILUTSequence=[table([0, 0, 0], 0, 12)])).any()
-
-
 def stored_table(entries: np.ndarray, bits: int, how: str, first: int = 0) -> Dataset:
     """A table whose data are stored in one of the ways that files hold."""
     item = Dataset()

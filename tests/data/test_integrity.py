@@ -12,6 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data.config import user_path
+from data.dicom import read_dicom
 from data.image_files import MAX_BYTES, read_grey
 from data.integrity import (
     MAX_COLUMNS,
@@ -25,6 +27,7 @@ from data.nih_files import MAX_LIST_BYTES, read_names
 
 COLUMNS = ("Image Index", "Patient ID")
 READERS: tuple[tuple[Callable[[Path], Any], int], ...] = (
+    (read_dicom, MAX_BYTES),
     (read_grey, MAX_BYTES),
     (lambda path: read_table(path, COLUMNS), MAX_TABLE_BYTES),
     (read_names, MAX_LIST_BYTES),
@@ -202,3 +205,15 @@ def test_an_absent_table_or_a_folder_is_refused(tmp_path):
         read_table(tmp_path / "t.csv", COLUMNS)
     with pytest.raises(DataError, match="not a regular file"):
         read_table(tmp_path, COLUMNS)
+
+
+def test_a_tilde_is_the_home_folder_and_only_at_the_front(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert user_path("~/films") == tmp_path / "films"
+    assert user_path("~") == tmp_path
+    assert str(user_path("/data/~old/a~")) == "/data/~old/a~"
+
+
+def test_the_home_of_nobody_is_refused_and_no_folder_of_that_name_is_meant():
+    with pytest.raises(ValueError, match="~nobody-of-here/films: no home folder is known"):
+        user_path("~nobody-of-here/films")

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from data.lungs import LungError, Lungs, read_lung_mask, six_zones, split_lungs
+from data.integrity import DataError
+from data.lungs import Lungs, read_lung_mask, six_zones, split_lungs
 
 SIDE = 120
 
@@ -33,11 +34,6 @@ def test_the_lung_at_the_images_left_is_the_patients_right_one():
         np.testing.assert_array_equal(lungs.right, RIGHT)
         np.testing.assert_array_equal(lungs.left, LEFT)
         assert lungs.doubts == ()
-
-
-def test_lung_is_above_the_middle_of_the_greys():
-    lungs = split_lungs(np.where(RIGHT, 128, np.where(LEFT, 255, 127)).astype(np.uint8))
-    np.testing.assert_array_equal(lungs.right, RIGHT)
 
 
 @given(
@@ -103,7 +99,7 @@ def test_one_lung_in_two_pieces_is_no_pair():
 
 def test_a_mask_without_lungs_is_refused():
     for empty in (np.zeros((9, 9), bool), np.full((9, 9), 127, np.uint8)):
-        with pytest.raises(LungError, match="no lung"):
+        with pytest.raises(DataError, match="no lung"):
             split_lungs(empty)
 
 
@@ -123,13 +119,11 @@ def test_zones_divide_the_lungs_and_lie_in_their_boxes(top, height, x, rx):
     right = ellipse(x, top + height / 2, rx, height / 2)
     zones = six_zones(Lungs(right, LEFT))
     np.testing.assert_array_equal(zones.masks.sum(axis=0), (right | LEFT).astype(int))
-    filled = zones.filled_boxes()
-    assert not (zones.masks & ~filled).any()
+    for mask, (x, y, w, h) in zip(zones.masks, zones.boxes, strict=True):
+        assert mask[y : y + h, x : x + w].sum() == mask.sum()
     for lung in (slice(0, 3), slice(3, 6)):
         heights = zones.boxes[lung, 3]
         assert heights.max() - heights.min() <= 1
-    assert (filled.sum(axis=(1, 2)) == zones.boxes[:, 2] * zones.boxes[:, 3]).all()
-    assert (filled.sum(axis=0) <= 1).all()  # no overlap, for these lungs lie apart
 
 
 def test_masks_are_read_squashed_as_films_are(tmp_path):
@@ -159,20 +153,3 @@ def test_real_masks_hold_two_lungs_of_six_zones(real_masks):
         assert 0.97 < shares.sum() < 1.001
         assert shares.min() > 0.02
         assert 0.2 < shares[:3].sum() < 0.8  # 0.79 where most of the left lung is gone
-
-
-@pytest.mark.real
-def test_one_real_lung_is_never_cut_and_two_merged_ones_nearly_always(real_masks):
-    parted = 0
-    for mask in real_masks:
-        lungs = split_lungs(mask)
-        for lung in (lungs.right, lungs.left):
-            assert np.array_equal(split_lungs(lung).right, lungs.right & lung)
-        rows = np.flatnonzero(mask.any(axis=1))
-        middle, reach = rows.mean(), 0.05 * len(rows)  # a bridge of a tenth of the height
-        bridge = slice(int(middle - reach), int(middle + reach))
-        columns = np.flatnonzero(mask[int(middle)])
-        merged = mask.copy()
-        merged[bridge, columns[0] : columns[-1] + 1] = True
-        parted += agree(split_lungs(merged), lungs.right, lungs.left) > 0.97
-    assert parted >= 98

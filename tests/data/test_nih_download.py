@@ -11,9 +11,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import requests
+from requests.adapters import HTTPAdapter
 
 from data import nih_download
-from data.nih_download import DownloadError, download, main, unpack
+from data.nih_download import DownloadError, download, https_alone, main, unpack
 
 FILM = b"\x89PNG " + os.urandom(200_000)
 
@@ -40,11 +42,6 @@ class Server(ThreadingHTTPServer):
         self.errors: list[int] = []
         self.location = ""
         self.ranges: list[str | None] = []
-
-    def add(self, *contents: bytes) -> list[tuple[str, str]]:
-        """As ``data.nih_download.ARCHIVES``."""
-        self.files = {f"{number}.gz": content for number, content in enumerate(contents)}
-        return [(name, hashlib.md5(content).hexdigest()) for name, content in self.files.items()]
 
     @property
     def url(self) -> str:
@@ -92,11 +89,23 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture
-def two(server: Server) -> list[tuple[str, str]]:
-    return server.add(
-        archive(("images/00000001_000.png", FILM), ("images/00000001_001.png", FILM[:9])),
-        archive(("./images/00000002_000.png", FILM[:7])),
-    )
+def two(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two archives in the place of the twelve, for which this machine may be asked by http."""
+    server.files = {
+        "0.gz": archive(("images/00000001_000.png", FILM), ("images/00000001_001.png", FILM[:9])),
+        "1.gz": archive(("./images/00000002_000.png", FILM[:7])),
+    }
+    digests = [(n, hashlib.md5(content).hexdigest()) for n, content in server.files.items()]
+
+    def session() -> requests.Session:
+        local = https_alone()
+        local.mount(server.url, HTTPAdapter())
+        return local
+
+    monkeypatch.setattr(nih_download, "https_alone", session)
+    monkeypatch.setattr(nih_download, "ARCHIVES", digests)
+    monkeypatch.setattr(nih_download, "BASE_URL", server.url)
+    monkeypatch.setattr(nih_download, "PAUSE", 0)
 
 
 def films(folder: Path) -> list[str]:
@@ -104,28 +113,28 @@ def films(folder: Path) -> list[str]:
 
 
 def test_the_films_of_every_archive_come_and_the_archives_go(server, two, tmp_path):
-    download(tmp_path, [1, 2], archives=two, base_url=server.url)
+    download(tmp_path, [1, 2])
     assert films(tmp_path) == ["00000001_000.png", "00000001_001.png", "00000002_000.png"]
     assert (tmp_path / "images/00000001_000.png").read_bytes() == FILM
     left = sorted(path.name for path in (tmp_path / ".download").iterdir())
     assert left == ["images_001.done", "images_002.done"]
-    download(tmp_path, [1, 2], archives=two, base_url=server.url)
+    download(tmp_path, [1, 2])
     assert server.ranges == [None, None]
 
 
 def test_a_subset_and_kept_archives(server, two, tmp_path):
-    download(tmp_path, [2], keep_archives=True, archives=two, base_url=server.url)
+    download(tmp_path, [2], keep_archives=True)
     assert films(tmp_path) == ["00000002_000.png"]
     kept = tmp_path / ".download" / "images_002.tar.gz"
     assert kept.read_bytes() == server.files["1.gz"]
     (tmp_path / ".download" / "images_002.done").unlink()
-    download(tmp_path, [2], keep_archives=True, archives=two, base_url=server.url)
+    download(tmp_path, [2], keep_archives=True)
     assert server.ranges == [None]  # a kept archive is unpacked again without a transfer
 
 
 def test_a_broken_transfer_goes_on_where_it_stopped(server, two, tmp_path):
     server.breaks = 2
-    download(tmp_path, [1], archives=two, base_url=server.url, pause=0)
+    download(tmp_path, [1])
     assert server.ranges == [None, "bytes=65536-", "bytes=131072-"]
     assert (tmp_path / "images/00000001_000.png").read_bytes() == FILM
 
@@ -133,10 +142,10 @@ def test_a_broken_transfer_goes_on_where_it_stopped(server, two, tmp_path):
 def test_a_run_that_gave_up_leaves_what_the_next_one_goes_on_from(server, two, tmp_path):
     server.breaks = nih_download.ATTEMPTS
     with pytest.raises(DownloadError, match="What has arrived is kept: run the command again"):
-        download(tmp_path, [1], archives=two, base_url=server.url, pause=0)
+        download(tmp_path, [1])
     have = (tmp_path / ".download" / "images_001.tar.gz.part").stat().st_size
     assert 0 < have < len(server.files["0.gz"])
-    download(tmp_path, [1], archives=two, base_url=server.url)
+    download(tmp_path, [1])
     assert server.ranges[-1] == f"bytes={have}-"
     assert len(films(tmp_path)) == 2
 
@@ -144,25 +153,29 @@ def test_a_run_that_gave_up_leaves_what_the_next_one_goes_on_from(server, two, t
 def test_a_transfer_that_was_whole_before_its_run_ended_is_not_repeated(server, two, tmp_path):
     (tmp_path / ".download").mkdir()
     (tmp_path / ".download" / "images_001.tar.gz.part").write_bytes(server.files["0.gz"])
-    download(tmp_path, [1], archives=two, base_url=server.url)
+    download(tmp_path, [1])
     assert server.ranges == [f"bytes={len(server.files['0.gz'])}-"]
     assert len(films(tmp_path)) == 2
 
 
-def test_another_checksum_unpacks_nothing_and_keeps_nothing(server, two, tmp_path):
+def test_another_checksum_unpacks_nothing_and_keeps_nothing(server, two, tmp_path, monkeypatch):
+    monkeypatch.setattr(nih_download, "ARCHIVES", [("0.gz", "0" * 32)])
     with pytest.raises(DownloadError, match=r"images_001\.tar\.gz.* does not match the known hash"):
-        download(tmp_path, [1], archives=[("0.gz", "0" * 32)], base_url=server.url)
+        download(tmp_path, [1])
     assert not (tmp_path / "images").exists()
     assert list((tmp_path / ".download").iterdir()) == []
     assert len(server.ranges) == 1
 
 
-def test_a_server_in_trouble_is_asked_again_and_an_absent_file_is_not(server, two, tmp_path):
+def test_a_server_in_trouble_is_asked_again_and_an_absent_file_is_not(
+    server, two, tmp_path, monkeypatch
+):
     server.errors = [503]
-    download(tmp_path, [2], archives=two, base_url=server.url, pause=0)
+    download(tmp_path, [2])
     assert len(server.ranges) == 2
+    monkeypatch.setattr(nih_download, "ARCHIVES", [("gone.gz", "0" * 32)])
     with pytest.raises(DownloadError, match="404"):
-        download(tmp_path, [1], archives=[("gone.gz", "0" * 32)], base_url=server.url)
+        download(tmp_path, [1])
     assert len(server.ranges) == 3
 
 
@@ -170,26 +183,26 @@ def test_space_is_checked_before_anything_is_asked_for(server, two, tmp_path, mo
     usage = shutil._ntuple_diskusage(10**11, 0, 11 * 10**9)  # type: ignore[attr-defined]
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage)
     with pytest.raises(DownloadError, match="11 GB are free, 2 archives need 12 GB"):
-        download(tmp_path, [1, 2], archives=two, base_url=server.url)
+        download(tmp_path, [1, 2])
     with pytest.raises(DownloadError, match="2 archives need 16 GB"):
-        download(tmp_path, [1, 2], keep_archives=True, archives=two, base_url=server.url)
+        download(tmp_path, [1, 2], keep_archives=True)
     assert server.ranges == []
-    download(tmp_path, [1], archives=two, base_url=server.url)
+    download(tmp_path, [1])
 
 
 def test_a_disk_that_fills_up_is_named(server, two, tmp_path):
     (tmp_path / ".download").mkdir()
     (tmp_path / ".download" / "images_001.tar.gz.part").symlink_to("/dev/full")
     with pytest.raises(DownloadError, match="the disk is full; free some and run again"):
-        download(tmp_path, [1], archives=two, base_url=server.url)
+        download(tmp_path, [1])
 
 
-def test_nothing_but_https_is_spoken_beyond_this_machine(server, two, tmp_path):
-    with pytest.raises(DownloadError, match="No connection adapters were found for 'http://"):
-        download(tmp_path, [1], archives=two, base_url="http://example.org/")
+def test_nothing_but_https_is_spoken(server, two, tmp_path):
+    with pytest.raises(requests.exceptions.InvalidSchema):
+        https_alone().get("http://example.org/0.gz")
     server.location = "http://example.org/0.gz"
     with pytest.raises(DownloadError, match="No connection adapters were found for 'http://exam"):
-        download(tmp_path, [1], archives=two, base_url=server.url)
+        download(tmp_path, [1])
     assert len(server.ranges) == 1
 
 

@@ -150,16 +150,6 @@ def test_packing_again_keeps_finished_shards(tmp_path):
     assert contents(packed) == before
 
 
-def test_no_reason_names_the_folder_whatever_it_is_called(tmp_path):
-    root = tmp_path / "a\rfolder"
-    root.mkdir()
-    images = write_films(root)
-    (root / images["path"][1]).write_bytes(b"no film")
-    pack(images, root, tmp_path / "packed", SIDE)
-    problems = pd.read_csv(tmp_path / "packed" / "problems.csv")
-    assert problems["reason"].tolist() == ["not a PNG or JPEG image"]
-
-
 @pytest.mark.parametrize("killed_at", [0, 2, 3, 6])
 def test_a_killed_packing_goes_on_to_the_same_bytes(tmp_path, killed_at):
     images = write_films(tmp_path / "root")
@@ -266,14 +256,11 @@ def test_nothing_readable_is_an_error_with_the_first_reason(tmp_path):
         pack(images[:0], tmp_path / "root", tmp_path / "packed", SIDE)
 
 
-def test_names_that_repeat_and_impossible_sizes_are_refused(tmp_path):
+def test_names_that_repeat_are_refused(tmp_path):
     images = write_films(tmp_path / "root", count=2)
     twice = pd.concat([images, images])
     with pytest.raises(DataError, match="packed twice"):
         pack(twice, tmp_path / "root", tmp_path / "packed", SIDE)
-    for side, shard_size in ((0, 2), (SIDE, 0)):
-        with pytest.raises(DataError, match="at least 1"):
-            pack(images, tmp_path / "root", tmp_path / "packed", side, shard_size)
 
 
 def test_packed_films_travel_to_other_processes_as_their_folder(tmp_path):

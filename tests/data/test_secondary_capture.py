@@ -59,22 +59,6 @@ def test_two_captures_of_one_picture_are_two_studies(tmp_path, picture):
     assert all(uid.startswith("2.25.") for uid in uids)
 
 
-@pytest.mark.parametrize(
-    ("change", "derivation", "said"),
-    [
-        (lambda p: p[..., 0], "IBA", r"uint8 \(H, W, 3\), got uint8"),
-        (lambda p: p / 255, "IBA", "got float64"),
-        (lambda p: p, "x" * 1025, "1025 characters"),
-    ],
-)
-def test_what_cannot_be_written_is_named(tmp_path, picture, change, derivation, said):
-    with pytest.raises(ValueError, match=said):
-        write_secondary_capture(
-            tmp_path / "overlay.dcm", change(picture), derivation, text_excluded=True
-        )
-    assert not (tmp_path / "overlay.dcm").exists()
-
-
 def test_a_file_that_is_there_stays(tmp_path, picture):
     path = tmp_path / "film.dcm"
     path.write_bytes(b"a film")

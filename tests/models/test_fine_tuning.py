@@ -16,8 +16,8 @@ from models.checkpoints import (
 )
 from models.config import Optimizer, TrainConfig
 from models.densenet import DenseNet121, SeverityRegressor, normalise
-from models.fine_tuning import FrozenFeatures, UnfrozenPart, fine_tune, write_frozen_features
-from models.training_loop import TrainingError
+from models.fine_tuning import FrozenFeatures, UnfrozenPart, write_frozen_features
+from models.training import train
 from models.validation_metrics import MEAN_ABSOLUTE_ERROR
 
 CPU = torch.device("cpu")
@@ -43,7 +43,13 @@ def features(classifier: DenseNet121, tmp_path_factory: pytest.TempPathFactory) 
 def tune(model: DenseNet121, features: Path, folder: Path, **others: object) -> list[Tensor]:
     data = FrozenFeatures(features, np.arange(6), SCORES)
     arguments = {"seed": 1, "device": CPU, "metric": MEAN_ABSOLUTE_ERROR, **others}
-    fine_tune(model, data, data, CONFIG, folder=folder, loss=nn.MSELoss(), **arguments)
+    train(
+        *(UnfrozenPart(model), data, data, CONFIG),
+        folder=folder,
+        loss=nn.MSELoss(),
+        prepare=nn.Identity(),
+        **arguments,
+    )
     return [value.clone() for value in model.state_dict().values()]
 
 
@@ -107,19 +113,3 @@ def test_a_regressor_comes_back_as_it_was_saved(classifier, tmp_path):
     assert isinstance(loaded, SeverityRegressor)
     assert meta["architecture"] == "SeverityRegressor"
     assert loaded.state_dict()["classifier.0.bias"].item() == 3.0
-
-
-def test_mirroring_and_a_wrong_count_are_refused(classifier, features, tmp_path):
-    with pytest.raises(ValueError, match="the batches hold 6 films, not 7"):
-        write_frozen_features(tmp_path / "f.npy", classifier, FILMS.split(4), 7, CPU)
-    data = FrozenFeatures(features, np.arange(6), SCORES)
-    flipped = TrainConfig(horizontal_flip=True)
-    with pytest.raises(TrainingError, match="horizontal_flip"):
-        fine_tune(
-            *(classifier, data, data, flipped),
-            seed=0,
-            folder=tmp_path,
-            device=CPU,
-            loss=nn.MSELoss(),
-            metric=MEAN_ABSOLUTE_ERROR,
-        )

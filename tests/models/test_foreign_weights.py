@@ -109,12 +109,6 @@ def test_what_stands_before_all_names_of_the_network_is_taken_off(prefix):
     assert all(torch.equal(read[name], tensor) for name, tensor in state.items())
 
 
-def test_a_wrapper_within_the_names_is_taken_off_too():
-    state = DenseNet121(3).state_dict()
-    compiled = {f"net.{n.replace('features.', 'features._orig_mod.')}": t for n, t in state.items()}
-    assert in_our_spelling(compiled, HERE).keys() == state.keys()
-
-
 def test_two_networks_in_one_state_dict_are_refused_with_their_names():
     state = DenseNet121(3).state_dict()
     both = {f"{who}.{n}": tensor for who in ("student", "teacher") for n, tensor in state.items()}
@@ -144,18 +138,6 @@ def test_a_training_s_checkpoint_gives_the_network_s_own_logits(published, tmp_p
     images = normalise(films())
     with torch.no_grad():
         assert torch.equal(model(images), published(images))
-
-
-def test_a_refused_file_says_what_would_be_read(tmp_path):
-    state = {"w": torch.ones(2)}
-    for name, content in (
-        ("class", {"hyper_parameters": Path("/data"), "state_dict": state}),
-        ("several", {"ema": state, "raw": state}),
-        ("none", {"epoch": 3}),
-    ):
-        torch.save(content, tmp_path / name)
-        with pytest.raises(CheckpointError, match="save its state dict alone"):
-            initial_model(str(tmp_path / name), 14, seed=0)
 
 
 def test_the_published_detectors_and_regressor_give_their_own_outputs(tmp_path):

@@ -34,13 +34,6 @@ def test_a_class_beyond_the_bound_or_without_positives_is_clipped_and_named():
     assert clipped == [0, 1]  # the third is 9 by itself
 
 
-@pytest.mark.parametrize("kind", PosWeight)
-@pytest.mark.parametrize("labels", [torch.zeros(0, 3), torch.zeros(3)])
-def test_weights_of_no_labels_are_refused(kind, labels):
-    with pytest.raises(ValueError, match=r"\(N, C\)"):
-        weighted_loss(kind, labels, maximum=9.0)
-
-
 def equation_8(logits: np.ndarray, labels: np.ndarray, beta: np.ndarray | float) -> np.ndarray:
     predicted = 1 / (1 + np.exp(-logits))
     return -(beta * labels * np.log(predicted) + (1 - labels) * np.log(1 - predicted))

@@ -82,7 +82,6 @@ CASES: dict[str, dict[str, tuple[TrainConfig, StopIn | None]]] = {
         "whole": (LEARNT, None),
         "stopped": (LEARNT, StopIn(3, 1)),
         "frozen": (FROZEN, None),
-        "loaders": (replace(FROZEN, num_workers=1), None),
     },
 }
 
@@ -229,7 +228,3 @@ def test_another_number_of_processes_does_not_go_on_in_the_folder(tmp_path):
     trained(tmp_path, FROZEN)
     with pytest.raises(TrainingError, match=r"another training \(other processes\)"):
         trained(tmp_path, FROZEN, rank=Rank(0, 2, tmp_path / "meeting"))
-
-
-def test_each_process_may_have_loaders_of_its_own(together):
-    assert_equal(made(together / "three" / "loaders.0"), made(together / "three" / "frozen.0"))

@@ -28,20 +28,10 @@ def graph(
 
 
 def manifests(*graphs: dict[str, Step]) -> list[dict[str, Any]]:
-    return [
-        json.loads(
-            json.dumps(
-                {
-                    "step": each.name,
-                    "label": each.label,
-                    "key": each.key,
-                    "key_parts": each.key_parts,
-                }
-            )
-        )
-        for made in graphs
-        for each in made.values()
-    ]
+    names = ("label", "key", "key_parts")
+    steps = [each for made in graphs for each in made.values()]
+    told = [{name: getattr(each, name) for name in names} | {"step": each.name} for each in steps]
+    return json.loads(json.dumps(told))
 
 
 def why(title: str, plan: dict[str, Step], *made: dict[str, Step]) -> str:

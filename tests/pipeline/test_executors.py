@@ -5,23 +5,20 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import FrozenInstanceError, fields, is_dataclass
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from pipeline.config import compose_config
-from pipeline.executors.base import Failure, Job, Ledger, PiecesMissingError
+from pipeline.executors.base import Failure, Job, Ledger, PiecesMissingError, SerialExecutor
 from pipeline.executors.config import ExecutorConfig, ExecutorName
 from pipeline.executors.local import core_groups
 from pipeline.executors.opening import open_executor
-from pipeline.executors.serial import SerialExecutor
 from pipeline.plan import plan_run
 from pipeline.runner import StepFailedError, imports_of_workers
-from pipeline.step import Step
 from pipeline.store import Store
 from tests.pipeline.toy_graph import (
     ROWS,
@@ -188,47 +185,12 @@ def test_core_groups_share_out_every_core_once():
     assert core_groups(len(cores) + 1) == [cores] * (len(cores) + 1)
 
 
-def dataclasses_in(value: object) -> Iterator[object]:
-    """A step, its settings and the steps that it reads, each once for each way to it."""
-    if is_dataclass(value):
-        yield value
-        for field in fields(value):
-            yield from dataclasses_in(getattr(value, field.name))
-    elif isinstance(value, Mapping):
-        for each in value.values():
-            yield from dataclasses_in(each)
-
-
-def meddle(step: Step) -> Callable[[int], None]:
-    for each in dataclasses_in(step):
-        with pytest.raises(FrozenInstanceError):
-            each.threads = 8  # type: ignore[attr-defined]
-    return lambda number: None
-
-
-def is_never_there(number: int) -> bool:
-    return False
-
-
-def test_a_worker_in_another_process_cannot_change_what_it_was_told(tmp_path):
-    order = plan_run(compose_config(["experiment=smoke"]), Store(tmp_path).digests).order
-    step = next(each for each in order if each.title == "maps findings iba")
-    assert len(list(dataclasses_in(step))) > 20
-    job = Job(tmp_path, partial(meddle, step), is_never_there)
-    config = ExecutorConfig(name=ExecutorName.local, workers=1, device="cpu", retries=0)
-    with open_executor(config, 1, tmp_path) as executor:
-        executor.run(job, [0], lambda number: None)
-
-
 @pytest.mark.parametrize(
     ("overrides", "named"),
     [
         (["executor.workers=2"], "executor.workers: is not read by executor=serial"),
         (["executor=local", "executor.address=auto"], "executor.address: is not read"),
-        (["executor=local", "executor.workers=0"], "executor.workers: at least 1"),
         (["executor=local", "executor.timeout=0"], "executor.timeout: more than 0"),
-        (["executor=slurm", "executor.jobs=0"], "executor.jobs: at least 1"),
-        (["executor.retries=-1"], "executor.retries: at least 0"),
     ],
 )
 def test_a_setting_that_the_executor_cannot_use_is_named(overrides, named):

@@ -13,7 +13,7 @@ import pytest
 
 from pipeline.interrupts import stop_on_signals
 from pipeline.runner import StepFailedError
-from tests.pipeline.small_plan import OVERRIDES, digests, make, plan, published
+from tests.pipeline.small_plan import OVERRIDES, digests, make, published
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -91,26 +91,6 @@ def test_training_that_is_killed_stopped_and_out_of_room_ends_in_the_same_bytes(
     assert done == [*range(batches + 1, 2 * batches + 2), *range(2 * batches + 1, 3 * batches + 1)]
     assert digests(tmp_path, "train findings weighted_bce") == digests(
         uninterrupted, "train findings weighted_bce"
-    )
-
-
-def test_attribution_out_of_room_keeps_whole_shards_and_ends_in_the_same_bytes(
-    tmp_path, uninterrupted, room
-):
-    copy_of(uninterrupted, tmp_path, without=("maps",))
-
-    def full_after_the_first_shard(now: int, total: int) -> None:
-        room(1 << 10)
-
-    with pytest.raises(StepFailedError, match="maps findings grad_cam: cannot write to the disk"):
-        make(tmp_path, "maps findings grad_cam", full_after_the_first_shard)
-    room(0)
-    _, store, _ = plan(tmp_path)
-    (workspace,) = store.workspaces()
-    assert [path.name for path in (workspace / "shards").iterdir()] == ["00000"]
-    make(tmp_path, "maps findings grad_cam")
-    assert digests(tmp_path, "maps findings grad_cam") == digests(
-        uninterrupted, "maps findings grad_cam"
     )
 
 

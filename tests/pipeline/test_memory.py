@@ -23,8 +23,8 @@ from evaluation.config import (
 )
 from evaluation.insertion_deletion import end_scores, insertion_deletion
 from evaluation.sensitivity_n import set_sizes
+from pipeline.executors.base import SerialExecutor
 from pipeline.executors.config import ExecutorConfig
-from pipeline.executors.serial import SerialExecutor
 from pipeline.shards import run_shards
 from pipeline.step import Machine, UserFiles, Work
 from pipeline.steps.localization import Localization

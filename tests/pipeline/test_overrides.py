@@ -10,7 +10,6 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from pipeline.config import SETTINGS, ConfigError, compose_config
-from pipeline.finished_run import RunError
 from pipeline.overrides import OverrideError, check_overrides
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -135,40 +134,6 @@ def test_a_tilde_is_the_home_folder_in_every_path_setting(monkeypatch, tmp_path)
     assert [getattr(config.paths, name) for name in names] == [f"{tmp_path}/{n}" for n in names]
     assert config.model.init == f"{tmp_path}/init.pt"
     assert compose_config(["model.init=random"]).model.init == "random"
-
-
-@pytest.mark.parametrize(
-    ("door", "arguments", "said"),
-    [
-        ("explain", ["--run", "~/run", "--image", "x.png"], "run is no finished run"),
-        ("explain", ["--run", ".", "--image", "x.png", "--out", "~"], " is there already"),
-        ("compare", ["~/run", "~/b"], "no folder "),
-        ("report", ["~/run"], "run is no finished run"),
-    ],
-)
-def test_a_tilde_is_the_home_folder_in_every_command(
-    monkeypatch, tmp_path, capsys, door, arguments, said
-):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setattr("pipeline.explain.FinishedRun.read", _read_run)
-    assert import_module(f"pipeline.{door}").main(arguments) == 1
-    out = capsys.readouterr().out
-    assert str(tmp_path) in out
-    assert said in out
-
-
-def _read_run(folder: Path) -> object:
-    if folder == Path():
-        return None  # the next mistake is found before it is needed
-    raise RunError(f"{folder} is no finished run")
-
-
-def test_the_download_goes_into_the_home_folder_s_own(monkeypatch, tmp_path):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    folders = []
-    monkeypatch.setattr("data.nih_download.download", lambda folder, *_: folders.append(folder))
-    assert import_module("data.nih_download").main(["~/nih"]) == 0
-    assert folders == [tmp_path / "nih"]
 
 
 def test_the_store_s_command_lies_beside_the_store(tmp_path):

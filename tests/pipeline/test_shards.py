@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.executors.base import PiecesMissingError
+from pipeline.executors.base import PiecesMissingError, SerialExecutor
 from pipeline.executors.config import ExecutorConfig
-from pipeline.executors.serial import SerialExecutor
 from pipeline.shards import Compute, run_shards, shard_folders
 from pipeline.step import Inputs, Machine, Work
 

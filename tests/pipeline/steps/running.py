@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from pipeline.executors.base import SerialExecutor
 from pipeline.executors.config import ExecutorConfig
-from pipeline.executors.serial import SerialExecutor
 from pipeline.step import Machine, Step, UserFiles, Work
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pandas as pd
 
 from attribution.config import Score
+from pipeline.executors.base import SerialExecutor
 from pipeline.executors.config import ExecutorConfig
-from pipeline.executors.serial import SerialExecutor
 from pipeline.step import Machine, UserFiles, Work
 from pipeline.steps.gallery import RECORD
 from pipeline.steps.scored_figures import ScoredFigures

@@ -8,8 +8,8 @@ import pytest
 
 from attribution.config import Score
 from evaluation.config import BootstrapConfig, LocalizationConfig
+from pipeline.executors.base import SerialExecutor
 from pipeline.executors.config import ExecutorConfig
-from pipeline.executors.serial import SerialExecutor
 from pipeline.step import Machine, UserFiles, Work
 from pipeline.steps.rows import ROWS, read_rows
 from pipeline.steps.tables import Tables

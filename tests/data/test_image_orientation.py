@@ -1,8 +1,6 @@
 """Films stored on their side or mirrored, with EXIF that says so, are read as viewers show them."""
 
-import io
 import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +9,7 @@ import pytest
 from PIL import Image
 
 from data.cohen import read_square as read_cohen_square
-from data.image_files import read_film, read_grey
+from data.image_files import read_film
 from data.integrity import DataError
 from data.lung_pairs import read_lung_pair
 from data.lungs import read_lung_mask
@@ -59,36 +57,6 @@ def test_a_film_of_any_orientation_is_read_as_it_is_seen_and_says_so(tmp_path, n
     assert (turned == "") == (orientation == 1)
     assert ("mirrored" in turned) == (orientation in MIRRORED)
     assert orientation == 1 or turned.endswith(f"as its EXIF orientation {orientation} says")
-
-
-@pytest.mark.parametrize("orientation", STORED)
-def test_sixteen_bits_colour_and_progressive_films_are_turned_alike(tmp_path, orientation):
-    deep = film().astype(np.uint16) * 257
-    np.testing.assert_array_equal(read_grey(save(tmp_path / "deep.png", deep, orientation)), film())
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    stored = Image.fromarray(np.ascontiguousarray(STORED[orientation](film())))
-    stored.convert("RGBA").save(tmp_path / "colour.png", exif=exif)
-    np.testing.assert_array_equal(read_grey(tmp_path / "colour.png"), film())
-    save(tmp_path / "film.jpg", film(), orientation, progressive=True)
-    np.testing.assert_allclose(read_grey(tmp_path / "film.jpg").astype(int), film(), atol=3)
-
-
-def test_exif_behind_the_pixels_or_in_imagemagick_s_profile_counts_as_well(tmp_path):
-    stored = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(STORED[6](film()))).save(stored, "PNG")
-    content = stored.getvalue()
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    tiff = exif.tobytes().removeprefix(b"Exif\0\0")
-    end = content.index(b"IEND") - 4
-    (tmp_path / "late.png").write_bytes(content[:end] + chunk(b"eXIf", tiff) + content[end:])
-    np.testing.assert_array_equal(read_grey(tmp_path / "late.png"), film())
-    told = f"\nexif\n{len(tiff):8}\n{tiff.hex()}\n".encode()
-    profile = chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(told))
-    start = content.index(b"IDAT") - 4
-    (tmp_path / "raw.png").write_bytes(content[:start] + profile + content[start:])
-    np.testing.assert_array_equal(read_grey(tmp_path / "raw.png"), film())
 
 
 @pytest.mark.parametrize("orientation", [0, 9, 65535])
