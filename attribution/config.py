@@ -238,7 +238,8 @@ class AttributionConfig:
     lrp: LRPConfig = field(default_factory=LRPConfig)
     excitation_backprop: ExcitationBackpropConfig = field(default_factory=ExcitationBackpropConfig)
     grad_cam_plus_plus: GradCAMConfig = field(default_factory=GradCAMConfig)
-    layer_cam: GradCAMConfig = field(default_factory=GradCAMConfig)
+    # Ours: behind the last feature map all cells of a channel have one weight.
+    layer_cam: GradCAMConfig = field(default_factory=lambda: GradCAMConfig(tap="block3"))
     eigen_cam: GradCAMConfig = field(default_factory=GradCAMConfig)
     occlusion: OcclusionConfig = field(default_factory=OcclusionConfig)
     rise: RISEConfig = field(default_factory=RISEConfig)
