@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from attribution.config import Score
-from attribution.precision import in_float32
+from attribution.precision import CallersAutocast, in_float32
 
 ScoreFunction = Callable[[Tensor, Tensor], Tensor]
 """(outputs (N, C), targets (N,)) -> scores (N,), differentiable in the outputs."""
@@ -153,6 +153,23 @@ def frozen(model: TappedModel | nn.Module) -> Iterator[None]:
             module.training = True
         for parameter in trainable:
             parameter.requires_grad_(True)
+
+
+class ScoredModel(nn.Module):
+    """(images (N, 3, H, W), targets (N,)) -> scores (N,): one module, as captum calls and hooks it.
+
+    Whatever their type, images reach the model in that of ``images``, under autocast as it is
+    where this is made.
+    """
+
+    def __init__(self, model: TappedModel, score: ScoreFunction, images: Tensor) -> None:
+        super().__init__()
+        self.model, self.score, self.dtype = model, score, images.dtype
+        self.callers_autocast = CallersAutocast(images.device)
+
+    def forward(self, images: Tensor, targets: Tensor) -> Tensor:
+        with self.callers_autocast():
+            return self.score(self.model(images.to(self.dtype)), targets)
 
 
 def check_batch(images: Tensor, targets: Tensor, seeds: Sequence[int]) -> None:

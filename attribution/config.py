@@ -68,6 +68,8 @@ class GradientConfig:
 
 @dataclass(frozen=True)
 class GradCAMConfig:
+    """GradCAM and its relatives, at a feature map."""
+
     tap: str = "final"  # final = after the last ReLU (published: norm5, in effect post-ReLU)
 
 
@@ -85,6 +87,53 @@ class IntegratedGradientsConfig:
     # ours: points of the path in one forward; bounds the memory
     internal_batch_size: int = field(default=8, metadata={"least": 1})
     reduction: PathReduction = PathReduction.abs_sum
+
+
+@dataclass(frozen=True)
+class InputXGradientConfig:
+    """The normalised image times the gradient of the score."""
+
+
+@dataclass(frozen=True)
+class SmoothGradConfig:
+    """Gradients at copies of the image with normal noise on them."""
+
+    samples: int = field(default=25, metadata={"least": 1})  # published code
+    # Published code: the noise's deviation, as a share of the image's range of values.
+    noise: float = field(default=0.15, metadata={"between": (0, 1)})
+    internal_batch_size: int = field(default=8, metadata={"least": 1})  # ours: copies in a forward
+
+
+@dataclass(frozen=True)
+class GuidedBackpropConfig:
+    """Gradients of which each ReLU passes on the positive part only.
+
+    A known negative control: such maps hardly change when the weights do (Adebayo et al. 2018).
+    """
+
+
+@dataclass(frozen=True)
+class DeepLiftConfig:
+    """DeepLIFT's rescale rule, from the mean-grey image."""
+
+
+@dataclass(frozen=True)
+class OcclusionConfig:
+    """A mean-grey square that is moved over the film; at 224 px 28 px wide, at 225 places."""
+
+    window: float = field(default=1 / 8, metadata={"between": (0, 1)})  # ours: share of the side
+    moves: int = field(default=2, metadata={"least": 1})  # ours: until it is one width further
+    internal_batch_size: int = field(default=8, metadata={"least": 1})  # places in one forward
+
+
+@dataclass(frozen=True)
+class RISEConfig:
+    """Random masks of smooth cells, through which the model sees the film."""
+
+    masks: int = field(default=1000, metadata={"least": 2})  # ours; paper: 4000 to 8000
+    cells: int = field(default=7, metadata={"least": 1})  # paper: along a side
+    probability: float = field(default=0.5, metadata={"between": (0, 1)})  # paper: of an open cell
+    internal_batch_size: int = field(default=8, metadata={"least": 1})  # ours: masks in one forward
 
 
 @dataclass(frozen=True)
@@ -192,6 +241,16 @@ class AttributionConfig:
     )
     lrp: LRPConfig = field(default_factory=LRPConfig)
     excitation_backprop: ExcitationBackpropConfig = field(default_factory=ExcitationBackpropConfig)
+    grad_cam_plus_plus: GradCAMConfig = field(default_factory=GradCAMConfig)
+    # Ours: behind the last feature map all cells of a channel have one weight.
+    layer_cam: GradCAMConfig = field(default_factory=lambda: GradCAMConfig(tap="block3"))
+    eigen_cam: GradCAMConfig = field(default_factory=GradCAMConfig)
+    occlusion: OcclusionConfig = field(default_factory=OcclusionConfig)
+    rise: RISEConfig = field(default_factory=RISEConfig)
+    smooth_grad: SmoothGradConfig = field(default_factory=SmoothGradConfig)
+    input_x_gradient: InputXGradientConfig = field(default_factory=InputXGradientConfig)
+    deep_lift: DeepLiftConfig = field(default_factory=DeepLiftConfig)
+    guided_backprop: GuidedBackpropConfig = field(default_factory=GuidedBackpropConfig)
     random: RandomConfig = field(default_factory=RandomConfig)
     iba: IBAConfig = field(default_factory=IBAConfig)
     iba_block1: IBAConfig = field(default_factory=lambda: IBAConfig(tap="block1"))
@@ -209,12 +268,17 @@ class AttributionConfig:
         raise AttributeError(f"attribution has no setting {name!r}")
 
 
+MANY_FORWARDS = frozenset({"occlusion", "rise"})
+"""Methods that ask the whole model hundreds of times a film."""
+
 METHODS = tuple(
     name
     for name, kind in get_type_hints(AttributionConfig).items()
     if is_dataclass(kind) and kind not in (StatisticsConfig, OperatingPointsConfig)
 )
 """The names of the project's methods: the settings above that are a method's."""
+
+CLASSIFIER_METHODS = tuple(name for name in METHODS if not name.startswith("regression_iba"))
 
 REGRESSION_METHODS = (
     *(name for name in METHODS if name.startswith("regression_iba")),

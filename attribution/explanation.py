@@ -50,7 +50,7 @@ def explain(
 
     images: also one image (3, H, W), or a list of such. targets (N,): the output to explain, from
     0; scores for a regressor; one number for all images. layer: where the method looks, a name of
-    ``model.named_modules()``; needed by the bottlenecks, GradCAM and Excitation Backprop. layout:
+    ``model.named_modules()``; needed by the bottlenecks, the CAMs and Excitation Backprop. layout:
     how the layer's output lies, only where a ValueError asks for it (``attribution.tapped``).
     reference: batches (n, 3, H, W) of other images of the same size, normalised alike, of which a
     bottleneck takes its statistics (the first 1000); a DataLoader of (images, labels) will do.

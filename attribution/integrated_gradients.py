@@ -6,10 +6,17 @@ import captum.attr
 import torch
 from torch import Tensor
 
-from attribution.base import Attribution, ScoreFunction, TappedModel, check_batch, frozen
+from attribution.base import (
+    Attribution,
+    ScoredModel,
+    ScoreFunction,
+    TappedModel,
+    check_batch,
+    frozen,
+)
 from attribution.concurrency import num_concurrent, side_by_side
 from attribution.config import IntegratedGradientsConfig, PathReduction
-from attribution.precision import CallersAutocast, in_float32, without_autocast
+from attribution.precision import in_float32, without_autocast
 
 REDUCTIONS: Mapping[PathReduction, Callable[[Tensor], Tensor]] = {
     PathReduction.abs_sum: lambda attribution: attribution.abs().sum(1),
@@ -43,12 +50,7 @@ class IntegratedGradients:
         seeds: Sequence[int],
     ) -> Attribution:
         check_batch(images, targets, seeds)
-
-        callers_autocast = CallersAutocast(images.device)
-
-        def scores(points: Tensor, repeated: Tensor) -> Tensor:
-            with callers_autocast():
-                return score(model(points.to(images.dtype)), repeated)
+        scores = ScoredModel(model, score, images)
 
         def along_paths(rows: slice, check: Callable[[], None]) -> Tensor:
             def checked(points: Tensor, repeated: Tensor) -> Tensor:

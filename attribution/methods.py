@@ -4,16 +4,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from attribution.base import AttributionMethod
+from attribution.cams import EigenCAM, GradCAM, GradCAMPlusPlus, LayerCAM
+from attribution.captum_methods import InputXGradient, Occlusion
 from attribution.config import OWN_METHODS, AttributionConfig, MultilayerIBAConfig, required_taps
 from attribution.excitation_backprop import ExcitationBackprop
-from attribution.grad_cam import GradCAM
-from attribution.gradient import Gradient
+from attribution.gradient import Gradient, SmoothGrad
 from attribution.iba import IBA, InverseIBA
 from attribution.integrated_gradients import IntegratedGradients
 from attribution.lrp import LRP
+from attribution.modified_backprop import DeepLift, GuidedBackprop
 from attribution.multilayer_iba import MultilayerIBA
 from attribution.random_map import RandomMap
 from attribution.regression_iba import MSEIBA, DeviationIBA, MaximisingIBA
+from attribution.rise import RISE
 from attribution.statistics import FeatureStatistics
 
 METHODS: dict[str, type] = {
@@ -22,6 +25,15 @@ METHODS: dict[str, type] = {
     "integrated_gradients": IntegratedGradients,
     "lrp": LRP,
     "excitation_backprop": ExcitationBackprop,
+    "grad_cam_plus_plus": GradCAMPlusPlus,
+    "layer_cam": LayerCAM,
+    "eigen_cam": EigenCAM,
+    "occlusion": Occlusion,
+    "rise": RISE,
+    "smooth_grad": SmoothGrad,
+    "input_x_gradient": InputXGradient,
+    "deep_lift": DeepLift,
+    "guided_backprop": GuidedBackprop,  # a negative control: it hardly depends on the weights
     "random": RandomMap,
     "iba": IBA,
     "iba_block1": IBA,
@@ -35,7 +47,7 @@ METHODS: dict[str, type] = {
 """A new method: a class of AttributionMethod's shape here, its settings in AttributionConfig under
 the same name."""
 
-NEEDS_LAYERS = frozenset({"lrp", "excitation_backprop"})
+NEEDS_LAYERS = frozenset({"lrp", "excitation_backprop", "deep_lift", "guided_backprop"})
 """Methods that walk through a network's own layers; the others ask nothing but a TappedModel."""
 
 

@@ -14,27 +14,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from attribution.base import TappedModel
+from attribution.layers import ROUTING, check_full_precision, operations
 
 Rule = Callable[[nn.Module, Tensor, Tensor, float], tuple[Tensor, Tensor]]
 """(layer, its input (N, ...), relevance of its output, epsilon) -> relevance of the input, and (N,)
 what the layer's bias kept. The epsilon keeps a quotient finite."""
 
-_ROUTING = frozenset(
-    f"{name}Backward0"
-    for name in (
-        *(
-            "Cat",
-            "View",
-            "UnsafeView",
-            "ReshapeAlias",
-            "Permute",
-            "Transpose",
-            "Squeeze",
-            "Unsqueeze",
-        ),
-        *("Clone", "MaxPool2DWithIndices"),
-    )
-) | {"_RuleBackward", "torch::autograd::AccumulateGrad"}
+_HANDED_ON = ROUTING | {"_RuleBackward"}
 
 
 class Relevance(NamedTuple):
@@ -112,12 +98,7 @@ def propagate(
     Raises ValueError for an operation without a rule, naming it, and for weights in half precision:
     nothing is propagated wrongly.
     """
-    for weights in model.parameters():
-        if weights.dtype in (torch.float16, torch.bfloat16):
-            raise ValueError(
-                f"the model's weights are {weights.dtype}, in which relevance does not add up from "
-                "layer to layer: give model.float()"
-            )
+    check_full_precision(model)
     leaf = inputs.detach().clone().requires_grad_()
     absorbed = inputs.new_zeros(len(inputs))
 
@@ -179,20 +160,14 @@ def _hooked(model: TappedModel, hook: Callable[..., Tensor | None]) -> Iterator[
 
 
 def _check_operations(outputs: Tensor) -> None:
-    seen, waiting = set(), [outputs.grad_fn]
-    while waiting:
-        node = waiting.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        if node.name() not in _ROUTING:
+    for name in operations(outputs):
+        if name not in _HANDED_ON:
             raise ValueError(
-                f"no relevance rule for {node.name().removesuffix('Backward0')}: the model must "
+                f"no relevance rule for {name}: the model must "
                 "run convolutions, linear layers, batch normalisation, ReLU and pooling as "
                 "modules, and may concatenate but not add feature maps "
                 "(models.densenet.DenseNet121 is such a model)"
             )
-        waiting.extend(following for following, _ in node.next_functions)
 
 
 def _weighted_sum(layer: nn.Module, inputs: Tensor, weight: Tensor) -> Tensor:

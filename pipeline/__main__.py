@@ -10,7 +10,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from pipeline.config import CONF, SETTINGS, register, to_dataclass
+from pipeline.config import CONF, SETTINGS, register, spelled_out, to_dataclass
 from pipeline.interrupts import stop_on_signals
 from pipeline.overrides import check_overrides, in_one_line
 from pipeline.progress import console, log, say
@@ -34,6 +34,7 @@ def main(composed: DictConfig) -> None:
 def start() -> None:
     """The command itself; a file that adds a method or metric of its own calls it too."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # it raises errors instead of printing pages of them
+    sys.argv[1:] = spelled_out(sys.argv[1:])
     overrides = [each for each in sys.argv[1:] if "=" in each and not each.startswith("-")]
     try:
         register()

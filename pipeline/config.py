@@ -10,7 +10,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
-from attribution.config import AttributionConfig
+from attribution.config import CLASSIFIER_METHODS, OWN_METHODS, AttributionConfig
 from data.config import DatasetConfig, user_path
 from data.workers import usable_cores
 from evaluation.config import EvaluationConfig, ReportConfig
@@ -150,15 +150,25 @@ def _check_lists(value: object, key: str) -> None:
         raise ConfigError(f"{key}: single values, not lists or settings within the list")
 
 
+def spelled_out(overrides: Sequence[str]) -> list[str]:
+    """``attribution.methods=all`` as a list: all that explain a classifier, a user's own too."""
+    methods = ",".join((*CLASSIFIER_METHODS, *OWN_METHODS))
+    return [
+        f"attribution.methods=[{methods}]" if each == "attribution.methods=all" else each
+        for each in overrides
+    ]
+
+
 def compose_config(overrides: Sequence[str]) -> PipelineConfig:
     """Composes ``conf/`` with command-line overrides, without starting a Hydra job.
 
     Raises ConfFileError, OverrideError or ConfigError, which say what to change.
     """
     register()
+    overrides = spelled_out(overrides)
     check_overrides(overrides, SETTINGS, sweep=False)
     with in_one_line(SETTINGS), initialize_config_dir(str(CONF), version_base="1.3"):
-        composed = compose("config", overrides=list(overrides))
+        composed = compose("config", overrides=overrides)
     return to_dataclass(composed, overrides)
 
 

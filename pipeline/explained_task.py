@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from attribution.config import Score
+from attribution.config import MANY_FORWARDS, Score
 from pipeline.config import PipelineConfig
 from pipeline.step import Step
 from pipeline.steps.explainer import Explainer
@@ -153,7 +153,10 @@ def _maps(config: PipelineConfig, task: Task, loss: str, methods: Sequence[str])
             explainer=explained,
             statistics={tap: statistics[tap] for tap in explained.taps},
             batch_size=attribution.batch_size,
-            shard_size=attribution.shard_size,
+            # Short shards where a film takes long: progress is seen, and a killed run loses little.
+            shard_size=attribution.batch_size
+            if method in MANY_FORWARDS
+            else attribution.shard_size,
             label=label(method),
             **shared,
         )

@@ -31,7 +31,7 @@ PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
 METHOD, METRIC, DATA_SET = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
 SETTINGS = (
     *UNTRAINED,
-    "attribution.methods=[occlusion,random]",
+    "attribution.methods=[tiles,random]",
     "evaluation.metrics=[localization,kept]",
     "evaluation.max_images=6",
     "evaluation.bootstrap.resamples=20",
@@ -63,9 +63,9 @@ def test_the_method_s_maps_are_what_its_tiles_take_away(files):
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             return images[:, 0, :4, :4].sum((1, 2))[:, None]
 
-    settings = files["method"]["OcclusionConfig"](tiles=2)
+    settings = files["method"]["TilesConfig"](tiles=2)
     images = torch.randn(3, 3, 8, 8)
-    found = files["method"]["Occlusion"](settings)(
+    found = files["method"]["Tiles"](settings)(
         Corner(),
         images,
         torch.zeros(3, dtype=torch.int64),
@@ -97,20 +97,20 @@ def test_a_run_with_both_has_their_rows_and_keys_that_follow_their_settings(file
     run_pipeline(config, tmp_path / "day" / "run")
     tables = tmp_path / "day" / "run" / "tables"
     table1 = pd.read_csv(tables / "table1.csv")
-    assert {"occlusion", "random"} <= set(table1["method"])
+    assert {"tiles", "random"} <= set(table1["method"])
     kept = pd.read_csv(tables / "own_kept.csv").set_index("method")
     samples = pd.read_csv(tables / "own_kept_samples.csv")
-    assert list(kept.index) == ["occlusion", "random"]
+    assert list(kept.index) == ["tiles", "random"]
     means = samples.groupby("method")["value"].mean()
     assert kept["value"].to_dict() == pytest.approx(means.to_dict(), rel=1e-5)
     assert samples["value"].between(0, 1).all()
 
     before = keys(config, tmp_path)
-    OWN_METHODS["occlusion"].tiles = 2
+    OWN_METHODS["tiles"].tiles = 2
     OWN_METRICS["kept"].settings.share = 0.2
     changed = {title for title, key in keys(config, tmp_path).items() if key != before[title]}
-    assert {"maps findings occlusion", "own_metric kept findings random"} <= changed
-    others = {title for title in changed if not {"occlusion", "kept"} & set(title.split())}
+    assert {"maps findings tiles", "own_metric kept findings random"} <= changed
+    others = {title for title in changed if not {"tiles", "kept"} & set(title.split())}
     assert others == {"tables", "claims", "figures findings"}
 
 
@@ -149,8 +149,8 @@ def test_a_name_that_is_taken_is_refused(files):
 
 
 def test_without_its_file_a_method_is_unknown():
-    with pytest.raises(ConfigError, match=r"attribution\.methods: unknown occlusion"):
-        compose_config(["attribution.methods=[occlusion]"])
+    with pytest.raises(ConfigError, match=r"attribution\.methods: unknown tiles"):
+        compose_config(["attribution.methods=[tiles]"])
 
 
 TINY = (

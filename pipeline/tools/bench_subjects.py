@@ -187,5 +187,11 @@ def _quick(config: AttributionConfig) -> AttributionConfig:
         for name, settings in vars(config).items()
         if isinstance(settings, BottleneckConfig)
     }
-    paths = replace(config.integrated_gradients, steps=2)
-    return replace(config, **short, integrated_gradients=paths)
+    return replace(
+        config,
+        **short,
+        integrated_gradients=replace(config.integrated_gradients, steps=2),
+        occlusion=replace(config.occlusion, window=0.5, moves=1),
+        rise=replace(config.rise, masks=2),
+        smooth_grad=replace(config.smooth_grad, samples=2),
+    )

@@ -1,11 +1,11 @@
-"""The plain gradient against Captum's saliency and the chain rule."""
+"""The gradient against Captum's saliency and the chain rule, SmoothGrad against its tunnel."""
 
 import captum.attr
 import torch
 
 from attribution.base import SCORES
-from attribution.config import GradientConfig, Score
-from attribution.gradient import Gradient
+from attribution.config import GradientConfig, Score, SmoothGradConfig
+from attribution.gradient import Gradient, SmoothGrad
 from models.densenet import DenseNet121
 
 
@@ -50,3 +50,34 @@ def test_works_where_the_caller_has_switched_gradients_off():
         )
     expected = model[1].weight[1].detach().abs().view(3, 2, 2).amax(0)
     torch.testing.assert_close(result.maps[0], expected)
+
+
+def test_smooth_grad_is_captums_noise_tunnel_with_the_noise_of_each_images_seed(classifier, images):
+    targets = torch.tensor([0, 2, 1, 3])
+    ours = SmoothGrad(SmoothGradConfig(samples=6, noise=0.2, internal_batch_size=4))(
+        classifier, images, targets, score=SCORES[Score.logit], seeds=[5, 6, 7, 8]
+    )
+    tunnel = captum.attr.NoiseTunnel(captum.attr.Saliency(classifier))
+    for row in range(4):
+        image = images[[row]]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(5 + row)
+            captums = tunnel.attribute(
+                image,
+                nt_type="smoothgrad",
+                nt_samples=6,
+                stdevs=0.2 * float(image.max() - image.min()),
+                target=int(targets[row]),
+                abs=False,
+            )
+        expected = captums.detach().abs().amax(1)[0]
+        torch.testing.assert_close(ours.maps[row], expected, rtol=1e-3, atol=1e-6)
+
+
+def test_without_much_noise_smooth_grad_is_the_gradient(classifier, images):
+    targets = torch.tensor([0, 2, 1, 3])
+    arguments = {"score": SCORES[Score.logit], "seeds": [0] * 4}
+    smooth = SmoothGrad(SmoothGradConfig(samples=3, noise=1e-7))
+    plain = Gradient(GradientConfig())(classifier, images, targets, **arguments)
+    found = smooth(classifier, images, targets, **arguments)
+    torch.testing.assert_close(found.maps, plain.maps, rtol=1e-2, atol=1e-4)

@@ -1,18 +1,14 @@
 """Maps are drawn by the centres of their cells, at every tap, side and method."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from attribution.base import SCORES
-from attribution.config import (
-    AttributionConfig,
-    BottleneckConfig,
-    ExcitationBackpropConfig,
-    GradCAMConfig,
-    Score,
-)
+from attribution.config import AttributionConfig, BottleneckConfig, Score
 from attribution.methods import METHODS
 from attribution.placement import centres_of, interpolation_matrix, placed
 from attribution.statistics import FeatureStatistics
@@ -22,7 +18,7 @@ from models.frozen_densenet import FrozenDenseNet
 STEPS = {"block1": 4, "block2": 8, "block3": 16, FINAL: 32}
 DRAWN = [
     *(name for name in METHODS if "iba" in name and name != "multilayer_iba"),
-    *("grad_cam", "excitation_backprop"),
+    *("grad_cam", "grad_cam_plus_plus", "layer_cam", "eigen_cam", "excitation_backprop"),
 ]
 
 
@@ -62,8 +58,7 @@ def drawn(name, tap, side, cell):
         few = type(settings)(tap=tap, beta=0.1, steps=6, noise_samples=2, sigma=0.0)
         method = METHODS[name](few, statistics)
     else:
-        of_tap = {"grad_cam": GradCAMConfig, "excitation_backprop": ExcitationBackpropConfig}
-        method = METHODS[name](of_tap[name](tap=tap))
+        method = METHODS[name](replace(settings, tap=tap))
     regression = name.startswith("regression")
     targets = torch.full((1,), 12.0) if regression else torch.zeros(1, dtype=torch.int64)
     score = SCORES[Score.output if regression else Score.logit]

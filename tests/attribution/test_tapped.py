@@ -7,8 +7,8 @@ from torch import nn
 from torchvision.models import resnet18, resnet50
 
 from attribution.base import SCORES
+from attribution.cams import GradCAM
 from attribution.config import GradCAMConfig, IBAConfig, Score, StatisticsConfig
-from attribution.grad_cam import GradCAM
 from attribution.iba import IBA
 from attribution.statistics import estimate_statistics
 from attribution.tapped import TappedModule

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from attribution.config import AUTO, METHODS, AttributionConfig, required_taps
+from attribution.config import AUTO, METHODS, OWN_METHODS, AttributionConfig, required_taps
 from pipeline.config import (
     CONF,
     ConfigError,
@@ -61,6 +61,10 @@ def test_every_experiment_composes_with_every_option_of_every_group(experiment, 
         ("train.losses=[{bce:1}]", "train.losses: single values"),
         ("attribution.methods=[regression_iba_dv]", "regression_iba_dv"),
         ("attribution=phantom_fast attribution.iba.noise_samples=3", "noise_samples: even"),
+        ("attribution.methods=any", "attribution.methods"),
+        ("attribution.occlusion.window=1", "attribution.occlusion.window: between 0 and 1"),
+        ("attribution.rise.masks=1", "attribution.rise.masks: at least 2"),
+        ("attribution.smooth_grad.noise=0", "attribution.smooth_grad.noise: between 0 and 1"),
         ("attribution.multilayer_iba.layers=[iba,gradient]", "gradient"),
         ("attribution.multilayer_iba.thresholds=[1.0]", "attribution.multilayer_iba.thresholds"),
         ("train.losses=[bce]", "train.primary"),
@@ -123,6 +127,15 @@ def test_the_known_methods_are_those_of_the_attribution_wing():
     from attribution.methods import METHODS as implemented
 
     assert set(METHODS) == set(implemented)
+
+
+def test_all_methods_are_those_that_explain_a_classifier_with_a_users_own(monkeypatch):
+    monkeypatch.setitem(OWN_METHODS, "tiles", None)
+    methods = compose_config(["attribution.methods=all"]).attribution.methods
+    left = set(METHODS) - set(methods)
+    assert left == {"regression_iba_mse", "regression_iba_rm", "regression_iba_dv"}
+    assert set(methods) - set(METHODS) == {"tiles"}
+    assert len(compose_config([]).attribution.methods) == 10  # the paper's, and controls
 
 
 def test_each_metric_of_the_configuration_has_its_steps():

@@ -28,6 +28,15 @@ def changed(folder: Path, *overrides: str) -> set[str]:
     return {title for title in before if before[title] != after[title]}
 
 
+def test_a_method_of_many_forwards_has_shards_of_one_batch(tmp_path):
+    config = compose_config(["attribution.methods=[gradient,rise]"])
+    digests = DigestCache(tmp_path / "digests.sqlite")
+    maps = plan_run(config, digests).tasks["findings"].maps
+    digests.close()
+    assert maps["rise"].shard_size == config.attribution.batch_size
+    assert maps["gradient"].shard_size == config.attribution.shard_size
+
+
 def test_a_layer_s_settings_are_in_every_key_of_what_joins_the_layers(tmp_path):
     chosen = [f"evaluation.{metric}.methods=[multilayer_iba]" for metric in ("road", "sanity")]
     before, after = (
