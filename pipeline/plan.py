@@ -15,7 +15,7 @@ from pipeline.steps.localization import LossComparison
 from pipeline.steps.scored_figures import ScoredFigures
 from pipeline.steps.shortcuts import Shortcuts
 from pipeline.steps.tables import Tables
-from pipeline.task import DETECTORS, FINDINGS, LESIONS, SEVERITY
+from pipeline.task import DETECTORS, FINDINGS, LESIONS, SEVERITY, THREES
 from pipeline.tasks import TABLE3_METHOD, paper_tasks
 from pipeline.truth_measures import intersection
 
@@ -176,6 +176,7 @@ def _figures(
     ]
     if DETECTORS in tasks:
         detectors, severity = tasks[DETECTORS], tasks[SEVERITY]
+        shown = tasks.get(THREES, detectors)
         assert detectors.task.zones is not None
         figures.append(
             ScoredFigures(
@@ -184,8 +185,8 @@ def _figures(
                 pack=detectors.task.test.pack,
                 zones=next(iter(detectors.task.zones.values())),
                 detector_prediction=detectors.predictions[detectors.task.primary],
-                detector_samples=detectors.task.samples,
-                detector_maps=detectors.maps,
+                detector_samples=shown.task.samples,
+                detector_maps=shown.maps,
                 score=detectors.task.score,
                 severity_prediction=severity.predictions[SEVERITY],
                 severity_samples=severity.task.samples,

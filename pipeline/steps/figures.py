@@ -10,9 +10,7 @@ import numpy as np
 from attribution.config import Score
 from pipeline.step import Source, Step, Work
 from pipeline.steps.evaluated_films import EvaluatedFilms
-from pipeline.steps.gallery import DRAWN_BY, Gallery, read_table
-
-LEAST_RECALL = "least_recall"  # of the lesions, at as many pixels as all of them have
+from pipeline.steps.gallery import DRAWN_BY, Gallery, least_recalls, read_table
 
 if TYPE_CHECKING:
     from evaluation.overlays import Example
@@ -133,20 +131,14 @@ class Figures(Step):
         """Fig. 1 of phantoms with several lesions of a finding, which the causal outlines show."""
         from evaluation.paper_pictures import FIG1_METHOD, FIG1_METHODS
 
-        measured = read_table(work[self.tables], "all_regions_samples")
-        if self.lesion_samples is None or measured is None:
+        if self.lesion_samples is None:
             return  # of phantoms alone
-        if any(method not in self.lesion_maps for method in FIG1_METHODS):
-            return
-        if "task" in measured:
-            measured = measured[measured["task"] == "lesions"]
-        of_least = measured[measured["metric"] == LEAST_RECALL]
-        if of_least.empty:
-            work.note("no fig1_lesions: no test film has several lesions of a finding")
+        recalls = least_recalls(work[self.tables], "lesions")
+        if not {*FIG1_METHODS} <= {*recalls}:
+            work.note("no fig1_lesions: no film with several lesions of a finding has both maps")
             return
         evaluated = self._evaluated(work, self.lesion_samples, self.lesion_maps, self.lesion_causal)
-        recalls = of_least.pivot(index="sample", columns="method", values="value")
-        recalls = recalls.reindex(index=evaluated.samples["sample"], columns=FIG1_METHODS)
+        recalls = recalls.reindex(evaluated.samples["sample"])
 
         def row(position: int) -> "Example":
             example = evaluated.examples([position], FIG1_METHODS)[0]

@@ -139,6 +139,18 @@ class Gallery:
         write_json(self.work.folder / RECORD, self.record)
 
 
+def least_recalls(folder: Path, task: str) -> pd.DataFrame:
+    """Recall of the region that each map marks least, in the tables of a finished step: a row for
+    each sample of ``task``, a column for each method; empty where it was not measured."""
+    table = read_table(folder, "all_regions_samples")
+    if table is None:
+        return pd.DataFrame()
+    if "task" in table:
+        table = table[table["task"] == task]
+    table = table[table["metric"] == "least_recall"]
+    return table.pivot(index="sample", columns="method", values="value")
+
+
 def read_table(folder: Path, name: str) -> pd.DataFrame | None:
     """A table of a finished step; None where it was not asked for."""
     path = folder / f"{name}.csv"

@@ -11,7 +11,7 @@ from attribution.config import Score
 from data.brixia_score import DETECTOR_OF_THREES, THREE, ZONES
 from pipeline.step import Source, Step, Work
 from pipeline.steps.evaluated_films import EvaluatedFilms
-from pipeline.steps.gallery import DRAWN_BY, Gallery, read_table
+from pipeline.steps.gallery import DRAWN_BY, Gallery, least_recalls, read_table
 from pipeline.steps.prediction import read_outputs
 from pipeline.steps.zones import FilmZones, read_zones
 
@@ -26,10 +26,11 @@ FIG3A_METRIC = "pcc_lungs"  # without the background, which any map of lungs has
 class ScoredFigures(Step):
     """The pictures of the detectors' and the regressor's tables, films and maps.
 
-    ``score``: of the detectors, that was explained.
+    The detectors' samples and maps are of the films with several zones of score 3, where these were
+    explained. ``score``: of the detectors, that was explained.
     """
 
-    version: ClassVar = 6
+    version: ClassVar = 7
     code: ClassVar = DRAWN_BY
     tables: Source
     trainings: Mapping[str, Source]
@@ -65,24 +66,31 @@ class ScoredFigures(Step):
         from evaluation.examples import MIXED_SCORES
         from evaluation.paper_pictures import FIG1_METHOD, FIG1_METHODS, fig1_row
 
-        if gallery.lacks(self.detector_maps, FIG1_METHODS, "no figure 1: the run has no map of"):
+        recalls = least_recalls(work[self.tables], "threes")
+        if not {*FIG1_METHODS} <= {*recalls}:
+            work.note("no fig1_scored: no film with several zones of score 3 has both maps")
             return
         evaluated, zones = self._detectors(work), read_zones(work[self.zones])
+        recalls = recalls.reindex(evaluated.samples["sample"])
 
         def row(position: int) -> "Example":
             example = evaluated.examples([position], FIG1_METHODS)[0]
             sample = evaluated.samples.iloc[position]
-            return fig1_row([replace(example, zones=_scored_zones(zones, sample, marked=THREE))])
+            row = fig1_row([replace(example, zones=_scored_zones(zones, sample, marked=THREE))])
+            notes = {
+                method: (*lines, f"recall of the least: {recalls[method].iloc[position]:.2f}")
+                for method, lines in row.notes.items()
+            }
+            return replace(row, notes=notes)
 
-        of_threes = _mixed(evaluated.samples, zones)
-        of_threes &= (evaluated.samples["finding"] == DETECTOR_OF_THREES).to_numpy()
         gallery.add_median_and_worst(
             "fig1_scored",
-            groups={MIXED_SCORES: np.flatnonzero(of_threes)},
+            groups={MIXED_SCORES: np.flatnonzero(_mixed(evaluated.samples, zones))},
             method=FIG1_METHOD,
-            values=evaluated.iou_of(FIG1_METHOD),
+            values=recalls[FIG1_METHOD].to_numpy(np.float64),
             right=evaluated.right,
             row=row,
+            metric="recall of the least zone",
         )
 
     def _severity(self, work: Work, gallery: Gallery) -> None:
@@ -111,12 +119,10 @@ class ScoredFigures(Step):
             sample = samples.iloc[position]
             example = regressor.examples([position], [FIG3A_METHOD])[0]
             maps, notes = dict[str, np.ndarray](), dict[str, tuple[str, ...]]()
-            iou = dict[str, float]()
             if methods:
                 same = np.flatnonzero(of_threes["image"] == sample["image"])
                 detected = detectors.examples([int(of_threes.index[same[0]])], methods)[0]
                 maps.update(detected.maps)
-                iou.update(detected.iou)
                 said = f"{DETECTOR_OF_THREES} predicts {detected.probability:.2f}"
                 notes.update({m: (said, *lines) for m, lines in detected.notes.items()})
             correlated = f"PCC in the lungs {values[position]:.2f}"
@@ -125,7 +131,6 @@ class ScoredFigures(Step):
                 zones=_scored_zones(zones, sample, marked=None),
                 severity=float(predicted[position]),
                 maps={**maps, **example.maps},
-                iou=iou,
                 notes={**notes, FIG3A_METHOD: (correlated, *example.notes[FIG3A_METHOD])},
             )
 
@@ -148,7 +153,6 @@ class ScoredFigures(Step):
             hash_ids=self.hash_ids,
             score=self.score,
             prediction=work[self.detector_prediction],
-            iou=work[self.tables] / "table2_samples.csv",
         )
 
     def _regressor(self, work: Work) -> EvaluatedFilms:

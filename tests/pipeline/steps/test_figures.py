@@ -189,17 +189,18 @@ def test_fig_3a_shows_the_detectors_maps_and_the_regressors_on_scored_zones(scor
     assert drawn["methods"] == ["iba", "inverse_iba", "regression_iba_dv"]
 
 
-def test_fig_1_of_scored_films_takes_the_ious_of_the_papers_place_alone(scored):
-    rows = pd.DataFrame({"sample": range(COUNT), "iou": IOU, "primary": True})
-    rows = pd.concat([rows, rows.assign(iou=1 - IOU, primary=False)])
+def test_fig_1_of_scored_films_shows_them_by_the_recall_of_the_least_zone(scored):
+    rows = pd.DataFrame({"sample": range(COUNT), "metric": "least_recall", "value": IOU})
+    rows = pd.concat([rows.assign(task="threes"), rows.assign(task="lesions", value=1 - IOU)])
     methods = pd.Series(["iba", "inverse_iba"], name="method")
-    path = scored / "tables" / "table2_samples.csv"
+    path = scored / "tables" / "all_regions_samples.csv"
     rows.merge(methods, how="cross").to_csv(path, index=False)
     run_step(scored_figures(scored), scored / "figures")
     drawn = record(scored / "figures")["fig1_scored"]
     assert films_of(drawn["alt"]) == ["3.npy", "4.npy"]
-    assert "Inverse IBA, maximum 1 bits/pixel, IoU 0.20" in drawn["alt"]
+    assert "recall of the least: 0.20" in drawn["alt"]
     assert "in zones of score 3" in drawn["alt"]
+    assert "recall of the least zone by Inverse IBA" in drawn["caption"]
 
 
 def test_a_film_that_the_detectors_did_not_explain_is_not_in_fig_3a(scored):

@@ -46,7 +46,7 @@ def test_figures_of_methods_that_did_not_run_are_left_out_with_a_note(tmp_path):
         )
     )
     assert notes == [
-        "no figure 1: the run has no map of inverse_iba",
+        "no fig1_scored: no film with several zones of score 3 has both maps",
         "no figure 3a: the run has no map of regression_iba_dv",
     ]
     drawn = {"training_detector_bce", "roc_detectors", "precision_recall_detectors"}
