@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from data.config import OWN_COHORTS, DatasetConfig, Source
+from data.config import OWN_COHORTS, DatasetConfig, LabelledTestFilms, Source
 from evaluation.config import EvaluationConfig
 
 _OF_NIH = ("num_labels", "val_fraction", "split_seed")  # of dataset; other readers have their own
@@ -34,10 +34,17 @@ def film_problems(
     elif own is not None:
         yield from _own_problems(data, folders, named)
         localized = "evaluation.metrics" in named and "localization" in evaluation.metrics
-        if localized and not own.boxes:
+        if localized and not own.boxes and data.test is LabelledTestFilms.own:
             yield "evaluation.metrics", f"{data.cohort} has no boxes; leave localization out"
     else:
         yield from _nih_problems(data, folders, named)
+    asked = data.test is LabelledTestFilms.chestxdet
+    if asked and folders["chestxdet"] is None:
+        from data.chestxdet import ADVICE
+
+        yield "paths.chestxdet", f"is not set, but dataset.test=chestxdet reads it; {ADVICE}"
+    if "paths.chestxdet" in named and not asked:
+        yield "paths.chestxdet", "is set, but nothing reads it; add experiment=chestxdet"
     labels = own.labels if own else _nih_labels(data)
     unknown = sorted(set(evaluation.findings or ()) - set(labels))
     if unknown:

@@ -254,7 +254,7 @@ def _browser(config: PipelineConfig, folders: Mapping[str, Path]) -> "ImageBrows
     methods = config.attribution.methods
     evaluated = EvaluatedFilms.read(
         folders.get("box_samples findings") or folders["label_samples findings"],
-        folders["pack findings"],
+        folders.get(f"pack {config.dataset.test.value}") or folders["pack findings"],
         {method: folders[f"maps findings {method}"] for method in methods},
         hash_ids=config.report.hash_ids,
         score=config.attribution.score,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from data.config import LungSource, ScoredFilms, Source, TestFilms
+from data.config import LabelledTestFilms, LungSource, ScoredFilms, Source, TestFilms
 from data.phantom.difficulty import difficulty_name
 from evaluation.html_report import (
     OWN_STATEMENT,
@@ -23,6 +23,12 @@ _PHANTOMS_AND_FILMS = (
     "The classifier learnt on phantoms, rendered by this project, and is measured on phantoms; the"
     " films with zone scores that are measured are real ones. No number here is a reproduction of"
     " the paper."
+)
+_PHANTOMS_LEARNT = "The classifier learnt on phantoms, rendered by this project."
+_OUTLINED = (
+    "Measured on {count:,} films of ChestX-Det. Their truth is what three radiologists outlined: all"
+    " polygons of a finding on a film together, wherever a table or a caption says box. No number"
+    " here is a reproduction of the paper."
 )
 _NO_BOXES = (
     "Nobody drew boxes on them: of the films with a finding, what the maps point to was not judged,"
@@ -47,17 +53,23 @@ def banner_and_statement(
     ``folders``: of the run's steps by title; ``count``: of the films that the classifiers saw.
     """
     banner, sentences = None, []
+    outlined = config.dataset.test is LabelledTestFilms.chestxdet
     if config.dataset.source is Source.phantoms:
         banner = PHANTOM_BANNER
         sentences = [_PHANTOMS_AND_FILMS if _real_scored(config) else PHANTOM_STATEMENT]
+        if outlined:
+            sentences = [_PHANTOMS_LEARNT]
         sentences.append(PHANTOM_LIMITS)
         sentences.append(f"Phantoms of difficulty {difficulty_name(config.dataset.phantom)}.")
     elif (own := config.dataset.cohort) != "nih":
         banner, sentences = own_banner(own), [OWN_STATEMENT.format(name=own)]
-        if "box_samples findings" not in folders:
+        if "box_samples findings" not in folders and not outlined:
             sentences.append(_NO_BOXES)
     elif count < _NIH_FILMS:
         banner, sentences = partial_banner(count, _NIH_FILMS), [PARTIAL_STATEMENT]
+    if outlined:
+        films = pd.read_csv(folders["unseen_films chestxdet"] / "images.csv", usecols=["fold"])
+        sentences.append(_OUTLINED.format(count=(films["fold"] == "test").sum()))
     train = config.train
     small = f"epochs at {train.pretrain_side} px"
     pretraining = (

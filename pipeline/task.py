@@ -8,6 +8,7 @@ from data.cohorts import Cohort
 from pipeline.config import PipelineConfig
 from pipeline.step import Source, Step
 from pipeline.steps.films import Index, Pack
+from pipeline.steps.truth import PolygonTruth
 
 FINDINGS, DETECTORS, SEVERITY = "findings", "detectors", "severity"
 
@@ -50,6 +51,11 @@ class Task:
     causal: Step | None = None  # masks of what truly changes a phantom
     zones: Mapping[str, Step] | None = None  # of the test films, the paper's first
     trainings: Mapping[str, Step] = field(default_factory=dict)  # by name, for their curves
+
+    @property
+    def outlines(self) -> Step | None:
+        """Masks whose outlines pictures show: of what changes a phantom, or a reader's."""
+        return self.truth if isinstance(self.truth, PolygonTruth) else self.causal
 
 
 def films_of(

@@ -13,7 +13,7 @@ from pipeline.shards import read_shard_tables
 from pipeline.steps.maps import map_reader
 from pipeline.steps.prediction import read_outputs
 from pipeline.steps.samples import read_samples
-from pipeline.steps.truth import read_truth
+from pipeline.steps.truth import read_only_place
 
 if TYPE_CHECKING:
     from evaluation.overlays import Example
@@ -46,7 +46,7 @@ class EvaluatedFilms:
         causal: Path | None = None,
     ) -> "EvaluatedFilms":
         """Of finished steps. ``prediction``: a classifier's; ``iou``: where the samples of Table 1
-        or 2 may lie; ``causal``: a PhantomTruth's."""
+        or 2 may lie; ``causal``: a PhantomTruth's, or a PolygonTruth's."""
         from scipy.special import expit
 
         frame = read_samples(samples)
@@ -60,7 +60,7 @@ class EvaluatedFilms:
         if iou is not None and iou.exists():
             ious = pd.read_csv(iou, na_values=["n/a"])
             ious = ious[ious["primary"]] if "primary" in ious else ious
-        masks = None if causal is None else read_truth(causal)["causal"]
+        masks = None if causal is None else read_only_place(causal)
         by_map = ious.set_index(["method", "sample"])["iou"]
         return cls(frame, pack, maps, not hash_ids, score, probabilities, by_map, masks)
 

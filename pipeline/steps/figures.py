@@ -22,7 +22,8 @@ class Figures(Step):
     """The pictures of the films with boxes, and of the tables.
 
     ``films``: where they are phantoms, of which a contact sheet is made. ``dataset``: what tables
-    call them. ``causal``: what the findings change, of phantoms; ``score``: what was explained.
+    call them. ``causal``: outlines of what the findings change, of phantoms, or of what readers
+    drew; ``score``: what was explained.
     """
 
     version: ClassVar = 8
