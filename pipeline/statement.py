@@ -26,8 +26,8 @@ _PHANTOMS_AND_FILMS = (
 )
 _PHANTOMS_LEARNT = "The classifier learnt on phantoms, rendered by this project."
 _OUTLINED = (
-    "Measured on {count:,} films of ChestX-Det. Their truth is what three radiologists outlined: all"
-    " polygons of a finding on a film together, wherever a table or a caption says box. No number"
+    "Measured on {count:,} films of ChestX-Det. Their truth is what three radiologists outlined:"
+    " wherever a table or a caption says box, it is all polygons of a finding on a film. No number"
     " here is a reproduction of the paper."
 )
 _NO_BOXES = (
