@@ -135,7 +135,7 @@ def _read_records(
                 problems.append(Problem(printable(name), field, f"{error}: film skipped"))
                 continue
             parts[name], outlines[name] = part, outlined
-            problems += [Problem(name, f"{field} {finding}", doubt) for finding, doubt in doubts]
+            problems += [Problem(name, finding, doubt) for finding, doubt in doubts]
     return parts, outlines, problems, expected
 
 
@@ -228,7 +228,11 @@ def _left_out(outlines: dict[str, list[Outline]], meant: dict[str, str]) -> pd.D
     """The findings that no output means."""
     count = Counter(each.finding for film in outlines.values() for each in film)
     return problem_table(
-        Problem(f"{n} polygons", finding, "no output of the model means this finding: left out")
+        Problem(
+            "ChestX_Det_*.json",
+            f"{finding}, {n} polygons",
+            "no output of the model means this: left out",
+        )
         for finding, n in sorted(count.items())
         if finding not in meant
     )

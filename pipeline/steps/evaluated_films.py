@@ -30,7 +30,7 @@ class EvaluatedFilms:
     score: Score  # that was explained
     probabilities: np.ndarray | None  # (N,), None: what was predicted is no probability
     iou: pd.Series  # of Table 1 or 2, of method and sample; empty where it was not measured
-    causal: np.ndarray | None  # bool (N, S, S): what the findings change, of phantoms
+    causal: np.ndarray | None  # bool (N, S, S): what the findings change, or as readers drew them
 
     @classmethod
     def read(

@@ -48,9 +48,10 @@ class UnseenFilms(Step):
         problems = list_problems(left_out, "film", pd.Series(reasons, left_out.index, dtype=object))
         problems.to_csv(work.folder / "problems.csv", index=False)
         work.note(
-            f"{seen.sum():,} of {len(images):,} films are among those that the models learn from:"
-            f" left out; {(shared & ~seen).sum():,} are of the test fold beside these and have its"
-            f" patients; {(~shared).sum():,} are unknown there, each counted as a patient"
+            f"of {len(images):,} films, by their pixels, {seen.sum():,} are among those that the"
+            f" models learn from and are left out; {(shared & ~seen).sum():,} are in the same set's"
+            f" test fold, which tells their patients; {(~shared).sum():,} are not in that set, and"
+            " each counts as a patient"
         )
         if seen.all():
             raise ValueError("the models learn from all of these films: none is left to measure")

@@ -45,8 +45,9 @@ def test_films_that_are_learnt_from_are_left_out_and_patients_are_taken_over(tmp
     problems = pd.read_csv(tmp_path / "unseen" / "problems.csv")
     assert problems["file"].tolist() == ["1.png", "4.png"]
     assert "b.png, from which the models learn" in problems["reason"][0]
-    assert note.startswith("2 of 4 films")
-    assert "1 are of the test fold" in note
+    assert note.startswith("of 4 films, by their pixels, 2 are among those that the models learn")
+    assert "; 1 are in the same set's test fold" in note
+    assert "; 1 are not in that set" in note
     assert (tmp_path / "unseen" / POLYGONS).exists()
 
 
