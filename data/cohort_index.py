@@ -24,6 +24,8 @@ class CohortIndex:
         "test"), the data set's own columns, then its labels; in the order of the names.
     boxes: image, finding, x, y, w, h (float, pixels of a film of 1024 x 1024), patient, fold; of
         films of ``images`` only. None where there are none.
+    polygons: image, finding, points (JSON: a list of x, y in pixels of a film of 1024 x 1024) of
+        each part of a finding that readers outlined. None where there are none.
     problems: file, field, reason of everything skipped or repaired, absent films included.
     expected, found: films that the data set names, and those of them that are on disk.
     """
@@ -33,6 +35,7 @@ class CohortIndex:
     problems: pd.DataFrame
     expected: int
     found: int
+    polygons: pd.DataFrame | None = None
 
 
 def in_frame(

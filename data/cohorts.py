@@ -18,12 +18,12 @@ from data.config import OWN_COHORTS, BrixiaConfig, CohenReader, DatasetConfig
 from data.integrity import DataError
 
 __all__ = [
-    *("BrixiaCohort", "CohenCohort", "Cohort", "CohortIndex", "NIHCohort", "OwnCohort"),
-    "ShapesCohort",
+    *("BrixiaCohort", "ChestXDetCohort", "CohenCohort", "Cohort", "CohortIndex", "NIHCohort"),
+    *("OwnCohort", "ShapesCohort"),
     "register_cohort",
 ]
 
-_TAKEN = ("nih", "nih_phantoms", "brixia", "brixia_phantoms", "cohen")
+_TAKEN = ("nih", "nih_phantoms", "brixia", "brixia_phantoms", "cohen", "chestxdet")
 # What a table would read as something else, or holds already.
 _NO_LABEL = {
     *("na", "nan", "null", "none", "true", "false", "inf", "infinity", "mean", "mean8"),
@@ -103,6 +103,24 @@ class CohenCohort:
 
     def read_square(self, path: Path, side: int) -> tuple[NDArray[np.uint8], str]:
         from data.cohen import read_square
+
+        return read_square(path, side)
+
+
+@dataclass(frozen=True)
+class ChestXDetCohort:
+    """ChestX-Det's films with radiologists' polygons, all of them the test fold:
+    ``data/chestxdet.py``. ``labels``: what the model's outputs are called."""
+
+    labels: tuple[str, ...]
+
+    def read(self, root: Path) -> CohortIndex:
+        from data.chestxdet import read_chestxdet
+
+        return read_chestxdet(root, self.labels)
+
+    def read_square(self, path: Path, side: int) -> tuple[NDArray[np.uint8], str]:
+        from data.packing import read_square
 
         return read_square(path, side)
 

@@ -61,6 +61,13 @@ class ShapesConfig:
     seed: int = 0  # no body stands in another set: data/phantom/shapes.py
 
 
+class LabelledTestFilms(Enum):
+    """Which films with findings are predicted, explained and measured."""
+
+    own = "own"  # the test fold of those learnt on
+    chestxdet = "chestxdet"  # ChestX-Det, whose truth is polygons, at paths.chestxdet
+
+
 @dataclass(frozen=True)
 class DatasetConfig:
     """Which films, which labels, which split, and the size that the network sees.
@@ -70,6 +77,7 @@ class DatasetConfig:
 
     source: Source = Source.phantoms
     cohort: str = "nih"  # whose files: NIH's, at paths.nih, or an own one's, at paths.films
+    test: LabelledTestFilms = LabelledTestFilms.own
     # published code: Resize(224), CenterCrop(224); else the network's last cells would be cut off
     side: int = field(default=224, metadata={"least": 32, "multiple_of": 32})
     num_labels: int = 14  # published code: 14 outputs; the paper's text says 8

@@ -8,7 +8,16 @@ from matplotlib.figure import Figure
 
 from evaluation.charts import GREY, style
 from evaluation.method_names import method_label
-from evaluation.overlays import DPI, Example, check_examples, draw_boxes, draw_overlay, shares
+from evaluation.overlays import (
+    BOX_COLOUR,
+    DPI,
+    Example,
+    check_examples,
+    draw_boxes,
+    draw_outline,
+    draw_overlay,
+    shares,
+)
 
 PANEL = 128  # pixels of a film
 _MARGIN, _GAP, _LINE, _ROW_GAP = 12, 6, 17, 8  # pixels
@@ -48,6 +57,8 @@ def method_grid(examples: Sequence[Example]) -> Figure:
                 draw_overlay(axes, example.film, heat, 2 * PANEL)
                 if method:
                     draw_boxes(axes, example.boxes)
+                    if not example.boxes and example.causal is not None:
+                        draw_outline(axes, example.causal, BOX_COLOUR, 1)
                 if method in example.iou:
                     iou = f"IoU {example.iou[method]:.2f}"
                     write(left + PANEL / 2, top + PANEL + 15, iou, color=GREY, ha="center")

@@ -50,7 +50,7 @@ class Example:
     film: NDArray[np.uint8]  # (S, S)
     maps: Mapping[str, NDArray[np.float32]]  # method -> (S, S); values below 0 are not drawn
     boxes: tuple[Box, ...] = ()
-    causal: NDArray[np.bool_] | None = None  # (S, S): what the finding changes, of phantoms
+    causal: NDArray[np.bool_] | None = None  # (S, S): what the finding changes, or as drawn
     zones: ScoredZones | None = None
     severity: float | None = None  # predicted, from 0 to 18
     iou: Mapping[str, float] = field(default_factory=dict)  # method -> where it was measured

@@ -168,7 +168,7 @@ FIGURES = {  # name -> title, caption
     "fig1_lesions": (
         "Figure 1: several lesions of a finding",
         "The last line under a map: of its highest pixels, as many as all lesions have, the share"
-        " of the lesion that has least of them. One lesion is fainter than the others.",
+        " of the lesion that has least of them. On phantoms one is fainter than the others.",
     ),
     "fig1_scored": (
         "Figure 1: zones of score 3",

@@ -42,6 +42,7 @@ class PathsConfig:
 
     nih: str | None = None
     films: str | None = None
+    chestxdet: str | None = None
     brixia: str | None = None
     cohen: str | None = None
     lungs: str | None = None

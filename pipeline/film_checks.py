@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from data.config import OWN_COHORTS, DatasetConfig, Source
+from data.config import OWN_COHORTS, DatasetConfig, LabelledTestFilms, Source
 from evaluation.config import EvaluationConfig
 
 _OF_NIH = ("num_labels", "val_fraction", "split_seed")  # of dataset; other readers have their own
@@ -18,7 +18,6 @@ def film_problems(
     """(key, problem). ``folders``: ``config.paths``; ``named``: the keys on the command line, where
     what nothing reads is a mistake; the files of conf/ may hold more than one experiment's paths.
     """
-    from data.nih import FINDINGS
 
     files, own = data.source is Source.files, OWN_COHORTS.get(data.cohort)
     if own is None and data.cohort != "nih":
@@ -36,11 +35,18 @@ def film_problems(
     elif own is not None:
         yield from _own_problems(data, folders, named)
         localized = "evaluation.metrics" in named and "localization" in evaluation.metrics
-        if localized and not own.boxes:
+        if localized and not own.boxes and data.test is LabelledTestFilms.own:
             yield "evaluation.metrics", f"{data.cohort} has no boxes; leave localization out"
     else:
         yield from _nih_problems(data, folders, named)
-    labels = own.labels if own else FINDINGS[: data.num_labels]
+    asked = data.test is LabelledTestFilms.chestxdet
+    if asked and folders["chestxdet"] is None:
+        from data.chestxdet import ADVICE
+
+        yield "paths.chestxdet", f"is not set, but dataset.test=chestxdet reads it; {ADVICE}"
+    if "paths.chestxdet" in named and not asked:
+        yield "paths.chestxdet", "is set, but nothing reads it; add experiment=chestxdet"
+    labels = own.labels if own else _nih_labels(data)
     unknown = sorted(set(evaluation.findings or ()) - set(labels))
     if unknown:
         yield "evaluation.findings", f"unknown {', '.join(unknown)}; known: {', '.join(labels)}"
@@ -92,3 +98,9 @@ def _own_problems(
                 f"dataset.{name}",
                 f"is of NIH's films; the reader of {data.cohort} has its own",
             )
+
+
+def _nih_labels(data: DatasetConfig) -> tuple[str, ...]:
+    from data.nih import FINDINGS
+
+    return FINDINGS[: data.num_labels]

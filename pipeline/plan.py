@@ -65,9 +65,9 @@ def plan_run(config: PipelineConfig, digests: DigestCache) -> Plan:
 def _shortcuts(config: PipelineConfig, tasks: Mapping[str, ExplainedTask]) -> Step:
     task = tasks[FINDINGS].task
     return Shortcuts(
-        films=task.test.phantoms,
-        index=task.test.index,
-        pack=task.test.pack,
+        films=task.learnt.phantoms,
+        index=task.learnt.index,
+        pack=task.learnt.pack,
         labels=task.labels,
         config=config.evaluation.shortcuts,
         bootstrap=config.evaluation.bootstrap,
@@ -161,7 +161,7 @@ def _figures(
             trainings=findings.task.trainings,
             prediction=findings.predictions[findings.task.primary],
             samples=findings.task.samples,
-            causal=findings.task.causal,
+            causal=findings.task.outlines,
             maps=findings.maps,
             lesion_samples=lesions.task.samples if lesions else None,
             lesion_causal=lesions.task.causal if lesions else None,

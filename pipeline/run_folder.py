@@ -14,7 +14,10 @@ from pipeline.report_results import Made, figure_steps
 from pipeline.spreadsheets import copy_table, inert
 
 _TABLES = ("tables", "claims", "shortcuts")  # steps whose tables the run folder holds
-_FIND_PROBLEMS = ("index", "pack", "lung_network", "predicted_lungs", "given_lungs", "zones")
+_FIND_PROBLEMS = (
+    *("index", "pack", "unseen_films"),
+    *("lung_network", "predicted_lungs", "given_lungs", "zones"),
+)
 
 
 def write_report(config: PipelineConfig, made: Mapping[str, Made], folder: Path) -> Path:

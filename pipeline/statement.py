@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from data.config import LungSource, ScoredFilms, Source, TestFilms
+from data.config import LabelledTestFilms, LungSource, ScoredFilms, Source, TestFilms
 from data.phantom.difficulty import difficulty_name
 from pipeline.config import PipelineConfig
 
@@ -24,6 +24,12 @@ _PHANTOMS_AND_FILMS = (
 _PARTIAL = "Part of the published films: too few for a comparison with the paper."
 _OWN = "The films are a data set of the user's own, {name}, not the paper's: " + _NO_REPRODUCTION
 _WHOLE = "The published films of NIH ChestX-ray14."
+_PHANTOMS_LEARNT = "The classifier learnt on phantoms, rendered by this project."
+_OUTLINED = (
+    "Measured on {count:,} films of ChestX-Det. Their truth is what three radiologists outlined:"
+    " wherever a table or a caption says box, it is all polygons of a finding on a film:"
+    f" {_NO_REPRODUCTION}"
+)
 _NO_BOXES = (
     "Nobody drew boxes on them: of the films with a finding, what the maps point to was not judged,"
     " and there are no Tables 1 and 3."
@@ -48,17 +54,23 @@ def banner_and_statement(
     ``folders``: of the run's steps by title; ``count``: of the films that the classifiers saw.
     """
     banner, sentences = None, [_WHOLE]
+    outlined = config.dataset.test is LabelledTestFilms.chestxdet
     if config.dataset.source is Source.phantoms:
         banner = "phantoms"
         sentences = [_PHANTOMS_AND_FILMS if _real_scored(config) else PHANTOM_STATEMENT]
+        if outlined:
+            sentences = [_PHANTOMS_LEARNT]
         sentences.append(_PHANTOM_LIMITS)
         sentences.append(f"Phantoms of difficulty {difficulty_name(config.dataset.phantom)}.")
     elif (own := config.dataset.cohort) != "nih":
         banner, sentences = f"own data set: {own}", [_OWN.format(name=own)]
-        if "box_samples findings" not in folders:
+        if "box_samples findings" not in folders and not outlined:
             sentences.append(_NO_BOXES)
     elif count < _NIH_FILMS:
         banner, sentences = f"partial sample: {count:,} of {_NIH_FILMS:,} images", [_PARTIAL]
+    if outlined:
+        films = pd.read_csv(folders["unseen_films chestxdet"] / "images.csv", usecols=["fold"])
+        sentences.append(_OUTLINED.format(count=(films["fold"] == "test").sum()))
     train = config.train
     small = f"epochs at {train.pretrain_side} px"
     pretraining = (

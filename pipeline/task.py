@@ -9,6 +9,7 @@ from evaluation.config import Metric
 from pipeline.config import PipelineConfig
 from pipeline.step import Source, Step
 from pipeline.steps.films import Index, Pack
+from pipeline.steps.truth import PolygonTruth
 
 FINDINGS, DETECTORS, SEVERITY = "findings", "detectors", "severity"
 LESIONS, THREES = "lesions", "threes"  # films with several lesions, or several zones of score 3
@@ -54,6 +55,11 @@ class Task:
     zones: Mapping[str, Step] | None = None  # of the test films, the paper's first
     trainings: Mapping[str, Step] = field(default_factory=dict)  # by name, for their curves
     models_of: str | None = None  # the task whose models these are; None: its own
+
+    @property
+    def outlines(self) -> Step | None:
+        """Masks whose outlines pictures show: of what changes a phantom, or a reader's."""
+        return self.truth if isinstance(self.truth, PolygonTruth) else self.causal
 
 
 def on_several_regions(

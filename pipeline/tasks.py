@@ -1,9 +1,10 @@
 """The paper's three tasks, as data, and their models on films with several lesions or zones."""
 
+from dataclasses import replace
 from typing import Any
 
-from data.cohorts import Cohort, NIHCohort, ShapesCohort
-from data.config import OWN_COHORTS, ScoredFilms
+from data.cohorts import ChestXDetCohort, Cohort, NIHCohort, ShapesCohort
+from data.config import OWN_COHORTS, LabelledTestFilms, ScoredFilms
 from data.config import Source as FilmSource
 from data.nih import FINDINGS as FINDING_LABELS
 from evaluation.config import Metric
@@ -16,7 +17,8 @@ from pipeline.step import Source, Step
 from pipeline.steps.films import Index, Render
 from pipeline.steps.samples import BoxSamples, LabelSamples, LesionSamples
 from pipeline.steps.training import Train, initial_weights, one_training, small_training
-from pipeline.steps.truth import BoxTruth, PhantomTruth
+from pipeline.steps.truth import BoxTruth, PhantomTruth, PolygonTruth
+from pipeline.steps.unseen_films import UnseenFilms
 from pipeline.task import (
     FINDINGS,
     LESIONS,
@@ -26,7 +28,7 @@ from pipeline.task import (
     on_several_regions,
     pack_of,
 )
-from pipeline.user_films import nih_films, own_films
+from pipeline.user_films import chestxdet_films, nih_films, own_films
 
 TABLE3_METHOD = "inverse_iba"  # paper: what Table 3 compares the losses by
 
@@ -43,9 +45,12 @@ def paper_tasks(config: PipelineConfig, digests: DigestCache) -> dict[str, Task]
 def _findings(config: PipelineConfig, digests: DigestCache) -> Task:
     data, train, evaluation = config.dataset, config.train, config.evaluation
     films, cohort, labels, boxed = _labelled_films(config, digests)
-    samples = (BoxSamples if boxed else LabelSamples)(
-        index=films.index,
-        pack=films.pack,
+    test = films
+    if outlined := data.test is LabelledTestFilms.chestxdet:
+        test = _chestxdet_films(config, films, labels, digests)
+    samples = (BoxSamples if boxed and not outlined else LabelSamples)(
+        index=test.index,
+        pack=test.pack,
         labels=labels,
         findings=None if evaluation.findings is None else tuple(evaluation.findings),
         max_samples=evaluation.max_images,
@@ -53,17 +58,21 @@ def _findings(config: PipelineConfig, digests: DigestCache) -> Task:
         label=FINDINGS,
     )
     models, before = _classifiers(config, films, cohort, labels)
-    phantoms = films.phantoms
+    phantoms, side, rounding = test.phantoms, data.side, evaluation.localization.box_rounding
+    truth: Step | None = None
+    if outlined:
+        truth = PolygonTruth(test.index, samples, side, label=FINDINGS)
+    elif boxed:
+        truth = BoxTruth(samples, side, rounding, label=FINDINGS)
     left_out = {
-        Metric.all_regions,  # on samples of its own
+        *(() if outlined else (Metric.all_regions,)),  # of lesions, on samples of its own
         *(() if phantoms else ("truth", "one_spread")),  # real films do not come with their truth
-        *(() if boxed else ("localization",)),
+        *(() if truth else ("localization",)),
     }
-    side, rounding = data.side, evaluation.localization.box_rounding
     return Task(
         name=FINDINGS,
         learnt=films,
-        test=films,
+        test=test,
         labels=labels,
         models=models,
         primary=train.primary.value,
@@ -73,7 +82,7 @@ def _findings(config: PipelineConfig, digests: DigestCache) -> Task:
         metrics=tuple(name for name in evaluation.metrics if name not in left_out),
         compared=tuple(name for name in config.attribution.methods if name == TABLE3_METHOD),
         priors=tuple(PRIORS),
-        truth=BoxTruth(samples, side, rounding, label=FINDINGS) if boxed else None,
+        truth=truth,
         in_bits=True,
         causal=PhantomTruth(phantoms, samples, side, label=FINDINGS) if phantoms else None,
         trainings={**before, **models},
@@ -116,6 +125,18 @@ def _labelled_films(
         assert folders.nih is not None
         films = films_of(config, FINDINGS, "nih", nih_films(folders.nih, digests), cohort)
     return films, cohort, FINDING_LABELS[: data.num_labels], True
+
+
+def _chestxdet_films(
+    config: PipelineConfig, learnt: Films, labels: tuple[str, ...], digests: DigestCache
+) -> Films:
+    """Without those that are learnt from."""
+    assert config.paths.chestxdet is not None
+    name, cohort = LabelledTestFilms.chestxdet.value, ChestXDetCohort(labels)
+    source = chestxdet_films(config.paths.chestxdet, digests)
+    films = films_of(config, name, name, source, cohort)
+    unseen = UnseenFilms(films.index, films.pack, learnt.index, learnt.pack, label=name)
+    return replace(films, index=unseen)
 
 
 def _classifiers(

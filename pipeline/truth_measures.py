@@ -11,8 +11,9 @@ from pipeline.step import Step
 from pipeline.steps.intersection import BinaryIntersection
 from pipeline.steps.localization import LUNG_MASK, Localization, OneSpread
 from pipeline.steps.maps import JoinedMaps
-from pipeline.steps.regions import AllRegions, LesionRegions, ZoneRegions
+from pipeline.steps.regions import AllRegions, LesionRegions, PolygonRegions, ZoneRegions
 from pipeline.steps.severity import SeverityMaps
+from pipeline.steps.truth import PolygonTruth
 from pipeline.steps.zone_drops import MODEL, AgainstDrops, ZoneDrops
 
 ByMethod = dict[str, Step]
@@ -98,13 +99,15 @@ def one_spread(config: PipelineConfig, explained: ExplainedTask) -> ByMethod:
 
 
 def all_regions(config: PipelineConfig, explained: ExplainedTask) -> ByMethod:
-    """Of lesions on phantoms, or of zones where the films have them."""
+    """Of lesions on phantoms, or of zones or polygons where the films have them."""
     task, phantoms, samples = explained.task, explained.task.test.phantoms, explained.task.samples
     if task.truth is None:
         return {}
     regions: Step
     if task.zones is not None:
         regions = ZoneRegions(samples, next(iter(task.zones.values())), label=task.name)
+    elif isinstance(task.truth, PolygonTruth):
+        regions = PolygonRegions(task.truth.index, samples, config.dataset.side, label=task.name)
     elif phantoms is not None:
         regions = LesionRegions(phantoms, samples, config.dataset.side, label=task.name)
     else:

@@ -36,7 +36,8 @@ def raw_films(
     tables = [
         path
         for path in sorted(root.iterdir())
-        if path.suffix in (".csv", ".txt") and path.is_file()  # to read a pipe would never end
+        if path.suffix in (".csv", ".json", ".txt")
+        and path.is_file()  # to read a pipe would never end
     ]
     files = tables
     for part in below:
@@ -92,6 +93,12 @@ def cohen_films(folder: str, digests: DigestCache) -> UserFiles:
 
     advice = "put public-annotations.csv and public-cohen-subset there"
     return raw_films(folder, "paths.cohen", SUFFIXES, advice, digests)
+
+
+def chestxdet_films(folder: str, digests: DigestCache) -> UserFiles:
+    from data.chestxdet import ADVICE
+
+    return raw_films(folder, "paths.chestxdet", (".png",), ADVICE, digests)
 
 
 def lung_films(folder: str, digests: DigestCache, pairs: bool) -> UserFiles:

@@ -12,7 +12,6 @@ import pandas as pd
 from attribution.config import Score
 from evaluation.config import BootstrapConfig, LocalizationConfig
 from pipeline.steps.localization import read_curves
-from pipeline.steps.truth import BOX
 
 
 def table1(
@@ -39,7 +38,7 @@ def table1(
         ("cross_fitted_bits", "curves_bits", BITS_PER_PIXEL),
     ):
         curves = {
-            method: read_curves(folder, name)[BOX]
+            method: next(iter(read_curves(folder, name).values()))  # of the truth's only place
             for method, folder in folders.items()
             if (folder / f"{name}.npz").exists()
         }

@@ -13,7 +13,7 @@ from pipeline.shards import read_shard_tables
 from pipeline.steps.maps import map_reader
 from pipeline.steps.prediction import read_probabilities
 from pipeline.steps.samples import read_samples
-from pipeline.steps.truth import read_truth
+from pipeline.steps.truth import read_only_place
 
 if TYPE_CHECKING:
     from evaluation.overlays import Example
@@ -30,7 +30,7 @@ class EvaluatedFilms:
     score: Score  # that was explained
     probabilities: np.ndarray | None  # (N,), None: what was predicted is no probability
     iou: pd.Series  # of Table 1 or 2, of method and sample; empty where it was not measured
-    causal: np.ndarray | None  # bool (N, S, S): what the findings change, of phantoms
+    causal: np.ndarray | None  # bool (N, S, S): what the findings change, or as readers drew them
 
     @classmethod
     def read(
@@ -46,14 +46,14 @@ class EvaluatedFilms:
         causal: Path | None = None,
     ) -> "EvaluatedFilms":
         """Of finished steps. ``prediction``: a classifier's; ``iou``: where the samples of Table 1
-        or 2 may lie; ``causal``: a PhantomTruth's."""
+        or 2 may lie; ``causal``: a PhantomTruth's, or a PolygonTruth's."""
         frame = read_samples(samples)
         probabilities = None if prediction is None else read_probabilities(prediction, frame)
         ious = pd.DataFrame({"method": [], "sample": [], "iou": []})
         if iou is not None and iou.exists():
             ious = pd.read_csv(iou, na_values=["n/a"])
             ious = ious[ious["primary"]] if "primary" in ious else ious
-        masks = None if causal is None else read_truth(causal)["causal"]
+        masks = None if causal is None else read_only_place(causal)
         by_map = ious.set_index(["method", "sample"])["iou"]
         return cls(frame, pack, maps, not hash_ids, score, probabilities, by_map, masks)
 

@@ -21,8 +21,9 @@ class Figures(Step):
     """The pictures of the films with boxes, and of the tables.
 
     ``films``: where they are phantoms, of which a contact sheet is made. ``dataset``: what tables
-    call them. ``causal``: what the findings change, of phantoms; ``score``: what was explained.
-    The ``lesion_`` inputs are of the samples with several lesions, where there are any.
+    call them. ``causal``: outlines of what the findings change, of phantoms, or of what readers
+    drew; ``score``: what was explained. The ``lesion_`` inputs are of the samples with several
+    lesions, where there are any.
     """
 
     version: ClassVar = 9

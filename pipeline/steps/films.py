@@ -18,8 +18,11 @@ IMAGE_READERS = (
     *("data/dicom_start.py", "data/grey_range.py"),
     *("data/image_files.py", "data/integrity.py", "data/whole_images.py"),
 )
+POLYGONS = "polygons.csv"
+"""What an index says of polygons, where it has any: ``CohortIndex.polygons``."""
 _READERS = (
     *("data/cohorts.py", "data/cohort_index.py", "data/nih.py", "data/cohen.py"),
+    "data/chestxdet.py",
     *("data/brixia.py", "data/brixia_score.py"),
     *("data/dicom.py", "data/dicom_geometry.py", "data/dicom_pixels.py", "data/greyscale.py"),
     *("data/isolated_decoding.py", *IMAGE_READERS),
@@ -68,6 +71,9 @@ class Index(Step):
         if index.boxes is not None:
             index.boxes.to_csv(work.folder / "boxes.csv", index=False)
             boxes = f" and {len(index.boxes):,} boxes on them"
+        if index.polygons is not None:
+            index.polygons.to_csv(work.folder / POLYGONS, index=False)
+            boxes = f" and {len(index.polygons):,} polygons on them"
         index.images.to_csv(work.folder / "images.csv", index=False)
         index.problems.to_csv(work.folder / "problems.csv", index=False)
         folds = index.images["fold"].value_counts()

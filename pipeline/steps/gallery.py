@@ -96,8 +96,10 @@ class Gallery:
             return
         of_method = f"{metric} by {method_label(method)}"
         caption = median_rule(films, of_method, predicted or PREDICTED)
-        if examples[0].causal is not None:
+        if examples[0].causal is not None and examples[0].boxes:
             caption += " Blue: the box; white: the pixels that the finding changes."
+        elif examples[0].causal is not None:
+            caption += " White: the finding as readers outlined it."
         alt = " ".join(example.describe() for example in examples)
         methods = examples[0].maps
         self.add(name, mosaic(examples), alt, caption, films=True, methods=methods)

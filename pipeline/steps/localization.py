@@ -13,7 +13,7 @@ from evaluation.priors import PRIORS
 from pipeline.step import Source, Step, Work
 from pipeline.steps.maps import map_shards
 from pipeline.steps.samples import NAMES, read_samples, sample_names
-from pipeline.steps.truth import BOX, CAUSAL, read_lungs_of, read_truth
+from pipeline.steps.truth import CAUSAL, read_lungs_of, read_only_place, read_truth
 
 LUNG_MASK = "lung_mask"
 """Beside ``PRIORS``, the prior of a ZoneTruth: the lungs whose zones the truth is made of."""
@@ -199,7 +199,7 @@ class LossComparison(Step):
         from evaluation.loss_comparison import BITS_PER_PIXEL, RULES, TIMES_MEAN, table3_samples
 
         samples = read_samples(work[self.samples])
-        truth = read_truth(work[self.truth])[BOX]
+        truth = read_only_place(work[self.truth])
         relative = threshold_grid(self.thresholds)
         curves: dict[str, dict[str, np.ndarray]] = {rule: {} for rule in RULES}
         precision = {}

@@ -103,7 +103,11 @@ class Classification(Step):
         names, logits = read_outputs(work[self.prediction])
         images = pd.read_csv(work[self.index] / "images.csv", dtype={"image": str})
         images = images.set_index("image").loc[names]
-        labels = list(self.labels)
+        known = np.isin(self.labels, images.columns)
+        labels, logits = list(np.array(self.labels)[known]), logits[:, known]
+        if not known.all():
+            unknown = ", ".join(np.array(self.labels)[~known])
+            work.note(f"without {unknown}, of which these films' labels say nothing")
         table = classification_table(
             self.dataset,
             self.model_name,

@@ -10,7 +10,7 @@ from data.brixia_score import THREE, ZONES
 from pipeline.step import Source, Step, Work
 from pipeline.steps.localization import map_batches
 from pipeline.steps.samples import NAMES, read_samples, sample_names
-from pipeline.steps.truth import read_truth
+from pipeline.steps.truth import read_polygons, read_truth
 from pipeline.steps.zones import read_zones
 
 
@@ -36,6 +36,30 @@ class LesionRegions(Step):
             found = np.zeros((self.side, self.side), np.uint8)
             for number in range(1, int(lesions.max()) + 1):
                 found[resize_mask(lesions == number, self.side)] = number
+            regions.append(found)
+        _write(work, regions, self.side)
+
+
+@dataclass(frozen=True)
+class PolygonRegions(Step):
+    """The polygons of the sample's finding on films that hold two or more. Where they overlap, the
+    smaller one counts."""
+
+    version: ClassVar = 1
+    code: ClassVar = ("evaluation/polygons.py",)
+    index: Source
+    samples: Source
+    side: int
+
+    def run(self, work: Work) -> None:
+        samples = read_samples(work[self.samples])
+        polygons = read_polygons(work[self.index], self.side)
+        regions = []
+        for image, finding in zip(samples["image"], samples["finding"], strict=True):
+            found = np.zeros((self.side, self.side), np.uint8)
+            large_first = sorted(polygons(image, finding), key=np.sum, reverse=True)
+            for number, mask in enumerate(large_first, 1):
+                found[mask] = number
             regions.append(found)
         _write(work, regions, self.side)
 

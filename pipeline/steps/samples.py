@@ -11,6 +11,7 @@ import pandas as pd
 from data.brixia_score import DETECTOR_OF_THREES, DETECTORS, THREE, ZONES
 from pipeline.keys import sample_seeds
 from pipeline.step import Source, Step, Work
+from pipeline.steps.films import POLYGONS
 
 SEVERITY = "severity"
 """What stands for a finding where a regressor's score is explained."""
@@ -84,10 +85,12 @@ class LabelSamples(Step):
     def run(self, work: Work) -> None:
         films = _test_films(work[self.index], work[self.pack])
         asked = self.labels if self.findings is None else self.findings
-        shown = _labelled(films, [label for label in self.labels if label in asked])
+        known = [label for label in self.labels if label in asked and label in films]
+        shown = _labelled(films, known)
         samples = _draw(shown, self.labels, self.max_samples, self.seed, ())
         _write(work, shown, samples)
-        work.note("the films have no boxes: nothing is localized")
+        if not (work[self.index] / POLYGONS).exists():
+            work.note("the films have no boxes: nothing is localized")
 
 
 @dataclass(frozen=True)

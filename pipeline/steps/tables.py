@@ -22,7 +22,6 @@ from pipeline.steps.operating_points import operating_points_table
 from pipeline.steps.rows import diagnostics, long_rows, measured, write_rows
 from pipeline.steps.samples import NAMES, read_samples
 from pipeline.steps.severity_results import pcc, predicted_severity, zone_rows
-from pipeline.steps.truth import BOX
 
 _TABLES: dict[str, str | dict[str, str]] = {
     "diagnostics": {"findings": "diagnostics", "detectors": "brixia_diagnostics"},
@@ -134,7 +133,7 @@ class Tables(Step):
         maps = {method: work[each] for method, each in self.measured[task]["diagnostics"].items()}
         behind = scores_behind(diagnostics(maps, samples), self.score)
         how = (binary, self.localization, self.bootstrap, self.seed)
-        place: Any = BOX
+        place: Any = metrics["place"].iloc[0]
         if task == "findings":
             name, by = "table1", ["method"]
             table, fitted = table1(samples, folders, metrics, *how)

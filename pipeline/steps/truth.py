@@ -4,7 +4,8 @@ A step writes ``<place>.npy``, bool (N, side, side) of all N samples, empty wher
 such truth, and lists its places in ``places.txt``.
 """
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -15,10 +16,11 @@ import pandas as pd
 from data.brixia_score import ZONES, zones_of
 from evaluation.config import BoxRounding
 from pipeline.step import Source, Step, Work
+from pipeline.steps.films import POLYGONS
 from pipeline.steps.samples import read_samples
 from pipeline.steps.zones import FilmZones, read_zones
 
-BOX, CAUSAL = "box", "causal"
+BOX, CAUSAL, OUTLINED = "box", "causal", "polygons"
 REGIONS = ("mask", "box")  # of zones
 _PLACES = "places.txt"
 _ROWS = 32  # masks held at a time
@@ -42,6 +44,26 @@ class BoxTruth(Step):
 
         samples = read_samples(work[self.samples])
         _write(work, samples, {BOX: lambda rows: box_masks(rows, self.side, self.rounding)})
+
+
+@dataclass(frozen=True)
+class PolygonTruth(Step):
+    """All that readers outlined of each sample's finding on its film, at the place ``polygons``."""
+
+    version: ClassVar = 1
+    code: ClassVar = ("evaluation/polygons.py",)
+    index: Source
+    samples: Source
+    side: int
+
+    def run(self, work: Work) -> None:
+        polygons = read_polygons(work[self.index], self.side)
+
+        def masks(rows: pd.DataFrame) -> np.ndarray:
+            pairs = zip(rows["image"], rows["finding"], strict=True)
+            return np.stack([np.any(list(polygons(*pair)), axis=0) for pair in pairs])
+
+        _write(work, read_samples(work[self.samples]), {OUTLINED: masks})
 
 
 @dataclass(frozen=True)
@@ -122,6 +144,22 @@ class PhantomTruth(Step):
 
         places = {CAUSAL: masks(causal), "planted": masks(planted)}
         _write(work, read_samples(work[self.samples]), places)
+
+
+def read_polygons(index: Path, side: int) -> Callable[[str, str], Iterator[np.ndarray]]:
+    """(image, finding) -> a mask, bool (side, side), of each polygon; from a finished index."""
+    from evaluation.polygons import polygon_mask
+
+    table = pd.read_csv(index / POLYGONS, dtype=str)
+    of_pair = {pair: rows["points"].tolist() for pair, rows in table.groupby(["image", "finding"])}
+    return lambda image, finding: (
+        polygon_mask(np.array(json.loads(points)), side) for points in of_pair[image, finding]
+    )
+
+
+def read_only_place(folder: Path) -> np.ndarray:
+    """The masks of a finished step's one place, or of its first."""
+    return next(iter(read_truth(folder).values()))
 
 
 def read_truth(folder: Path) -> dict[str, np.ndarray]:

@@ -38,10 +38,11 @@ from yaml import YAMLError
 from attribution.statistics import FeatureStatistics
 from data import brixia
 from data.brixia import FOLDS, read_brixia
+from data.chestxdet import FILES, read_chestxdet
 from data.cohen import read_cohen
 from data.config import BrixiaConfig, DatasetConfig
 from data.integrity import DataError, resolve_inside
-from data.nih import read_nih
+from data.nih import FINDINGS, read_nih
 from data.packing import PackedFilms, read_square
 from models.checkpoints import load_checkpoint, save_checkpoint
 from models.densenet import DenseNet121
@@ -52,7 +53,7 @@ from pipeline.runner import RECORD, run_record
 from pipeline.store import MANIFEST, BrokenArtifactError, Store, write_json
 from tests.campaigns import mutations
 from tests.campaigns.bombs import BOMBS
-from tests.data import dicom_films, test_brixia, test_cohen, test_nih
+from tests.data import dicom_films, test_brixia, test_chestxdet, test_cohen, test_nih
 from tests.packing import pack
 
 SECONDS, BYTES = 10.0, 2 * 10**9  # of the processor, so that a busy machine makes no faults
@@ -311,6 +312,13 @@ def kinds() -> dict[str, Kind]:
             read_index(read_cohen),
             data,
             table,
+            8,
+        ),
+        "ChestX-Det": Kind(
+            layout(test_chestxdet.write, FILES["test"]),
+            read_index(read_chestxdet, FINDINGS),
+            data,
+            (mutations.spoil_json, *blob),
             8,
         ),
         "packed index": Kind(partial(write_packed, name="films.csv"), read_packed, data, table),

@@ -34,8 +34,10 @@ CASES = [
 def test_every_experiment_composes_with_every_option_of_every_group(experiment, group, option):
     overrides = [f"experiment={experiment}", f"{group}={option}"]
     films = option if group == "dataset" else experiment
-    if films in ("nih", "films", "brixia", "paper"):
+    if films in ("nih", "films", "brixia", "paper", "chestxdet"):
         overrides.append("paths.nih=/data/nih")
+    if experiment == "chestxdet":
+        overrides.append("paths.chestxdet=/data/chestxdet")
     scored = option if group == "brixia" else experiment
     if scored in ("files", "brixia", "paper"):
         overrides += ["paths.brixia=/data/brixia", "paths.lungs=/data/lungs"]
@@ -87,6 +89,8 @@ def test_every_experiment_composes_with_every_option_of_every_group(experiment, 
         ("seed=-1", "seed"),
         ("experiment=nih", "paths.nih"),
         ("paths.nih=/data/nih", "experiment=nih"),
+        ("experiment=chestxdet paths.nih=/nih", "paths.chestxdet: .*ChestX_Det_train.*github"),
+        ("paths.chestxdet=/data/chestxdet", "add experiment=chestxdet"),
         ("brixia=files", "paths.brixia"),
         ("brixia.test=cohen", "paths.cohen"),
         ("brixia.lungs.source=pairs", "paths.lungs"),

@@ -8,7 +8,13 @@ import pytest
 from pipeline.config import ConfigError
 from pipeline.keys import DigestCache
 from pipeline.step import UserFiles
-from pipeline.user_films import brixia_films, cohen_films, lung_films, nih_films
+from pipeline.user_films import (
+    brixia_films,
+    chestxdet_films,
+    cohen_films,
+    lung_films,
+    nih_films,
+)
 from tests.data import test_nih
 from tests.data.test_lung_pairs import write
 
@@ -71,6 +77,7 @@ def test_no_name_that_may_be_a_patient_s_is_quoted(tmp_path):
         (nih_films, (), r"paths\.nih: .*Data_Entry_2017_v2020\.csv lie in it"),
         (brixia_films, (), r"paths\.brixia: .*put the data set's dicom_clean"),
         (cohen_films, (), r"paths\.cohen: .*put public-annotations\.csv"),
+        (chestxdet_films, (), r"paths\.chestxdet: .*put ChestX_Det_train\.json and .*train/"),
         (lung_films, (True,), r"paths\.lungs: .*put films into cxr/"),
         (lung_films, (False,), r"paths\.lungs: .*a mask for every test film"),
     ],

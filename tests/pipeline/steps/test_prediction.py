@@ -1,5 +1,6 @@
 """A model's outputs on the test fold, and the table of how good they are."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +60,15 @@ def test_the_table_names_data_and_model_and_classes_without_an_auc_are_noted(
     )
     table = tmp_path / "table"
     assert run_step(step, table) == []
+    index = pd.read_csv(inputs["index"].path / "images.csv")
+    (tmp_path / "other").mkdir()
+    index.drop(columns=LABELS[0]).to_csv(tmp_path / "other" / "images.csv", index=False)
+    notes = run_step(replace(step, index=given(tmp_path / "other")), tmp_path / "fewer")
+    assert notes == [f"without {LABELS[0]}, of which these films' labels say nothing"]
+    fewer = pd.read_csv(tmp_path / "fewer" / "classification.csv")
+    assert LABELS[0] not in set(fewer["class"])
+    both = pd.read_csv(table / "classification.csv").set_index("class")
+    assert fewer.set_index("class")["auc"][LABELS[1]] == both["auc"][LABELS[1]]
     rows = pd.read_csv(table / "classification.csv")
     assert set(rows["dataset"]) == {"mine"}
     assert set(rows["model"]) == {"bce"}

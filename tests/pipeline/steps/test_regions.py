@@ -1,5 +1,7 @@
 """Regions on disk: which films have two or more, and what maps and priors hold of them."""
 
+import json
+
 import cv2
 import numpy as np
 import pandas as pd
@@ -8,7 +10,8 @@ import pytest
 from data.brixia_score import ZONES
 from data.phantom.nih_layout import LESIONS
 from evaluation.all_regions import all_regions
-from pipeline.steps.regions import AllRegions, LesionRegions, ZoneRegions
+from pipeline.steps.films import POLYGONS
+from pipeline.steps.regions import AllRegions, LesionRegions, PolygonRegions, ZoneRegions
 from tests.pipeline.steps.running import given, lay_out_samples, run_step
 
 SIDE = 12
@@ -42,6 +45,27 @@ def test_films_with_several_lesions_of_the_finding_have_each_of_them(lesions, tm
     rows, found = regions_of(tmp_path / "regions")
     assert rows == [0, 2]
     np.testing.assert_array_equal(found, [lesions, lesions.T])
+
+
+def test_each_polygon_is_a_region_and_the_smaller_one_counts_where_they_overlap(tmp_path):
+    outer, inner, apart = (
+        [[x, 0], [x + w, 0], [x + w, w], [x, w]] for x, w in ((0, 512), (0, 256), (768, 256))
+    )
+    rows = [("a.png", outer), ("a.png", inner), ("a.png", apart), ("b.png", outer)]
+    (tmp_path / "index").mkdir()
+    pd.DataFrame(
+        [(image, "Mass", json.dumps(points)) for image, points in rows],
+        columns=["image", "finding", "points"],
+    ).to_csv(tmp_path / "index" / POLYGONS, index=False)
+    samples = lay_out_samples(tmp_path / "samples", image=["b.png", "a.png"], finding="Mass")
+    step = PolygonRegions(given(tmp_path / "index"), samples, SIDE)
+    assert run_step(step, tmp_path / "regions") == ["1 samples have two regions or more"]
+    rows, found = regions_of(tmp_path / "regions")
+    assert rows == [1]
+    numbers, areas = np.unique(found[0], return_counts=True)
+    assert numbers.tolist() == [0, 1, 2, 3]
+    assert areas[1:].tolist() == [36 - 9, 9, 9]
+    assert found[0][0, 0] != found[0][5, 5]
 
 
 def test_zones_of_score_3_are_regions_on_films_whose_zones_are_known(tmp_path):

@@ -1,5 +1,7 @@
 """Truth on disk: every sample has a mask at every place, empty where it has no such truth."""
 
+import json
+
 import cv2
 import numpy as np
 import pandas as pd
@@ -10,7 +12,15 @@ from data.phantom.markers import PLANTED_FINDING
 from data.phantom.nih_layout import CHANGES, PLANTED, mask_name
 from evaluation.config import BoxRounding
 from evaluation.localization import box_masks
-from pipeline.steps.truth import BoxTruth, PhantomTruth, ZoneTruth, read_lungs_of, read_truth
+from pipeline.steps.films import POLYGONS
+from pipeline.steps.truth import (
+    BoxTruth,
+    PhantomTruth,
+    PolygonTruth,
+    ZoneTruth,
+    read_lungs_of,
+    read_truth,
+)
 from tests.pipeline.steps.running import given, lay_out_samples, run_step
 
 SIDE = 12
@@ -48,6 +58,27 @@ def test_boxes_are_masks_in_more_than_one_chunk(tmp_path):
     table = pd.read_csv(samples.path / "samples.csv")
     assert np.array_equal(truth["box"], box_masks(table, SIDE))
     assert isinstance(truth["box"], np.memmap)
+
+
+def test_all_polygons_of_a_finding_on_a_film_are_one_mask(tmp_path):
+    squares = {(x, y): [[x, y], [x + 512, y], [x + 512, y + 512], [x, y + 512]]
+               for x in (0, 512) for y in (0, 512)}  # fmt: skip
+    rows = [("a.png", "Mass", (0, 0)), ("a.png", "Mass", (512, 512)), ("a.png", "Nodule", (0, 512))]
+    (tmp_path / "index").mkdir()
+    pd.DataFrame(
+        [(image, finding, json.dumps(squares[at])) for image, finding, at in rows],
+        columns=["image", "finding", "points"],
+    ).to_csv(tmp_path / "index" / POLYGONS, index=False)
+    samples = lay_out_samples(
+        tmp_path / "samples", image=["a.png", "a.png"], finding=["Nodule", "Mass"]
+    )
+    run_step(PolygonTruth(given(tmp_path / "index"), samples, SIDE), tmp_path / "truth")
+    corners = np.zeros((2, SIDE, SIDE), dtype=bool)
+    half = SIDE // 2
+    corners[0, half:, :half] = corners[1, :half, :half] = corners[1, half:, half:] = True
+    truth = read_truth(tmp_path / "truth")
+    assert list(truth) == ["polygons"]
+    np.testing.assert_array_equal(truth["polygons"], corners)
 
 
 def test_zones_of_each_lungs_are_two_places_in_the_order_of_the_lungs(tmp_path):
