@@ -179,8 +179,10 @@ def power(effect: float, spread: float, patients: float, alpha: float) -> float:
     """
     if patients < 2:
         return 0.0
+    from scipy.stats import nct  # takes long to import; special.nctdtr is NaN far out
+
     critical = special.stdtrit(patients - 1, 1 - alpha / 2)
-    return float(1 - special.nctdtr(patients - 1, effect * np.sqrt(patients) / spread, critical))
+    return float(nct.sf(critical, patients - 1, effect * np.sqrt(patients) / spread))
 
 
 def patients_for(effect: float, spread: float, alpha: float) -> int:

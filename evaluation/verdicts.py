@@ -164,7 +164,7 @@ def _unmeasured(claim: Claim, rows: pd.DataFrame) -> str:
     if not claim.parts:
         return "one training of each loss: experiment=seeds and make compare judge it"
     absent = next(part for part in claim.parts if pairs(rows, part).empty)
-    return f"this run has not measured {absent.name}"
+    return f"not measured: {absent.name}"
 
 
 def _decide_family(

@@ -109,6 +109,9 @@ class AllRegions(Step):
         # Without a map of its own, a prior learns of every film that has a truth.
         known = rows if self.maps else np.flatnonzero(truth[place].any(axis=(1, 2)))
         frames = [samples[:0][NAMES].assign(least_recall=[], selectivity=[], evenness=[])]
+        if self.maps is None and samples["patient"].iloc[known].nunique() < 2:
+            work.note("a prior needs films of two patients: not measured")
+            known = known[:0]
         for found, part in map_batches(
             maps, self.prior, work[self.truth], place, truth[place], samples, known
         ):

@@ -53,3 +53,12 @@ def undecided(**changes: object) -> dict[str, object]:
     given = claim(verdict="undecided", reason="would need 120 patients, has 49", paper=np.nan)
     empty = dict.fromkeys([name for name in given if name.startswith("control")], np.nan)
     return given | empty | changes
+
+
+def unjudged(**changes: object) -> dict[str, object]:
+    """A row of claims.csv of what a run did not measure."""
+    numbers = ("better", "worse", "better_value", "worse_value", "difference", "n", "margin")
+    reason = "not measured: iou: inverse_iba > iba"
+    return (
+        undecided(verdict="not judged", reason=reason, **dict.fromkeys(numbers, np.nan)) | changes
+    )

@@ -300,7 +300,8 @@ def test_claims_stand_first_each_with_its_verdict_and_numbers_or_reason():
         "0.189 against 0.114Table 1",
     ]
     assert decided[5].startswith("no better than where such findings usually are")
-    assert open_[2:4] == ["? undecided", "would need 120 patients, has 49mean IoU"]
+    assert open_[2] == "? undecidedwould need 120 patients, has 49"
+    assert open_[3] == "Multi-layer IBA 0.300 · IBA 0.200mean IoU: +0.100 [0.050, 0.150]"
     assert "2 claims of the paper: 1 holds, 1 is undecided" in page.text["h2"]
 
 

@@ -22,7 +22,7 @@ from evaluation.html_report import (
 )
 from evaluation.image_browser import ImageBrowser
 from evaluation.overlays import Example, ScoredZones
-from tests.evaluation.shown import claim, undecided
+from tests.evaluation.shown import claim, undecided, unjudged
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -78,6 +78,7 @@ def content() -> ReportContent:
                      zones=ScoredZones(masks, np.array([0, 1, 2, 3, 0, 1])))  # fmt: skip
     numbers = np.arange(1, 13)
     given = [claim(number=n) if n % 3 else undecided(number=n) for n in numbers]
+    given[-1] = unjudged(number=12)
     return ReportContent(
         title="A run",
         banner="phantoms",

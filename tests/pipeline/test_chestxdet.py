@@ -10,13 +10,13 @@ import pandas as pd
 import pytest
 
 from data.chestxdet import FILES
-from evaluation.html_report import PHANTOM_STATEMENT
 from evaluation.localization import box_mask
 from pipeline.config import compose_config
 from pipeline.finished_run import FinishedRun
 from pipeline.keys import DigestCache
 from pipeline.plan import plan_run
 from pipeline.run import run_pipeline
+from pipeline.statement import PHANTOM_STATEMENT
 from pipeline.steps.truth import read_truth
 from tests.data.test_chestxdet import lay_out_phantoms
 

@@ -167,7 +167,7 @@ def test_composing_costs_no_torch():
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
 
 
-PAGES = [("README.md", 3), ("docs/running.md", 6), ("docs/scaling.md", 12)]
+PAGES = [("README.md", 4), ("docs/running.md", 6), ("docs/scaling.md", 12)]
 
 
 @pytest.mark.parametrize(("page", "commands"), PAGES)

@@ -53,7 +53,7 @@ def test_a_name_that_arrives_as_typed_needs_no_quotes(name):
         ("attribution.iba=3", "attribution.iba: "),
         ("model.init={a:1}", "\"model.init='{a:1}'\""),
         ("experimnt=nih", "experimnt"),
-        ("experiment=nihh", "experiment/nihh.* brixia demo films nih"),
+        ("experiment=nihh", "experiment/nihh.* brixia chestxdet demo films nih"),
         ("attribution.methods=iba,random", r"use key=\[value1,value2\]"),
         ("/data/nih", "/data/nih: is not key=value"),
         ("röntgen=3", "röntgen=3: is not key=value"),

@@ -117,7 +117,7 @@ def test_another_beta_touches_attribution_and_what_follows_but_no_training(tmp_p
     assert before.keys() == after.keys()
     touched = {title for title in before if before[title] != after[title]}
     assert {"maps findings iba", "localization detectors multilayer_iba", "tables"} <= touched
-    of_iba = re.compile(r"[a-z_]+ (findings|detectors)( truth)? (multilayer_)?iba")
+    of_iba = re.compile(r"[a-z_]+ (findings|detectors|lesions|threes)( truth)? (multilayer_)?iba")
     joined = {"tables", "claims", "figures findings", "scored_figures"}
     assert {title for title in touched if not of_iba.fullmatch(title)} == joined
 
