@@ -91,7 +91,10 @@ class Judged:
     @property
     def weakness(self) -> float:
         """Which of several parts decides: the one of the least difference in units of its error."""
-        return self.estimate.p_above()
+        value, error = self.estimate.value, self.estimate.error
+        if error == 0:  # all patients alike
+            return -np.copysign(np.inf, value) if value else 0.0
+        return -value / error
 
 
 def measured_claims(
