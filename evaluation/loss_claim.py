@@ -49,7 +49,7 @@ def loss_claim(pairs: pd.DataFrame, config: ClaimsConfig) -> pd.DataFrame:
         equivalent=by_iou.equivalent,
     )
     (ruling,) = rule([decision], config.alpha)
-    name, weakest = max(found.items(), key=lambda item: item[1].p_above())
+    name, weakest = min(found.items(), key=lambda item: item[1].t())
     low, high = weakest.interval(1 - config.alpha)
     claim = CLAIMS[-1]
     sides = (f"{metric.upper()} {each.value:+.3f}" for metric, each in quality.items())
@@ -72,7 +72,7 @@ def loss_claim(pairs: pd.DataFrame, config: ClaimsConfig) -> pd.DataFrame:
         "n_patients": weakest.n_patients,
         "paper": claim.paper,
     }
-    return pd.DataFrame([{**dict.fromkeys(CLAIM_COLUMNS), **line}])
+    return pd.DataFrame([line], columns=list(CLAIM_COLUMNS))
 
 
 def _within(quality: Estimate) -> float:

@@ -39,13 +39,20 @@ class Estimate(NamedTuple):
     n: int
     n_patients: int
 
+    def t(self, limit: float = 0.0) -> float:
+        """The distance from ``limit`` in standard errors; infinite where all patients are alike."""
+        distance = self.value - limit
+        if self.error == 0:
+            return float(np.copysign(np.inf, distance)) if distance else 0.0
+        return distance / self.error
+
     def p_above(self, limit: float = 0.0) -> float:
         """One-sided p of a difference above ``limit``. NaN for fewer than two patients."""
-        return self._tail(self.value - limit)
+        return float(special.stdtr(self.n_patients - 1, -self.t(limit)))
 
     def p_below(self, limit: float = 0.0) -> float:
         """One-sided p of a difference below ``limit``."""
-        return self._tail(limit - self.value)
+        return float(special.stdtr(self.n_patients - 1, self.t(limit)))
 
     @property
     def p(self) -> float:
@@ -57,13 +64,6 @@ class Estimate(NamedTuple):
             return np.nan, np.nan
         reach = special.stdtrit(self.n_patients - 1, (1 + confidence) / 2) * self.error
         return self.value - reach, self.value + reach
-
-    def _tail(self, distance: float) -> float:
-        if self.n_patients < 2:
-            return np.nan
-        if self.error == 0:  # all patients alike
-            return 0.5 if distance == 0 else float(distance < 0)
-        return float(special.stdtr(self.n_patients - 1, -distance / self.error))
 
 
 class Decision(NamedTuple):

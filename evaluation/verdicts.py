@@ -88,13 +88,10 @@ class Judged:
             return None
         return cls(part, samples, turned(samples, part))
 
-    @property
-    def weakness(self) -> float:
-        """Which of several parts decides: the one of the least difference in units of its error."""
-        value, error = self.estimate.value, self.estimate.error
-        if error == 0:  # all patients alike
-            return -np.copysign(np.inf, value) if value else 0.0
-        return -value / error
+
+def _weakest(parts: Sequence[Judged]) -> Judged:
+    """The part that decides: the one of the least difference in units of its error."""
+    return min(parts, key=lambda each: each.estimate.t())
 
 
 def measured_claims(
@@ -133,13 +130,12 @@ def judge(
         if found >= config.least_power:
             family.append(claim)
         else:
-            reason = f"would need {needed:,} patients, has {min(patients):,}"
-            lines[claim.number]["reason"] = reason
+            lines[claim.number]["reason"] = _too_few(needed, min(patients))
     _decide_family(family, complete, lines, config)
     for claim in family:
         controls = [Judged.of(rows, part) for part in claim.controls]
         lines[claim.number] |= _control([each for each in controls if each], config)
-    return pd.DataFrame([{**dict.fromkeys(CLAIM_COLUMNS), **line} for line in lines.values()])
+    return pd.DataFrame(lines.values(), columns=list(CLAIM_COLUMNS))
 
 
 CLAIM_COLUMNS = (
@@ -170,6 +166,10 @@ def _unmeasured(claim: Claim, rows: pd.DataFrame) -> str:
     return f"not measured: {absent.name}"
 
 
+def _too_few(needed: int, patients: int) -> str:
+    return f"would need {needed:,} patients, has {patients:,}"
+
+
 def _decide_family(
     family: Sequence[Claim],
     complete: Mapping[int, list[Judged]],
@@ -186,7 +186,7 @@ def _decide_family(
     rulings = rule(decisions, config.alpha)
     left = sum(ruling.verdict is Verdict.undecided for ruling in rulings)
     for claim, ruling in zip(family, rulings, strict=True):
-        deciding = max(complete[claim.number], key=lambda each: each.weakness)
+        deciding = _weakest(complete[claim.number])
         line = lines[claim.number]
         line |= comparison(deciding, config)
         line |= {
@@ -196,9 +196,8 @@ def _decide_family(
         }
         if ruling.verdict is Verdict.undecided:
             needed = _would_decide(deciding, config.alpha / left)
-            has = deciding.estimate.n_patients
             line["patients_needed"] = needed
-            line["reason"] = f"would need {needed:,} patients, has {has:,}"
+            line["reason"] = _too_few(needed, deciding.estimate.n_patients)
 
 
 def comparison(judged: Judged, config: ClaimsConfig) -> dict[str, object]:
@@ -230,7 +229,7 @@ def _control(controls: Sequence[Judged], config: ClaimsConfig) -> dict[str, obje
     """The columns of the strongest control."""
     if not controls:
         return {}
-    strongest = max(controls, key=lambda each: each.weakness)
+    strongest = _weakest(controls)
     low, high = strongest.estimate.interval(1 - config.alpha)
     return {
         "control": strongest.part.worse,

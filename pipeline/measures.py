@@ -29,12 +29,10 @@ def measured_by(config: PipelineConfig, explained: ExplainedTask) -> dict[str, B
 def _equal_area(config: PipelineConfig, explained: ExplainedTask) -> ByMethod:
     return {
         method: EqualArea(
-            **_model(explained),
+            **_scored(config, explained),
             maps=maps,
             prediction=explained.predictions[explained.task.primary],
             config=config.evaluation.equal_area,
-            threads=config.threads,
-            precision=config.evaluation.precision,
             label=f"{explained.task.name} {method}",
         )
         for method, maps in explained.maps.items()
@@ -45,11 +43,9 @@ def _road(config: PipelineConfig, explained: ExplainedTask) -> ByMethod:
     settings = config.evaluation.road
     return {
         method: Road(
-            **_model(explained),
+            **_scored(config, explained),
             maps=maps,
             config=settings,
-            threads=config.threads,
-            precision=config.evaluation.precision,
             label=f"{explained.task.name} {method}",
         )
         for method, maps in _chosen(explained, settings.methods)
@@ -59,20 +55,16 @@ def _road(config: PipelineConfig, explained: ExplainedTask) -> ByMethod:
 def _insertion_deletion(config: PipelineConfig, explained: ExplainedTask) -> ByMethod:
     settings, name = config.evaluation.insertion_deletion, explained.task.name
     ends = EndScores(
-        **_model(explained),
+        **_scored(config, explained),
         config=settings,
-        threads=config.threads,
-        precision=config.evaluation.precision,
         label=name,
     )
     return {
         method: InsertionDeletion(
-            **_model(explained),
+            **_scored(config, explained),
             maps=maps,
             ends=ends,
             config=settings,
-            threads=config.threads,
-            precision=config.evaluation.precision,
             label=f"{name} {method}",
         )
         for method, maps in explained.maps.items()
@@ -83,10 +75,8 @@ def _insertion_deletion(config: PipelineConfig, explained: ExplainedTask) -> ByM
 def _sensitivity_n(config: PipelineConfig, explained: ExplainedTask) -> ByMethod:
     settings, name = config.evaluation.sensitivity_n, explained.task.name
     changes = OutputChanges(
-        **_model(explained),
+        **_scored(config, explained),
         config=settings,
-        threads=config.threads,
-        precision=config.evaluation.precision,
         label=name,
     )
     return {
@@ -125,12 +115,10 @@ def _own(config: PipelineConfig, explained: ExplainedTask, metric: str) -> ByMet
     """A metric that a user's own file registered."""
     return {
         method: OwnMetric(
-            **_model(explained),
+            **_scored(config, explained),
             maps=maps,
             metric=metric,
             settings=OWN_METRICS[metric].settings,
-            threads=config.threads,
-            precision=config.evaluation.precision,
             label=f"{metric} {explained.task.name} {method}",
         )
         for method, maps in explained.maps.items()
@@ -141,6 +129,12 @@ def _model(explained: ExplainedTask) -> dict[str, Any]:
     """The explained model and the task's samples: fields that most metrics share."""
     task = explained.task
     return {"model": task.models[task.primary], "pack": task.test.pack, "samples": task.samples}
+
+
+def _scored(config: PipelineConfig, explained: ExplainedTask) -> dict[str, Any]:
+    """Fields of the metrics that ask the model for scores."""
+    how = {"threads": config.threads, "precision": config.evaluation.precision}
+    return {**_model(explained), **how}
 
 
 def _chosen(explained: ExplainedTask, methods: Iterable[str]) -> list[tuple[str, Step]]:

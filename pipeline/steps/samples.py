@@ -20,18 +20,30 @@ NAMES = ["sample", "image", "patient", "finding"]
 """The columns of ``read_samples`` that every per-sample row begins with."""
 
 
-@dataclass(frozen=True)
-class BoxSamples(Step):
-    """The (film, finding, box) samples of the test fold. ``labels``: the model's outputs."""
+@dataclass(frozen=True, kw_only=True)
+class Samples(Step):
+    """Samples of a test fold, whose films are packed. ``max_samples``: None takes all."""
+
+    index: Source
+    pack: Source
+    max_samples: int | None
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class FindingSamples(Samples):
+    """Of ``findings``, None for all; ``labels``: the model's outputs."""
+
+    labels: tuple[str, ...]
+    findings: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoxSamples(FindingSamples):
+    """The (film, finding, box) samples of the test fold."""
 
     version: ClassVar = 4
     code: ClassVar = ("evaluation/sampling.py",)
-    index: Source
-    pack: Source
-    labels: tuple[str, ...]
-    findings: tuple[str, ...] | None
-    max_samples: int | None
-    seed: int
 
     def run(self, work: Work) -> None:
         boxes = _test_boxes(work[self.index], work[self.pack], self.findings)
@@ -41,20 +53,14 @@ class BoxSamples(Step):
             work.note(f"{outside:,} boxes lie on films outside the test fold: left out")
 
 
-@dataclass(frozen=True)
-class LesionSamples(Step):
+@dataclass(frozen=True, kw_only=True)
+class LesionSamples(FindingSamples):
     """Of phantoms, the (film, finding, box) samples of the test fold whose film has two or more
     lesions of the finding; there may be none. ``films``: the phantoms."""
 
     version: ClassVar = 1
     code: ClassVar = ("evaluation/sampling.py",)
     films: Source
-    index: Source
-    pack: Source
-    labels: tuple[str, ...]
-    findings: tuple[str, ...] | None
-    max_samples: int | None
-    seed: int
 
     def run(self, work: Work) -> None:
         from data.image_files import read_grey
@@ -68,19 +74,13 @@ class LesionSamples(Step):
         _write(work, boxes, _draw_any(boxes, self.labels, self.max_samples, self.seed, _BOX))
 
 
-@dataclass(frozen=True)
-class LabelSamples(Step):
+@dataclass(frozen=True, kw_only=True)
+class LabelSamples(FindingSamples):
     """The (film, finding) pairs of the test fold in which a label says that the finding is there:
-    for films without boxes. ``labels``: the model's outputs."""
+    for films without boxes."""
 
     version: ClassVar = 2
     code: ClassVar = ("evaluation/sampling.py",)
-    index: Source
-    pack: Source
-    labels: tuple[str, ...]
-    findings: tuple[str, ...] | None
-    max_samples: int | None
-    seed: int
 
     def run(self, work: Work) -> None:
         films = _test_films(work[self.index], work[self.pack])
@@ -93,17 +93,13 @@ class LabelSamples(Step):
             work.note("the films have no boxes: nothing is localized")
 
 
-@dataclass(frozen=True)
-class DetectorSamples(Step):
+@dataclass(frozen=True, kw_only=True)
+class DetectorSamples(Samples):
     """The (film, detector) pairs of the test fold in which a zone shows what the detector looks
     for."""
 
     version: ClassVar = 4
     code: ClassVar = ("evaluation/sampling.py", "data/brixia_score.py")
-    index: Source
-    pack: Source
-    max_samples: int | None
-    seed: int
 
     def run(self, work: Work) -> None:
         films = _test_films(work[self.index], work[self.pack])
@@ -112,17 +108,13 @@ class DetectorSamples(Step):
         _write(work, shown, samples)
 
 
-@dataclass(frozen=True)
-class ThreesSamples(Step):
+@dataclass(frozen=True, kw_only=True)
+class ThreesSamples(Samples):
     """The films of the test fold with two or more zones of score 3, for the detector of that score;
     there may be none."""
 
     version: ClassVar = 1
     code: ClassVar = ("evaluation/sampling.py", "data/brixia_score.py")
-    index: Source
-    pack: Source
-    max_samples: int | None
-    seed: int
 
     def run(self, work: Work) -> None:
         films = _test_films(work[self.index], work[self.pack])
@@ -132,16 +124,12 @@ class ThreesSamples(Step):
         _write(work, shown, _draw_any(shown, list(DETECTORS), self.max_samples, self.seed, truth))
 
 
-@dataclass(frozen=True)
-class SeveritySamples(Step):
+@dataclass(frozen=True, kw_only=True)
+class SeveritySamples(Samples):
     """Films of the test fold; the target is their true global score."""
 
     version: ClassVar = 3
     code: ClassVar = ("evaluation/sampling.py", "data/brixia_score.py")
-    index: Source
-    pack: Source
-    max_samples: int | None
-    seed: int
 
     def run(self, work: Work) -> None:
         films = _test_films(work[self.index], work[self.pack]).assign(finding=SEVERITY)
